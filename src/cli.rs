@@ -1,0 +1,87 @@
+//! The command line: what is typed -> a subcommand, its messages and the exit code.
+
+mod render;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::cancel::Cancel;
+use crate::error::{Exit, Report};
+use ui::Ui;
+
+/// Batch lip-sync renderer: speech and background frames in, a talking MP4 out
+#[derive(Debug, Parser)]
+#[command(name = "lipsync", version, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 the machine lacks something, 130 interrupted.\n\
+    Environment: LIPSYNC_HOME (folder with models, backgrounds, samples), ORT_DYLIB_PATH (ONNX Runtime's library)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    words: Words,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Render(render::RenderArgs),
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, Args)]
+struct Words {
+    /// Say more: what was decided, and where from
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// Parses the command line, runs what it says, and tells how that ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.words.quiet, cli.words.verbose > 0);
+    let cancel = Cancel::default();
+    if let Err(error) = stop_on_signals(&cancel) {
+        ui.warn(&format!("Ctrl-C will not clean up: {error}"));
+    }
+    let result = match cli.command {
+        Command::Render(args) => render::render(args, &ui, &cancel),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let report = Report::of(&error);
+            ui.error(&report);
+            ExitCode::from(report.exit as u8)
+        }
+    }
+}
+
+/// The first signal asks the stages to stop; the second ends the program at once.
+fn stop_on_signals(cancel: &Cancel) -> Result<(), ctrlc::Error> {
+    let cancel = cancel.clone();
+    ctrlc::set_handler(move || {
+        if cancel.cancel() {
+            #[expect(
+                clippy::exit,
+                reason = "the user asked a second time; what stays is hidden and removed by the next run"
+            )]
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,161 @@
+//! What a user is told when something fails, and the exit code that says it to a script.
+
+use std::error::Error;
+use std::fmt;
+
+/// How the program ends; the numbers are part of the command line's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The work could not be done: bad input, a failed clip.
+    Failed = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    /// The machine lacks something: a library, a GPU, an encoder, space on the disk.
+    Machine = 4,
+    /// Stopped by the user.
+    Interrupted = 130,
+}
+
+/// An error with a way out: what failed (with path and numbers), why, and a hint.
+///
+/// Messages are lower case, without a full stop, with paths in backticks.
+#[derive(Debug)]
+pub struct Fault {
+    message: String,
+    hint: Option<String>,
+    exit: Exit,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: None,
+            exit,
+            cause: None,
+        }
+    }
+
+    /// Bad input, or work that could not be done (exit code 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Wrong usage (exit code 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// The machine lacks something (exit code 4).
+    pub fn machine(message: impl Into<String>) -> Self {
+        Self::new(Exit::Machine, message)
+    }
+
+    /// The user stopped the program (exit code 130).
+    pub fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted")
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The error underneath, printed as a cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// The exit code this fault asks for.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// An error taken apart for printing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What failed.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What the user can do.
+    pub hint: Option<String>,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl Report {
+    /// Message and causes from the chain; hint and exit code from the outermost [`Fault`] in it.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let mut texts = error.chain().map(ToString::to_string);
+        let message = texts.next().unwrap_or_default();
+        let mut causes: Vec<String> = texts.collect();
+        causes.dedup();
+        let fault = error.chain().find_map(|e| e.downcast_ref::<Fault>());
+        Self {
+            message,
+            causes,
+            hint: fault.and_then(|f| f.hint.clone()),
+            exit: fault.map_or(Exit::Failed, Fault::exit),
+        }
+    }
+}
+
+/// An operating system's error in its own words, without Rust's `(os error 2)`.
+pub fn plain_io(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_takes_hint_and_exit_from_the_outermost_fault() {
+        let inner = Fault::machine("no encoder").hint("install it");
+        let error = anyhow::Error::new(inner).context("cannot write `a.mp4`");
+        assert_eq!(
+            Report::of(&error),
+            Report {
+                message: "cannot write `a.mp4`".into(),
+                causes: vec!["no encoder".into()],
+                hint: Some("install it".into()),
+                exit: Exit::Machine,
+            }
+        );
+    }
+
+    #[test]
+    fn plain_errors_exit_with_failed() {
+        let report = Report::of(&anyhow::anyhow!("boom"));
+        assert_eq!((report.exit, report.hint), (Exit::Failed, None));
+    }
+
+    #[test]
+    fn io_errors_lose_their_number() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert_eq!(plain_io(&error), "no such file or directory");
+    }
+}

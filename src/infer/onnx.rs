@@ -1,0 +1,444 @@
+//! The networks on ONNX Runtime.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProvider};
+use ort::memory::Allocator;
+use ort::session::builder::SessionBuilder;
+use ort::session::{IoBinding, Session};
+use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
+
+use super::{AudioEncoder, Generator};
+use crate::error::Fault;
+use crate::face::INNER;
+use crate::mel::BANDS;
+use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN};
+
+/// Where the networks are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// CUDA where it can be used, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number, or an error.
+    Cuda(i32),
+}
+
+impl std::str::FromStr for Device {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse::<u16>().ok())
+                .map(|n| Self::Cuda(i32::from(n)))
+                .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
+        }
+    }
+}
+
+/// Where the networks really run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// `CPU`, `CUDA:0`, ..
+    pub device: String,
+    /// Why not somewhere better, if that was left open.
+    pub reason: Option<String>,
+}
+
+/// ONNX Runtime's library, loaded. One a process.
+#[derive(Debug)]
+pub struct Runtime {
+    environment: Environment,
+}
+
+impl Runtime {
+    /// Loads the shared library at `path`.
+    pub fn load(path: &Path) -> Result<Self> {
+        let fault = || {
+            Fault::machine(format!("cannot load ONNX Runtime from `{}`", path.display()))
+                .hint("run scripts/demo.sh, which puts the right one in place, or set ORT_DYLIB_PATH to a libonnxruntime.so of version 1.24 or newer")
+        };
+        // ort hides why the loader failed; the loader itself says it.
+        if let Err(error) = ort::util::preload_dylib(path) {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            return Err(fault()
+                .because(cause.unwrap_or_else(|| error.to_string()))
+                .into());
+        }
+        let environment = ort::init_from(path)
+            .map_err(|e| fault().because(e))?
+            .with_name("lipsync")
+            .with_telemetry(false)
+            // What matters comes back as an error; the rest would break the progress bar.
+            .with_logger(Arc::new(|_, _, _, _, _| ()))
+            .build()
+            .map_err(|e| fault().because(e))?;
+        Ok(Self { environment })
+    }
+}
+
+/// Both networks of a model, loaded and checked.
+pub struct Networks {
+    /// Sound to embeddings.
+    pub encoder: OnnxAudioEncoder,
+    /// Picture and sound to picture.
+    pub generator: OnnxGenerator,
+    /// Where they run.
+    pub placement: Placement,
+}
+
+impl Networks {
+    /// Loads `audio_encoder` and `generator` onto `device`, with `threads` CPU threads.
+    pub fn load(
+        runtime: &Runtime,
+        audio_encoder: &Path,
+        generator: &Path,
+        device: Device,
+        threads: usize,
+    ) -> Result<Self> {
+        let side = INNER as i64;
+        let loader = Loader {
+            runtime,
+            device,
+            threads,
+        };
+        let (encoder, _) = loader.load(
+            audio_encoder,
+            "audio encoder",
+            &[("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
+            ("emb", &[EMBEDDING_LEN as i64]),
+        )?;
+        let (generator, placement) = loader.load(
+            generator,
+            "generator",
+            &[("input", &[6, side, side]), ("audio", &[32, 16, 16])],
+            ("output", &[3, side, side]),
+        )?;
+        Ok(Self {
+            encoder: OnnxAudioEncoder(encoder),
+            generator: OnnxGenerator(generator),
+            placement,
+        })
+    }
+}
+
+/// See [`AudioEncoder`].
+pub struct OnnxAudioEncoder(Network);
+
+impl AudioEncoder for OnnxAudioEncoder {
+    fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {
+        self.0.run(count, &[blocks], embeddings)
+    }
+}
+
+/// See [`Generator`].
+pub struct OnnxGenerator(Network);
+
+impl Generator for OnnxGenerator {
+    fn generate(
+        &mut self,
+        count: usize,
+        input: &[f32],
+        audio: &[f32],
+        output: &mut [f32],
+    ) -> Result<()> {
+        self.0.run(count, &[input, audio], output)
+    }
+}
+
+/// A tensor that a network takes or gives: its usual name, and its shape without the batch.
+type Slot<'a> = (&'a str, &'a [i64]);
+
+/// How networks are loaded.
+struct Loader<'a> {
+    runtime: &'a Runtime,
+    device: Device,
+    threads: usize,
+}
+
+impl Loader<'_> {
+    fn load(
+        &self,
+        path: &Path,
+        role: &str,
+        inputs: &[Slot<'_>],
+        output: Slot<'_>,
+    ) -> Result<(Network, Placement)> {
+        let bytes = std::fs::read(path).map_err(|e| {
+            Fault::failed(format!("cannot read {role} `{}`", path.display()))
+                .because(crate::error::plain_io(&e))
+        })?;
+        let (mut builder, placement) = self.builder()?;
+        let session = builder.commit_from_memory(&bytes).map_err(|e| {
+            Fault::failed(format!("cannot load {role} `{}`", path.display()))
+                .because(first_line(&e))
+                .hint("the file is not an ONNX network, or is damaged; export or copy it again")
+        })?;
+        Ok((
+            Network::new(path, role, session, inputs, output)?,
+            placement,
+        ))
+    }
+
+    fn builder(&self) -> Result<(SessionBuilder, Placement)> {
+        let mut builder = Session::builder(&self.runtime.environment)?
+            .with_intra_threads(self.threads)
+            .map_err(ort::Error::<()>::from)?
+            // Spinning threads would take the cores from the encoder and the compositor.
+            .with_intra_op_spinning(false)
+            .map_err(ort::Error::<()>::from)?;
+        let cuda = match self.device {
+            Device::Cpu => None,
+            Device::Auto => Some(0),
+            Device::Cuda(id) => Some(id),
+        };
+        let mut placement = Placement {
+            device: "CPU".into(),
+            reason: None,
+        };
+        if let Some(id) = cuda {
+            match CUDA::default().with_device_id(id).register(&mut builder) {
+                Ok(()) => placement.device = format!("CUDA:{id}"),
+                Err(error) if self.device == Device::Auto => {
+                    placement.reason = Some(format!("CUDA cannot be used: {}", first_line(&error)));
+                }
+                Err(error) => {
+                    return Err(Fault::machine(format!("CUDA device {id} cannot be used"))
+                        .because(first_line(&error))
+                        .hint("run scripts/setup.sh cuda for ONNX Runtime with CUDA, check the driver with nvidia-smi, or leave --device out")
+                        .into());
+                }
+            }
+        }
+        Ok((builder, placement))
+    }
+}
+
+/// A session with its tensors' names, and memory for one batch size at a time.
+struct Network {
+    path: PathBuf,
+    session: Session,
+    inputs: Vec<Port>,
+    output: Port,
+    /// The batch size the file insists on.
+    fixed_batch: Option<usize>,
+    bound: Option<Bound>,
+}
+
+/// A tensor of the file: its name there, and its shape without the batch.
+struct Port {
+    name: String,
+    shape: Vec<i64>,
+}
+
+impl Port {
+    fn len(&self) -> usize {
+        self.shape.iter().product::<i64>() as usize
+    }
+
+    fn tensor(&self, batch: usize) -> Result<Tensor<f32>> {
+        let shape: Vec<i64> = std::iter::once(batch as i64)
+            .chain(self.shape.iter().copied())
+            .collect();
+        Ok(Tensor::new(&Allocator::default(), shape)?)
+    }
+}
+
+/// Memory that stays between runs.
+struct Bound {
+    batch: usize,
+    inputs: Vec<Tensor<f32>>,
+    binding: IoBinding,
+}
+
+impl Network {
+    fn new(
+        path: &Path,
+        role: &str,
+        session: Session,
+        inputs: &[Slot<'_>],
+        output: Slot<'_>,
+    ) -> Result<Self> {
+        let found_inputs = choose(session.inputs(), inputs);
+        let found_output = choose(session.outputs(), &[output]);
+        let unused = session.inputs().len() != inputs.len();
+        let (Some(names), Some(outputs), false) = (found_inputs, found_output, unused) else {
+            return Err(Fault::failed(format!("`{}` cannot serve as {role}", path.display()))
+                .because(format!(
+                    "expected {} -> {}",
+                    inputs.iter().map(describe_slot).collect::<Vec<_>>().join(", "),
+                    describe_slot(&output)
+                ))
+                .hint(format!(
+                    "the file has {} -> {}; give a model of the 328 family (docs: README, \"Models\")",
+                    describe_outlets(session.inputs()),
+                    describe_outlets(session.outputs())
+                ))
+                .into());
+        };
+        let batches = session
+            .inputs()
+            .iter()
+            .filter_map(|outlet| dimensions(outlet)?.first().copied());
+        let fixed_batch = batches.max().filter(|&n| n > 0).map(|n| n as usize);
+        let port = |name: String, slot: &Slot<'_>| Port {
+            name,
+            shape: slot.1.to_vec(),
+        };
+        let inputs = names
+            .into_iter()
+            .zip(inputs)
+            .map(|(name, slot)| port(name, slot))
+            .collect();
+        let output = outputs
+            .into_iter()
+            .next()
+            .map_or_else(|| port(String::new(), &output), |name| port(name, &output));
+        Ok(Self {
+            path: path.to_owned(),
+            session,
+            inputs,
+            output,
+            fixed_batch,
+            bound: None,
+        })
+    }
+
+    /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros.
+    fn run(&mut self, count: usize, inputs: &[&[f32]], output: &mut [f32]) -> Result<()> {
+        let batch = self.fixed_batch.unwrap_or(count);
+        for start in (0..count).step_by(batch) {
+            self.run_piece(batch, start..count.min(start + batch), inputs, output)
+                .map_err(|e| {
+                    Fault::failed(format!("network `{}` failed", self.path.display())).because(e)
+                })?;
+        }
+        Ok(())
+    }
+
+    fn run_piece(
+        &mut self,
+        batch: usize,
+        items: std::ops::Range<usize>,
+        inputs: &[&[f32]],
+        output: &mut [f32],
+    ) -> Result<()> {
+        let mut bound = match self.bound.take() {
+            Some(bound) if bound.batch == batch => bound,
+            _ => self.bind(batch)?,
+        };
+        for ((port, tensor), data) in self.inputs.iter().zip(&mut bound.inputs).zip(inputs) {
+            let data = &data[items.start * port.len()..items.end * port.len()];
+            let (filled, rest) = tensor.extract_tensor_mut().1.split_at_mut(data.len());
+            filled.copy_from_slice(data);
+            rest.fill(0.0);
+            // A CUDA session copies its input at this moment.
+            bound.binding.bind_input(&port.name, tensor)?;
+        }
+        let outputs = self.session.run_binding(&bound.binding)?;
+        let (_, values) = outputs[self.output.name.as_str()].try_extract_tensor::<f32>()?;
+        let target = &mut output[items.start * self.output.len()..items.end * self.output.len()];
+        target.copy_from_slice(&values[..target.len()]);
+        drop(outputs);
+        self.bound = Some(bound);
+        Ok(())
+    }
+
+    fn bind(&self, batch: usize) -> Result<Bound> {
+        let mut binding = self.session.create_binding()?;
+        binding.bind_output(&self.output.name, self.output.tensor(batch)?)?;
+        Ok(Bound {
+            batch,
+            inputs: self
+                .inputs
+                .iter()
+                .map(|port| port.tensor(batch))
+                .collect::<Result<_>>()?,
+            binding,
+        })
+    }
+}
+
+/// For each slot the name of the outlet with its shape: the one of the usual name if it fits, else the first that does.
+fn choose(outlets: &[Outlet], slots: &[Slot<'_>]) -> Option<Vec<String>> {
+    let mut free: Vec<&Outlet> = outlets.iter().collect();
+    let mut take = |slot: &Slot<'_>| {
+        let fits = |outlet: &Outlet| shape_fits(outlet, slot.1);
+        let at = free
+            .iter()
+            .position(|o| o.name() == slot.0 && fits(o))
+            .or_else(|| free.iter().position(|o| fits(o)))?;
+        Some(free.remove(at).name().to_owned())
+    };
+    slots.iter().map(&mut take).collect()
+}
+
+fn shape_fits(outlet: &Outlet, wanted: &[i64]) -> bool {
+    let is_f32 = matches!(
+        outlet.dtype(),
+        ValueType::Tensor {
+            ty: TensorElementType::Float32,
+            ..
+        }
+    );
+    is_f32
+        && dimensions(outlet).is_some_and(|dims| {
+            dims.len() == wanted.len() + 1
+                && dims[1..]
+                    .iter()
+                    .zip(wanted)
+                    .all(|(have, want)| *have == -1 || have == want)
+        })
+}
+
+/// The outlet's shape with its batch axis, -1 where free.
+fn dimensions(outlet: &Outlet) -> Option<Vec<i64>> {
+    match outlet.dtype() {
+        ValueType::Tensor { shape, .. } => Some(shape.to_vec()),
+        _ => None,
+    }
+}
+
+fn describe_slot((name, shape): &Slot<'_>) -> String {
+    let dims: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("{name} float32 [N, {}]", dims.join(", "))
+}
+
+fn describe_outlets(outlets: &[Outlet]) -> String {
+    let one = |outlet: &Outlet| match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            let dims: Vec<String> = shape
+                .iter()
+                .map(|d| if *d < 0 { "N".into() } else { d.to_string() })
+                .collect();
+            format!(
+                "{} {} [{}]",
+                outlet.name(),
+                ty.to_string().to_lowercase(),
+                dims.join(", ")
+            )
+        }
+        other => format!("{} {other}", outlet.name()),
+    };
+    outlets.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// ONNX Runtime's messages run over many lines, with source paths of its own build; the first says what is wrong.
+fn first_line<T>(error: &ort::Error<T>) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}

@@ -1,0 +1,56 @@
+//! lipsync renders a talking presenter: speech and background frames in, a clip with a moving mouth out.
+//!
+//! The way of the data, and the module of each step:
+//!
+//! ```text
+//! speech.wav --audio--> samples --mel--> mel frames --window--> blocks --infer--> embeddings --window--> windows
+//!                                   (all of it streamed by `listen`)                                        |
+//! backgrounds/ --background, crop_rects, order--> frames --bicubic, face--> network inputs                  |
+//!                                                    |                            |                         |
+//!                                                    |                            +--------- infer <--------+
+//!                                                    |                                         |
+//!                                                    +---------------- face (paste) <----------+
+//!                                                                           |
+//!                                                                  encode (mp4, png) --output--> the clip
+//! ```
+//!
+//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`cli`] talks to people.
+//! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::float_cmp,
+        reason = "tests fail by panicking and compare to the bit"
+    )
+)]
+
+pub mod cancel;
+pub mod error;
+pub mod frame;
+pub mod pool;
+
+pub mod audio;
+pub mod mel;
+pub mod window;
+
+pub mod background;
+pub mod bicubic;
+pub mod crop_rects;
+pub mod face;
+pub mod order;
+
+pub mod infer;
+pub mod listen;
+
+pub mod encode;
+pub mod output;
+
+pub mod pipeline;
+
+pub mod assets;
+pub mod cli;
+pub mod config;
+pub mod model;

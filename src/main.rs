@@ -1,0 +1,7 @@
+//! The `lipsync` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lipsync::cli::main()
+}

@@ -1,0 +1,339 @@
+//! An output appears whole or not at all: it is written under a hidden name beside its place and renamed last.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::error::{Fault, plain_io};
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One file.
+    File,
+    /// A folder of numbered PNGs.
+    Frames,
+}
+
+/// Where an output is to appear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its final name.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether an existing one is replaced.
+    pub force: bool,
+}
+
+impl Target {
+    /// Fails if the output could not be put there: before any work is done.
+    pub fn check(&self) -> Result<()> {
+        let shown = self.path.display();
+        if self.path.file_name().is_none() {
+            return Err(Fault::usage(format!("output `{shown}` is not a file name")).into());
+        }
+        let folder = self.folder();
+        if !folder.is_dir() {
+            return Err(Fault::failed(format!("cannot write `{shown}`"))
+                .because(format!("the folder `{}` does not exist", folder.display()))
+                .hint(format!("make it: mkdir -p '{}'", folder.display()))
+                .into());
+        }
+        if self.kind == Kind::File && self.path.is_dir() {
+            return Err(
+                Fault::failed(format!("cannot write `{shown}`: it is a folder"))
+                    .hint("name a file with -o")
+                    .into(),
+            );
+        }
+        if self.kind == Kind::Frames && self.path.exists() && !self.path.is_dir() {
+            return Err(
+                Fault::failed(format!("cannot write frames to `{shown}`: it is a file"))
+                    .hint("name a folder with --frames")
+                    .into(),
+            );
+        }
+        if self.is_taken() && !self.force {
+            return Err(self.taken().into());
+        }
+        if self.kind == Kind::Frames
+            && self.path.is_dir()
+            && let Some(other) = foreign_entry(&self.path)?
+        {
+            return Err(Fault::failed(format!(
+                "`{shown}` holds more than frames: `{}`",
+                other.display()
+            ))
+            .hint("--force replaces a folder only if all in it are numbered PNGs; name another folder")
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Removes what killed runs left behind, and starts a hidden part beside the target.
+    pub fn begin(self) -> Result<Part> {
+        self.check()?;
+        self.remove_stale();
+        let mut name = self.part_prefix();
+        name.push(format!("{}.part", std::process::id()));
+        let path = fs::canonicalize(self.folder())
+            .map_err(|e| self.cannot_write(&e))?
+            .join(name);
+        let lock = match self.kind {
+            Kind::File => OpenOptions::new().write(true).create_new(true).open(&path),
+            Kind::Frames => fs::create_dir(&path).and_then(|()| File::open(&path)),
+        };
+        let lock = lock.map_err(|e| self.cannot_write(&e))?;
+        // Held while this process lives; another run takes an unlocked part for abandoned. A file system without
+        // locks only loses that clean-up.
+        let _ = lock.try_lock();
+        Ok(Part {
+            target: self,
+            path,
+            lock,
+            done: false,
+        })
+    }
+
+    /// The folder the output lies in.
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// `.NAME.`, the beginning of all parts of this output.
+    fn part_prefix(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(".");
+        name
+    }
+
+    fn is_taken(&self) -> bool {
+        match self.kind {
+            Kind::File => self.path.symlink_metadata().is_ok(),
+            Kind::Frames => {
+                fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
+            }
+        }
+    }
+
+    fn taken(&self) -> Fault {
+        Fault::failed(format!("output `{}` exists", self.path.display()))
+            .hint("choose another name, or pass --force to replace it")
+    }
+
+    fn cannot_write(&self, error: &io::Error) -> Fault {
+        let fault = Fault::failed(format!("cannot write `{}`", self.path.display()));
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => fault
+                .because(format!(
+                    "the folder `{}` is read-only: {}",
+                    self.folder().display(),
+                    plain_io(error)
+                ))
+                .hint("choose another place with -o"),
+            _ => fault.because(plain_io(error)),
+        }
+    }
+
+    fn remove_stale(&self) {
+        let prefix = self.part_prefix();
+        let Ok(entries) = fs::read_dir(self.folder()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            let is_part = name
+                .strip_prefix(prefix.as_encoded_bytes())
+                .and_then(|rest| rest.strip_suffix(b".part"))
+                .is_some_and(|middle| !middle.is_empty() && middle.iter().all(u8::is_ascii_digit));
+            if is_part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                remove(&entry.path());
+            }
+        }
+    }
+}
+
+/// An output that is being written. Dropped without [`Part::commit`], it vanishes.
+#[derive(Debug)]
+pub struct Part {
+    target: Target,
+    path: PathBuf,
+    lock: File,
+    done: bool,
+}
+
+impl Part {
+    /// Where to write: an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the part in its place.
+    pub fn commit(mut self) -> Result<()> {
+        let place = || -> io::Result<()> {
+            self.lock.sync_all()?;
+            match (self.target.kind, self.target.force) {
+                // Unlike a rename, a link fails where somebody else's file has appeared meanwhile.
+                (Kind::File, false) => {
+                    fs::hard_link(&self.path, &self.target.path)?;
+                    fs::remove_file(&self.path)
+                }
+                // A folder is only ever renamed onto an empty one.
+                (Kind::File, true) | (Kind::Frames, false) => {
+                    fs::rename(&self.path, &self.target.path)
+                }
+                (Kind::Frames, true) => self.replace_folder(),
+            }
+        };
+        match place() {
+            Ok(()) => {
+                self.done = true;
+                Ok(())
+            }
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(self.target.taken().into())
+            }
+            Err(e) => Err(self.target.cannot_write(&e).into()),
+        }
+    }
+
+    /// Moves the old folder aside, the new one in, and only then removes the old one.
+    fn replace_folder(&self) -> io::Result<()> {
+        let target = &self.target.path;
+        if !target.exists() {
+            return fs::rename(&self.path, target);
+        }
+        let mut old = self.path.clone().into_os_string();
+        old.push(".old");
+        fs::rename(target, &old)?;
+        fs::rename(&self.path, target).or_else(|e| fs::rename(&old, target).and(Err(e)))?;
+        remove(Path::new(&old));
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.done {
+            remove(&self.path);
+        }
+    }
+}
+
+/// Removes a part as well as it can be done; what stays is hidden and the next run's to remove.
+fn remove(path: &Path) {
+    let _ = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+}
+
+/// Something in a folder that is not a numbered PNG.
+fn foreign_entry(folder: &Path) -> Result<Option<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(|e| {
+        Fault::failed(format!("cannot read folder `{}`", folder.display())).because(plain_io(&e))
+    })?;
+    let is_frame = |path: &Path| {
+        let digits = path
+            .file_stem()
+            .is_some_and(|s| s.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        digits && path.extension().is_some_and(|e| e == "png") && path.is_file()
+    };
+    Ok(entries
+        .flatten()
+        .map(|e| e.path())
+        .find(|path| !is_frame(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(path: PathBuf, kind: Kind, force: bool) -> Target {
+        Target { path, kind, force }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_dropped_part_leaves_nothing_and_a_committed_one_only_the_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let clip = dir.path().join("a clip.mp4");
+        drop(target(clip.clone(), Kind::File, false).begin().unwrap());
+        assert!(names(dir.path()).is_empty());
+        let part = target(clip.clone(), Kind::File, false).begin().unwrap();
+        fs::write(part.path(), b"film").unwrap();
+        part.commit().unwrap();
+        assert_eq!(names(dir.path()), ["a clip.mp4"]);
+        assert_eq!(fs::read(clip).unwrap(), b"film");
+    }
+
+    #[test]
+    fn an_output_that_appears_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let clip = dir.path().join("a.mp4");
+        let part = target(clip.clone(), Kind::File, false).begin().unwrap();
+        fs::write(&clip, b"somebody's work").unwrap();
+        assert!(part.commit().is_err());
+        assert_eq!(fs::read(&clip).unwrap(), b"somebody's work");
+        assert_eq!(names(dir.path()), ["a.mp4"]);
+    }
+
+    #[test]
+    fn abandoned_parts_are_removed_and_living_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let clip = dir.path().join("a.mp4");
+        fs::write(dir.path().join(".a.mp4.99999999.part"), b"left").unwrap();
+        fs::write(dir.path().join(".a.mp4.mine.part"), b"not ours").unwrap();
+        let living = dir.path().join(".a.mp4.99999998.part");
+        fs::write(&living, b"in use").unwrap();
+        let other = File::open(&living).unwrap();
+        other.try_lock().unwrap();
+        drop(target(clip, Kind::File, false).begin().unwrap());
+        assert_eq!(
+            names(dir.path()),
+            [".a.mp4.99999998.part", ".a.mp4.mine.part"]
+        );
+    }
+
+    #[test]
+    fn force_replaces_a_folder_of_frames_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let frames = dir.path().join("frames");
+        fs::create_dir(&frames).unwrap();
+        fs::write(frames.join("000000.png"), b"old").unwrap();
+        assert!(target(frames.clone(), Kind::Frames, false).begin().is_err());
+        let part = target(frames.clone(), Kind::Frames, true).begin().unwrap();
+        fs::write(part.path().join("000001.png"), b"new").unwrap();
+        part.commit().unwrap();
+        assert_eq!(
+            (names(dir.path()), names(&frames)),
+            (vec!["frames".into()], vec!["000001.png".into()])
+        );
+        fs::write(frames.join("notes.txt"), b"mine").unwrap();
+        assert!(target(frames.clone(), Kind::Frames, true).begin().is_err());
+        assert_eq!(names(&frames), ["000001.png", "notes.txt"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Buffers that go back to where they came from when the last stage drops them.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A stock of buffers. How many exist is bounded by the queues they travel through.
+#[derive(Debug, Default)]
+pub struct Pool<T> {
+    spare: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T: Default> Pool<T> {
+    /// A buffer of its own for the caller: with its content from the last use, or a new `T::default()`.
+    pub fn take(&self) -> Pooled<T> {
+        Pooled {
+            value: lock(&self.spare).pop().unwrap_or_default(),
+            home: Arc::clone(&self.spare),
+        }
+    }
+}
+
+/// A buffer on loan from a [`Pool`].
+#[derive(Debug)]
+pub struct Pooled<T: Default> {
+    value: T,
+    home: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T: Default> Deref for Pooled<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Default> DerefMut for Pooled<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: Default> Drop for Pooled<T> {
+    fn drop(&mut self) {
+        lock(&self.home).push(std::mem::take(&mut self.value));
+    }
+}
+
+/// A stage that panicked while it held the lock left a whole `Vec` behind: pushing and popping cannot tear it.
+fn lock<T>(mutex: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_on_loan_is_nobody_elses() {
+        let pool = Pool::<Vec<u8>>::default();
+        let mut first = pool.take();
+        first.resize(4, 7);
+        let mut second = pool.take();
+        second.resize(4, 9);
+        assert_ne!(first.as_ptr(), second.as_ptr());
+        let address = first.as_ptr();
+        drop(first);
+        let third = pool.take();
+        assert_eq!((third.as_ptr(), third[0]), (address, 7));
+    }
+}
