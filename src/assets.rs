@@ -41,7 +41,10 @@ pub fn home() -> Result<PathBuf> {
 /// (`onnxruntime/` or `lib/` upwards from the executable), in the system's folders.
 pub fn runtime_library() -> Result<PathBuf> {
     if let Some(path) = env::var_os(RUNTIME_VARIABLE).map(PathBuf::from) {
-        if path.is_file() {
+        // The loader would look for a bare name elsewhere.
+        if let Ok(path) = std::fs::canonicalize(&path)
+            && path.is_file()
+        {
             return Ok(path);
         }
         return Err(Fault::machine(format!(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -272,13 +273,13 @@ fn pair(
     let source = rects.source.display();
     if have < need {
         return Err(Fault::failed(format!(
-            "`{source}` has {have} crop rectangles for {need} background frames"
+            "`{source}` has fewer crop rectangles ({have}) than there are background frames ({need})"
         ))
         .hint("each frame needs a rectangle")
         .into());
     }
     if have > need {
-        warnings.push(format!("`{source}` has {have} crop rectangles for {need} background frames: the last {} are not used", have - need));
+        warnings.push(format!("`{source}` has more crop rectangles ({have}) than there are background frames ({need}): the last {} are not used", have - need));
     }
     let (frame, rect) = (frames[0].0, rects.rects[0].0);
     if rects.numbered && frame != rect {
@@ -314,9 +315,11 @@ fn picture_size(path: &Path) -> Result<Size> {
 fn unreadable(path: &Path, error: image::ImageError) -> Fault {
     let fault = Fault::failed(format!("cannot read background frame `{}`", path.display()));
     match error {
-        image::ImageError::IoError(io) => fault.because(plain_io(&io)),
-        other => fault
-            .because(other)
+        image::ImageError::IoError(io) if io.kind() != ErrorKind::UnexpectedEof => {
+            fault.because(plain_io(&io))
+        }
+        damage => fault
+            .because(damage)
             .hint("the picture is damaged; export it again"),
     }
 }

@@ -33,11 +33,11 @@ enum Command {
 /// How much is said.
 #[derive(Debug, Clone, Copy, Args)]
 struct Words {
-    /// Say more: what was decided, and where from
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    /// Say more: what was found and decided
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", help_heading = "Messages")]
     verbose: u8,
     /// Say nothing but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Messages")]
     quiet: bool,
 }
 

@@ -11,6 +11,7 @@ use crate::assets;
 use crate::audio::Sound;
 use crate::background::BackgroundFolder;
 use crate::error::Fault;
+use crate::face::Paste;
 use crate::frame::BackgroundIndex;
 use crate::infer::onnx::{Device, Placement};
 use crate::model::{DEFAULT_MODEL, ModelFiles};
@@ -19,13 +20,6 @@ use crate::output::{Kind, Target};
 
 /// Frames a second of the clip, as the networks were trained.
 pub const FPS: u32 = 25;
-
-/// How the network's picture gets into the frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Paste {
-    /// the whole crop, resized back: to the pixel as the reference renderer does it
-    Reference,
-}
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

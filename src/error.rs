@@ -107,8 +107,13 @@ impl Report {
     pub fn of(error: &anyhow::Error) -> Self {
         let mut texts = error.chain().map(ToString::to_string);
         let message = texts.next().unwrap_or_default();
-        let mut causes: Vec<String> = texts.collect();
-        causes.dedup();
+        let mut causes: Vec<String> = Vec::new();
+        for text in texts {
+            // Libraries like to print their source in their own text, and to give it as a source again.
+            if !causes.last().is_some_and(|above| above.ends_with(&text)) {
+                causes.push(text);
+            }
+        }
         let fault = error.chain().find_map(|e| e.downcast_ref::<Fault>());
         Self {
             message,

@@ -66,17 +66,37 @@ pub fn network_input(crop: &Picture, out: &mut [f32]) {
     });
 }
 
-/// Puts network outputs into frames as the reference does: the inner picture replaces the crop's, and the whole crop,
-/// resized back, replaces the rectangle.
+/// How the network's picture gets into the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Paste {
+    /// the whole crop, resized back: to the pixel as the reference renderer does it
+    Reference,
+}
+
+/// Puts network outputs into frames, with memory and plans that stay from one to the next.
 #[derive(Debug, Default)]
-pub struct ReferencePaste {
+pub struct Paster {
     patch: Picture,
     back: Option<Bicubic>,
 }
 
-impl ReferencePaste {
+impl Paster {
     /// Repaints `rect` of `frame` from its `crop` and the network's `output`, `[3, 320, 320]`, B G R, 0..1.
-    pub fn paste(&mut self, frame: &mut Picture, rect: Rect, crop: &Picture, output: &[f32]) {
+    pub fn paste(
+        &mut self,
+        how: Paste,
+        frame: &mut Picture,
+        rect: Rect,
+        crop: &Picture,
+        output: &[f32],
+    ) {
+        match how {
+            Paste::Reference => self.reference(frame, rect, crop, output),
+        }
+    }
+
+    /// The inner picture replaces the crop's, and the whole crop, resized back, replaces the rectangle.
+    fn reference(&mut self, frame: &mut Picture, rect: Rect, crop: &Picture, output: &[f32]) {
         self.patch.copy_from(crop);
         let rows = self
             .patch
@@ -156,7 +176,8 @@ mod tests {
             y1: 69,
         };
         let mut out = frame.clone();
-        ReferencePaste::default().paste(
+        Paster::default().paste(
+            Paste::Reference,
             &mut out,
             rect,
             &crop(&frame, rect),

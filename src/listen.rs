@@ -21,6 +21,10 @@ pub struct Listener<'a> {
     mel: MelSpectrogram,
     cutter: BlockCutter,
     layout: WindowLayout,
+    /// Blocks of the whole clip.
+    blocks_total: u64,
+    /// Blocks whose embeddings are in the layout.
+    encoded: u64,
     samples: Vec<f32>,
     blocks: Vec<f32>,
     embeddings: Vec<f32>,
@@ -32,6 +36,7 @@ impl<'a> Listener<'a> {
         let heard = sound.frames_at(SPEECH_RATE);
         let samples = heard.max(SHORTEST_SPEECH);
         let mel_frames = mel::frame_count(samples);
+        let blocks = window::block_count(mel_frames);
         Ok(Self {
             encoder,
             reader: sound.speech()?,
@@ -39,7 +44,9 @@ impl<'a> Listener<'a> {
             ended: false,
             mel: MelSpectrogram::new(samples),
             cutter: BlockCutter::new(mel_frames),
-            layout: WindowLayout::new(window::block_count(mel_frames)),
+            layout: WindowLayout::new(blocks + 2),
+            blocks_total: blocks,
+            encoded: 0,
             samples: Vec::new(),
             blocks: Vec::new(),
             embeddings: Vec::new(),
@@ -56,7 +63,10 @@ impl<'a> Listener<'a> {
                 .encode(count, &self.blocks, &mut self.embeddings)?;
             self.blocks.clear();
             for embedding in self.embeddings.chunks_exact(EMBEDDING_LEN) {
-                self.layout.push(embedding);
+                for _ in 0..window::feature_copies(self.encoded, self.blocks_total) {
+                    self.layout.push(embedding);
+                }
+                self.encoded += 1;
             }
         }
         self.layout.window(frame, out);

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::Access;
 
 use crate::error::{Fault, plain_io};
 
@@ -43,6 +44,7 @@ impl Target {
                 .hint(format!("make it: mkdir -p '{}'", folder.display()))
                 .into());
         }
+        rustix::fs::access(folder, Access::WRITE_OK).map_err(|e| self.cannot_write(&e.into()))?;
         if self.kind == Kind::File && self.path.is_dir() {
             return Err(
                 Fault::failed(format!("cannot write `{shown}`: it is a folder"))

@@ -21,7 +21,7 @@ use crate::background::{Background, BackgroundCache, BackgroundFolder};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
 use crate::error::{Exit, Fault, Report};
-use crate::face::{self, INPUT_LEN, OUTPUT_LEN, ReferencePaste};
+use crate::face::{self, INPUT_LEN, OUTPUT_LEN, Paste, Paster};
 use crate::frame::{BackgroundIndex, FrameIndex, Picture};
 use crate::infer::{AudioEncoder, Generator};
 use crate::listen::Listener;
@@ -45,6 +45,8 @@ pub struct Clip<'a> {
     pub order: Order,
     /// The first background picture.
     pub start: BackgroundIndex,
+    /// How the new mouth gets into the frame.
+    pub paste: Paste,
     /// Frames of the clip.
     pub frames: u64,
     /// Frames that go through the generator at a time.
@@ -216,7 +218,7 @@ fn composite(
     out: &SyncSender<Pooled<Picture>>,
 ) -> Stage {
     let pool = Pool::<Picture>::default();
-    let mut paste = ReferencePaste::default();
+    let mut paster = Paster::default();
     for _ in clip.batches() {
         let Painted {
             backgrounds,
@@ -225,7 +227,13 @@ fn composite(
         for (background, output) in backgrounds.iter().zip(output.chunks_exact(OUTPUT_LEN)) {
             let mut frame = pool.take();
             frame.copy_from(&background.frame);
-            paste.paste(&mut frame, background.rect, &background.crop, output);
+            paster.paste(
+                clip.paste,
+                &mut frame,
+                background.rect,
+                &background.crop,
+                output,
+            );
             send(out, frame)?;
         }
     }
@@ -367,6 +375,7 @@ mod tests {
             backgrounds: &backgrounds,
             order: Order::PingPong,
             start: BackgroundIndex(0),
+            paste: Paste::Reference,
             frames: sound.video_frames(25),
             batch,
         };

@@ -84,43 +84,39 @@ impl BlockCutter {
     }
 }
 
-/// Lays embeddings out as windows, as they arrive.
-///
-/// The feature list is the first embedding once more, all embeddings, the last once more; frame `i`'s window holds
-/// features `i - 8 ..= i + 7`, zeros where there is none.
+/// How often the embedding of block `index`, out of `blocks`, stands in the feature list: the first and the last one are
+/// there once more.
+pub fn feature_copies(index: u64, blocks: u64) -> usize {
+    1 + usize::from(index == 0) + usize::from(index + 1 == blocks)
+}
+
+/// Lays features out as windows, as they arrive: frame `i`'s window holds features `i - 8 ..= i + 7`, zeros where there is
+/// none.
 pub struct WindowLayout {
-    blocks: u64,
-    /// Embeddings that have arrived.
-    arrived: u64,
+    features: u64,
     /// Features from `first` on.
     waiting: VecDeque<Box<[f32]>>,
     first: u64,
 }
 
 impl WindowLayout {
-    /// For a clip of `blocks` blocks.
-    pub fn new(blocks: u64) -> Self {
+    /// For a clip of so many features: its blocks and two more.
+    pub fn new(features: u64) -> Self {
         Self {
-            blocks,
-            arrived: 0,
+            features,
             waiting: VecDeque::new(),
             first: 0,
         }
     }
 
-    /// Takes the next embedding, `[512]`.
-    pub fn push(&mut self, embedding: &[f32]) {
-        let copies =
-            1 + usize::from(self.arrived == 0) + usize::from(self.arrived + 1 == self.blocks);
-        self.arrived += 1;
-        for _ in 0..copies {
-            self.waiting.push_back(embedding.into());
-        }
+    /// Takes the next feature, `[512]`.
+    pub fn push(&mut self, feature: &[f32]) {
+        self.waiting.push_back(feature.into());
     }
 
     /// Whether all features of the frame's window have arrived.
     pub fn is_ready(&self, frame: FrameIndex) -> bool {
-        let end = (frame.0 + WINDOW_ROWS as u64 - ROWS_BEFORE).min(self.blocks + 2);
+        let end = (frame.0 + WINDOW_ROWS as u64 - ROWS_BEFORE).min(self.features);
         self.first + self.waiting.len() as u64 >= end
     }
 
@@ -183,26 +179,25 @@ mod tests {
             }
         }
 
-        /// Streaming gives the contract's windows, for frames beyond the list too.
+        /// Streaming gives the contract's windows, for frames beyond the list too, and keeps only what is needed.
         #[test]
         fn windows_equal_the_whole_list(blocks in 1_u64..60, extra in 0_u64..12) {
-            let embedding = |j: u64| vec![(j + 1) as f32; EMBEDDING_LEN];
-            let mut features = vec![1.0];
-            features.extend((0..blocks).map(|j| (j + 1) as f32));
-            features.push(blocks as f32);
-            let mut layout = WindowLayout::new(blocks);
+            let features: Vec<f32> = (0..blocks)
+                .flat_map(|j| vec![(j + 1) as f32; feature_copies(j, blocks)])
+                .collect();
+            prop_assert_eq!(features.len() as u64, blocks + 2);
+            let mut layout = WindowLayout::new(blocks + 2);
             let mut arrived = 0;
             let mut out = vec![f32::NAN; WINDOW_LEN];
             for frame in 0..blocks + 2 + extra {
                 while !layout.is_ready(FrameIndex(frame)) {
-                    layout.push(&embedding(arrived));
+                    layout.push(&[features[arrived]; EMBEDDING_LEN]);
                     arrived += 1;
-                    prop_assert!(arrived <= blocks);
                 }
                 layout.window(FrameIndex(frame), &mut out);
                 let got: Vec<f32> = out.chunks(EMBEDDING_LEN).map(|row| row[0]).collect();
                 prop_assert_eq!(got, expected_window(&features, frame));
-                prop_assert!(layout.waiting.len() <= 18);
+                prop_assert!(layout.waiting.len() <= WINDOW_ROWS);
             }
         }
     }

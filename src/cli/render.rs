@@ -10,10 +10,11 @@ use clap::Args;
 use super::ui::Ui;
 use crate::assets;
 use crate::cancel::Cancel;
-use crate::config::{BatchSize, FPS, Paste, Plan, Request};
+use crate::config::{BatchSize, FPS, Plan, Request};
 use crate::encode::FrameSink;
 use crate::encode::mp4::{Mp4, Mp4Spec};
 use crate::encode::png::PngFolder;
+use crate::face::Paste;
 use crate::infer::onnx::{Device, Networks, Placement, Runtime};
 use crate::order::Order;
 use crate::output::Kind;
@@ -22,8 +23,8 @@ use crate::pipeline::{self, Clip};
 /// Render one clip
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    lipsync render                                 the bundled sample with the bundled presenter -> hello.mp4\n  \
-    lipsync render speech.wav                      -> speech.mp4\n  \
+    lipsync render                            the bundled sample and presenter -> hello.mp4\n  \
+    lipsync render speech.wav                 -> speech.mp4\n  \
     lipsync render speech.wav -o out/talk.mp4 -b frames/anna -m models/anna\n  \
     lipsync render speech.wav --frames pngs --limit 2")]
 pub(super) struct RenderArgs {
@@ -138,6 +139,7 @@ pub(super) fn render(args: RenderArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
         backgrounds: &plan.backgrounds,
         order: plan.order,
         start: plan.start,
+        paste: plan.paste,
         frames: plan.frames,
         batch,
     };

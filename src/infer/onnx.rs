@@ -214,7 +214,7 @@ impl Loader<'_> {
                 Err(error) => {
                     return Err(Fault::machine(format!("CUDA device {id} cannot be used"))
                         .because(first_line(&error))
-                        .hint("run scripts/setup.sh cuda for ONNX Runtime with CUDA, check the driver with nvidia-smi, or leave --device out")
+                        .hint("set ORT_DYLIB_PATH to an ONNX Runtime with CUDA (Python package onnxruntime-gpu), check the driver with nvidia-smi, or leave --device out")
                         .into());
                 }
             }
@@ -279,7 +279,7 @@ impl Network {
                     describe_slot(&output)
                 ))
                 .hint(format!(
-                    "the file has {} -> {}; give a model of the 328 family (docs: README, \"Models\")",
+                    "the file has {} -> {}; give a model of the 328 family (README, \"Models\")",
                     describe_outlets(session.inputs()),
                     describe_outlets(session.outputs())
                 ))
@@ -434,11 +434,7 @@ fn describe_outlets(outlets: &[Outlet]) -> String {
 
 /// ONNX Runtime's messages run over many lines, with source paths of its own build; the first says what is wrong.
 fn first_line<T>(error: &ort::Error<T>) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.trim().trim_end_matches('.').to_owned()
 }

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Installs what is missing, then checks everything: format, lints, documentation, tests.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+echo "test: set up, then check format, lints, documentation and all tests"
+need_tools build runtime test
+"$CARGO" fmt --check
+"$CARGO" clippy --release --locked --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
+"$CARGO" test --release --locked

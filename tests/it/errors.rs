@@ -1,0 +1,307 @@
+//! Each mistake that users make: one clear message (a snapshot), the right exit code, nothing left behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use crate::support::{LIPSYNC, Place};
+
+/// What was said, with its exit code; the folder where it ran is written as `[here]`.
+fn told(place: &Place, output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.replace(place.path.to_str().unwrap(), "[here]");
+    format!(
+        "exit {}\n{}",
+        output.status.code().unwrap_or(-1),
+        said.trim_end()
+    )
+}
+
+/// Runs what must fail; checks that the folder holds what it held before.
+fn refused(place: &Place, args: &[&str]) -> String {
+    let before = place.names();
+    let output = place.run(args);
+    assert!(output.stdout.is_empty());
+    assert_eq!(place.names(), before, "{args:?} left something");
+    // Where the networks run is said before they are at work.
+    told(place, &output).replace("networks run on CPU: CUDA cannot be used: CUDA execution provider is not enabled in this build\n", "")
+}
+
+/// `render SPEECH` with the small networks and frames.
+fn render(place: &Place, audio: &str) -> String {
+    refused(place, &["render", audio, "-m", "tiny", "-b", "bg"])
+}
+
+macro_rules! snapshot {
+    ($name:expr, $value:expr) => {
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!($name, $value)
+        })
+    };
+}
+
+#[test]
+fn sounds() {
+    let place = Place::new();
+    snapshot!("sound_missing", render(&place, "nowhere.wav"));
+    snapshot!("sound_is_a_folder", render(&place, "bg"));
+    fs::write(place.join("empty.wav"), b"").unwrap();
+    snapshot!("sound_empty", render(&place, "empty.wav"));
+    fs::write(
+        place.join("it's text.wav"),
+        b"this is not sound, but it is long enough to be looked at",
+    )
+    .unwrap();
+    snapshot!("sound_not_wav", render(&place, "it's text.wav"));
+    let whole = fs::read(place.join("speech.wav")).unwrap();
+    fs::write(place.join("cut.wav"), &whole[..5044]).unwrap();
+    snapshot!("sound_cut_off", render(&place, "cut.wav"));
+    fs::write(place.join("header.wav"), &whole[..20]).unwrap();
+    snapshot!("sound_header_cut_off", render(&place, "header.wav"));
+    place.wav("none.wav", 16_000, 1, 0.0, |_, _| 0.0);
+    snapshot!("sound_without_samples", render(&place, "none.wav"));
+    place.wav("slow.wav", 1_000, 1, 1.0, |_, _| 0.0);
+    snapshot!("sound_of_a_strange_rate", render(&place, "slow.wav"));
+}
+
+#[test]
+fn backgrounds() {
+    let place = Place::new();
+    let with = |folder: &str| {
+        refused(
+            &place,
+            &["render", "speech.wav", "-m", "tiny", "-b", folder],
+        )
+    };
+    snapshot!("background_missing", with("nowhere"));
+    fs::create_dir(place.join("empty")).unwrap();
+    snapshot!("background_empty", with("empty"));
+    fs::remove_file(place.join("bg/7.png")).unwrap();
+    snapshot!("background_lacks_a_number", with("bg"));
+    fs::copy(place.join("bg/6.png"), place.join("bg/7.png")).unwrap();
+    fs::copy(place.join("bg/6.png"), place.join("bg/frame_7.png")).unwrap();
+    snapshot!("background_has_a_number_twice", with("bg"));
+    fs::rename(place.join("bg/frame_7.png"), place.join("bg/cover.png")).unwrap();
+    snapshot!("background_without_a_number", with("bg"));
+    fs::remove_file(place.join("bg/cover.png")).unwrap();
+    place.backgrounds("other", 1, 50, 40);
+    fs::copy(place.join("other/frame_0000.png"), place.join("bg/7.png")).unwrap();
+    snapshot!("background_of_another_size", with("bg"));
+    fs::write(place.join("bg/7.png"), b"not a picture").unwrap();
+    snapshot!("background_damaged", with("bg"));
+    // Whole at the first look, damaged further in: found out while the clip is being written.
+    let whole = fs::read(place.join("bg/6.png")).unwrap();
+    fs::write(place.join("bg/7.png"), &whole[..whole.len() / 2]).unwrap();
+    snapshot!("background_damaged_inside", with("bg"));
+}
+
+#[test]
+fn rectangles() {
+    let place = Place::new();
+    let rects = place.join("bg/crop_rects.json");
+    let whole = fs::read_to_string(&rects).unwrap();
+    let with = |text: &str| {
+        fs::write(&rects, text).unwrap();
+        render(&place, "speech.wav")
+    };
+    snapshot!(
+        "rectangle_outside",
+        with(&whole.replace("[82, 62, 286, 266]", "[182, 62, 386, 266]"))
+    );
+    snapshot!(
+        "rectangle_inside_out",
+        with(&whole.replace("[82, 62, 286, 266]", "[286, 62, 82, 266]"))
+    );
+    snapshot!("rectangles_too_few", with("[[80, 60, 280, 260]]"));
+    snapshot!("rectangles_not_json", with("80 60 280 260"));
+    snapshot!("rectangles_of_three_numbers", with("[[80, 60, 280]]"));
+    fs::remove_file(&rects).unwrap();
+    snapshot!("rectangles_missing", render(&place, "speech.wav"));
+}
+
+#[test]
+fn models() {
+    let place = Place::new();
+    let with = |model: &str| {
+        refused(
+            &place,
+            &[
+                "render",
+                "speech.wav",
+                "-b",
+                "bg",
+                "--device",
+                "cpu",
+                "-q",
+                "-m",
+                model,
+            ],
+        )
+    };
+    snapshot!("model_unknown", with("grace"));
+    snapshot!("model_missing", with("models/grace"));
+    fs::create_dir(place.join("half")).unwrap();
+    fs::copy(
+        place.join("tiny/generator.onnx"),
+        place.join("half/generator.onnx"),
+    )
+    .unwrap();
+    snapshot!("model_without_audio_encoder", with("half"));
+    fs::copy(
+        place.join("tiny/generator.onnx"),
+        place.join("half/audio_encoder.onnx"),
+    )
+    .unwrap();
+    snapshot!("model_of_wrong_shapes", with("half"));
+    fs::write(place.join("half/audio_encoder.onnx"), "not a network").unwrap();
+    snapshot!("model_not_onnx", with("half"));
+    fs::write(
+        place.join("tiny/model.yaml"),
+        "model_id: t\nfamily: wav2lip-96\n",
+    )
+    .unwrap();
+    snapshot!("model_of_another_family", with("tiny"));
+    fs::write(place.join("tiny/model.yaml"), "model_id: [t\n").unwrap();
+    snapshot!("model_yaml_broken", with("tiny"));
+}
+
+#[test]
+fn outputs() {
+    let place = Place::new();
+    let with = |args: &[&str]| {
+        refused(
+            &place,
+            &[&["render", "speech.wav", "-m", "tiny", "-b", "bg"], args].concat(),
+        )
+    };
+    snapshot!("output_folder_missing", with(&["-o", "no/such/clip.mp4"]));
+    fs::write(place.join("taken.mp4"), "somebody's work").unwrap();
+    snapshot!("output_exists", with(&["-o", "taken.mp4"]));
+    assert_eq!(
+        fs::read_to_string(place.join("taken.mp4")).unwrap(),
+        "somebody's work"
+    );
+    snapshot!("output_is_a_folder", with(&["-o", "bg"]));
+    snapshot!("output_of_another_kind", with(&["-o", "clip.avi"]));
+    snapshot!(
+        "output_would_replace_frames_of_others",
+        with(&["--frames", "tiny", "--force"])
+    );
+    fs::rename(place.join("speech.wav"), place.join("speech.mp4")).unwrap();
+    let itself = refused(
+        &place,
+        &["render", "speech.mp4", "-m", "tiny", "-b", "bg", "--force"],
+    );
+    snapshot!("output_is_the_sound", itself);
+}
+
+#[test]
+fn a_read_only_folder() {
+    let place = Place::new();
+    let folder = place.join("sealed");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = place.command(&[
+        "render",
+        "speech.wav",
+        "-m",
+        "tiny",
+        "-b",
+        "bg",
+        "-o",
+        "sealed/clip.mp4",
+    ]);
+    if rustix::process::geteuid().is_root() {
+        // Nothing is read-only to root: be nobody, with a copy of the program that nobody may run.
+        for path in [place.path.parent().unwrap(), &place.path] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::copy(LIPSYNC, place.join("lipsync")).unwrap();
+        command = Command::new(place.join("lipsync"));
+        command.args([
+            "render",
+            "speech.wav",
+            "-m",
+            "tiny",
+            "-b",
+            "bg",
+            "-o",
+            "sealed/clip.mp4",
+        ]);
+        command.current_dir(&place.path).uid(65_534).gid(65_534);
+    }
+    snapshot!(
+        "output_folder_read_only",
+        told(&place, &command.output().unwrap())
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[test]
+fn usage() {
+    let place = Place::new();
+    let with = |args: &[&str]| {
+        refused(
+            &place,
+            &[&["render", "speech.wav", "-m", "tiny", "-b", "bg"], args].concat(),
+        )
+    };
+    snapshot!("usage_start_frame", with(&["--start-frame", "12"]));
+    snapshot!("usage_limit", with(&["--limit", "0"]));
+    snapshot!("usage_batch", with(&["--batch", "0"]));
+    snapshot!("usage_device", with(&["--device", "gpu"]));
+    snapshot!("usage_order", with(&["--order", "random"]));
+    snapshot!("usage_two_outputs", with(&["-o", "a.mp4", "--frames", "b"]));
+    let nothing = refused(&place, &["render", "speech.wav", "-m", "tiny"]);
+    snapshot!("usage_no_background", nothing);
+    snapshot!("usage_no_such_command", refused(&place, &["rander"]));
+}
+
+#[test]
+fn the_machine() {
+    let place = Place::new();
+    let args = ["render", "speech.wav", "-m", "tiny", "-b", "bg", "-q"];
+    let with = |variable: &str, value: &str| {
+        let output = place.command(&args).env(variable, value).output().unwrap();
+        told(&place, &output)
+    };
+    snapshot!("runtime_missing", with("ORT_DYLIB_PATH", "nowhere.so"));
+    fs::write(place.join("text.so"), "not a library").unwrap();
+    snapshot!("runtime_not_a_library", with("ORT_DYLIB_PATH", "text.so"));
+    let bundled = place
+        .command(&["render", "-q"])
+        .env("LIPSYNC_HOME", "bg")
+        .output()
+        .unwrap();
+    snapshot!("home_is_not_one", told(&place, &bundled));
+    let alone = place.join("lipsync");
+    fs::copy(LIPSYNC, &alone).unwrap();
+    let alone = |args: &[&str]| {
+        told(
+            &place,
+            &Command::new(&alone)
+                .args(args)
+                .current_dir(&place.path)
+                .output()
+                .unwrap(),
+        )
+    };
+    snapshot!("home_not_found", alone(&["render", "-q"]));
+    snapshot!("runtime_not_found", alone(&args));
+    let cuda = [&args[..], &["--device", "cuda"]].concat();
+    snapshot!("cuda_not_available", refused(&place, &cuda));
+}
+
+#[test]
+fn help() {
+    let place = Place::new();
+    for (name, args) in [
+        ("help", &["--help"][..]),
+        ("help_render", &["render", "--help"]),
+    ] {
+        let output = place.run(args);
+        assert!(output.status.success());
+        snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
+}
