@@ -64,6 +64,14 @@ impl Mp4 {
         ff::init()?;
         ff::log::set_level(ff::log::Level::Fatal);
         let part = target.begin()?;
+        if part.path().to_str().is_none() {
+            return Err(Fault::failed(format!(
+                "cannot write `{}`: FFmpeg takes only paths in UTF-8",
+                part.path().display()
+            ))
+            .hint("rename the folder or the file, or choose another place with -o")
+            .into());
+        }
         let mut muxer = format::output_as(part.path(), "mp4")
             .with_context(|| format!("cannot write `{}`", part.path().display()))?;
         let mut video = VideoTrack::add(&mut muxer, spec)?;

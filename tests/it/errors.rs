@@ -1,6 +1,8 @@
 //! Each mistake that users make: one clear message (a snapshot), the right exit code, nothing left behind.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
@@ -194,6 +196,19 @@ fn outputs() {
         &["render", "speech.mp4", "-m", "tiny", "-b", "bg", "--force"],
     );
     snapshot!("output_is_the_sound", itself);
+}
+
+#[test]
+fn a_name_that_is_not_utf_8() {
+    let place = Place::new();
+    let mut command =
+        place.command(&["render", "speech.wav", "-m", "tiny", "-b", "bg", "-q", "-o"]);
+    let output = command
+        .arg(OsStr::from_bytes(b"caf\xe9.mp4"))
+        .output()
+        .unwrap();
+    snapshot!("output_not_utf_8", told(&place, &output));
+    assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
 }
 
 #[test]
