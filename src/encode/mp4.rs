@@ -63,17 +63,17 @@ impl Mp4 {
     pub fn create(target: Target, spec: Mp4Spec, sound: &Sound) -> Result<Self> {
         ff::init()?;
         ff::log::set_level(ff::log::Level::Fatal);
+        let shown = target.path.display().to_string();
         let part = target.begin()?;
         if part.path().to_str().is_none() {
             return Err(Fault::failed(format!(
-                "cannot write `{}`: FFmpeg takes only paths in UTF-8",
-                part.path().display()
+                "cannot write `{shown}`: FFmpeg takes only paths in UTF-8"
             ))
             .hint("rename the folder or the file, or choose another place with -o")
             .into());
         }
         let mut muxer = format::output_as(part.path(), "mp4")
-            .with_context(|| format!("cannot write `{}`", part.path().display()))?;
+            .with_context(|| format!("cannot write `{shown}`"))?;
         let mut video = VideoTrack::add(&mut muxer, spec)?;
         let mut audio = AudioTrack::add(&mut muxer, sound)?;
         let mut options = Dictionary::new();
@@ -138,6 +138,19 @@ struct Track {
 }
 
 impl Track {
+    /// Gives an opened encoder its stream in the file.
+    fn add(muxer: &mut Output, codec: ff::Codec, encoder: Encoder, base: Rational) -> Result<Self> {
+        let mut stream = muxer.add_stream(codec)?;
+        stream.set_parameters(&encoder);
+        stream.set_time_base(base);
+        Ok(Self {
+            stream: stream.index(),
+            encoder,
+            base,
+            muxer_base: base,
+        })
+    }
+
     /// Moves finished packets from the encoder to the file.
     fn drain(&mut self, muxer: &mut Output) -> Result<()> {
         let mut packet = Packet::empty();
@@ -207,16 +220,10 @@ impl VideoTrack {
         let encoder = video
             .open_with(options)
             .context("cannot start the H.264 encoder")?;
-        let mut stream = muxer.add_stream(codec)?;
-        stream.set_parameters(&encoder);
-        stream.set_time_base(base);
-        stream.set_avg_frame_rate(base.invert());
-        let track = Track {
-            stream: stream.index(),
-            encoder: encoder.0.0,
-            base,
-            muxer_base: base,
-        };
+        let track = Track::add(muxer, codec, encoder.0.0, base)?;
+        if let Some(mut stream) = muxer.stream_mut(track.stream) {
+            stream.set_avg_frame_rate(base.invert());
+        }
         Ok(Self {
             track,
             next: 0,
@@ -282,17 +289,8 @@ impl AudioTrack {
                 sound.channels
             )
         })?;
-        let mut stream = muxer.add_stream(codec)?;
-        stream.set_parameters(&encoder);
-        stream.set_time_base(base);
-        let track = Track {
-            stream: stream.index(),
-            encoder: encoder.0.0,
-            base,
-            muxer_base: base,
-        };
         Ok(Self {
-            track,
+            track: Track::add(muxer, codec, encoder.0.0, base)?,
             reader: sound.reader(rate)?,
             rate,
             layout,
