@@ -58,6 +58,10 @@ impl<'a> Listener<'a> {
         while !self.layout.is_ready(frame) {
             self.cut_blocks()?;
             let count = self.blocks.len() / BLOCK_LEN;
+            anyhow::ensure!(
+                count > 0,
+                "the sound ended before the windows of its last frames"
+            );
             self.embeddings.resize(count * EMBEDDING_LEN, 0.0);
             self.encoder
                 .encode(count, &self.blocks, &mut self.embeddings)?;
