@@ -75,7 +75,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Appends the rest, so that all output together has the length of [`resampled_len`].
+    /// Appends the rest, so that all output together lasts as long as the input: `ceil(frames * to / from)` samples.
     pub fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let total = resampled_len(self.frames_in, self.from, self.to);
         let mut left = self.waiting.len() / self.channels;
