@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{Place, decode, picture, pictures, probe};
@@ -305,8 +306,8 @@ fn ctrl_c_leaves_nothing() {
     let place = Place::new();
     place.wav("long.wav", 16_000, 1, 120.0, |_, t| (t * 900.0).sin() * 0.3);
     for (signal, output) in [
-        ("INT", &["-o", "long.mp4"][..]),
-        ("TERM", &["--frames", "long"]),
+        (Signal::INT, &["-o", "long.mp4"][..]),
+        (Signal::TERM, &["--frames", "long"]),
     ] {
         let args = [
             &["render", "long.wav", "-m", "tiny", "-b", "bg"][..],
@@ -325,19 +326,16 @@ fn ctrl_c_leaves_nothing() {
             );
             thread::sleep(Duration::from_millis(5));
         }
-        let kill = Command::new("kill")
-            .args(["-s", signal, &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(kill.success());
+        let pid = Pid::from_raw(child.id() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "SIG{signal}");
+        assert_eq!(output.status.code(), Some(130), "{signal:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.ends_with("error: interrupted\n"), "{said}");
         assert_eq!(
             place.names(),
             ["bg", "long.wav", "speech.wav", "tiny"],
-            "SIG{signal}"
+            "{signal:?}"
         );
     }
 }
