@@ -150,7 +150,7 @@ fn landmark_rect(path: &Path) -> Result<RawRect> {
         coordinate(RIGHT, 0)?,
         coordinate(TOP, 1)?,
     );
-    Ok([x0, y0, x1, y0 + (x1 - x0)])
+    Ok([x0, y0, x1, y0.saturating_add(x1.saturating_sub(x0))])
 }
 
 #[cfg(test)]

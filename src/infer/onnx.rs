@@ -268,10 +268,10 @@ impl Network {
         inputs: &[Slot<'_>],
         output: Slot<'_>,
     ) -> Result<Self> {
-        let found_inputs = choose(session.inputs(), inputs);
-        let found_output = choose(session.outputs(), &[output]);
-        let unused = session.inputs().len() != inputs.len();
-        let (Some(names), Some(outputs), false) = (found_inputs, found_output, unused) else {
+        let mut free: Vec<&Outlet> = session.inputs().iter().collect();
+        let found: Option<Vec<Port>> = inputs.iter().map(|slot| choose(&mut free, slot)).collect();
+        let found_output = choose(&mut session.outputs().iter().collect(), &output);
+        let (Some(ports), Some(output_port), true) = (found, found_output, free.is_empty()) else {
             return Err(Fault::failed(format!("`{}` cannot serve as {role}", path.display()))
                 .because(format!(
                     "expected {} -> {}",
@@ -290,24 +290,11 @@ impl Network {
             .iter()
             .filter_map(|outlet| dimensions(outlet)?.first().copied());
         let fixed_batch = batches.max().filter(|&n| n > 0).map(|n| n as usize);
-        let port = |name: String, slot: &Slot<'_>| Port {
-            name,
-            shape: slot.1.to_vec(),
-        };
-        let inputs = names
-            .into_iter()
-            .zip(inputs)
-            .map(|(name, slot)| port(name, slot))
-            .collect();
-        let output = outputs
-            .into_iter()
-            .next()
-            .map_or_else(|| port(String::new(), &output), |name| port(name, &output));
         Ok(Self {
             path: path.to_owned(),
             session,
-            inputs,
-            output,
+            inputs: ports,
+            output: output_port,
             fixed_batch,
             bound: None,
         })
@@ -368,18 +355,18 @@ impl Network {
     }
 }
 
-/// For each slot the name of the outlet with its shape: the one of the usual name if it fits, else the first that does.
-fn choose(outlets: &[Outlet], slots: &[Slot<'_>]) -> Option<Vec<String>> {
-    let mut free: Vec<&Outlet> = outlets.iter().collect();
-    let mut take = |slot: &Slot<'_>| {
-        let fits = |outlet: &Outlet| shape_fits(outlet, slot.1);
-        let at = free
-            .iter()
-            .position(|o| o.name() == slot.0 && fits(o))
-            .or_else(|| free.iter().position(|o| fits(o)))?;
-        Some(free.remove(at).name().to_owned())
-    };
-    slots.iter().map(&mut take).collect()
+/// Takes the outlet with the slot's shape out of those still free: the one of the usual name if it fits, else the first
+/// that does.
+fn choose(free: &mut Vec<&Outlet>, slot: &Slot<'_>) -> Option<Port> {
+    let fits = |outlet: &Outlet| shape_fits(outlet, slot.1);
+    let at = free
+        .iter()
+        .position(|o| o.name() == slot.0 && fits(o))
+        .or_else(|| free.iter().position(|o| fits(o)))?;
+    Some(Port {
+        name: free.remove(at).name().to_owned(),
+        shape: slot.1.to_vec(),
+    })
 }
 
 fn shape_fits(outlet: &Outlet, wanted: &[i64]) -> bool {

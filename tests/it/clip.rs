@@ -71,16 +71,19 @@ fn any_wav_keeps_its_own_sound() {
     for (rate, channels, kept) in [
         (44_100, 2, 44_100),
         (48_000, 1, 48_000),
+        (48_000, 8, 48_000),
         (8_000, 1, 8_000),
+        // AAC has no such rate: the next higher one, or its highest.
         (10_000, 1, 11_025),
+        (192_000, 1, 96_000),
     ] {
-        let name = format!("{rate}.wav");
+        let name = format!("{rate}-{channels}.wav");
         let tone = |channel, t: f64| {
             0.4 * (t * 440.0 * f64::from(channel + 1) * std::f64::consts::TAU).sin()
         };
         place.wav(&name, rate, channels, 1.0, tone);
         place.ok(&["render", &name, "-m", "tiny", "-b", "bg"]);
-        let probed = probe(&place.join(&format!("{rate}.mp4")));
+        let probed = probe(&place.join(&format!("{rate}-{channels}.mp4")));
         let audio = stream(&probed, "audio");
         assert_eq!(audio["sample_rate"], kept.to_string(), "{rate} Hz");
         assert_eq!(audio["channels"], channels, "{rate} Hz");
@@ -282,6 +285,32 @@ fn networks_with_other_names_are_bound_by_shape() {
     fs::write(&generator, bytes).unwrap();
     place.render(&["--frames", "renamed"]);
     assert!(pictures(&place.join("usual")) == pictures(&place.join("renamed")));
+}
+
+#[test]
+fn a_fixed_batch_of_the_file_is_respected() {
+    let place = Place::new();
+    place.render(&["--frames", "free", "--limit", "0.4"]);
+    let generator = place.join("tiny/generator.onnx");
+    let mut bytes = fs::read(&generator).unwrap();
+    // A dimension named "N" becomes the number 4, written in as many bytes.
+    let (named, fixed) = (b"\x0a\x03\x12\x01N", b"\x0a\x03\x08\x84\x00");
+    let mut changed = 0;
+    while let Some(at) = bytes.windows(named.len()).position(|w| w == named) {
+        bytes[at..at + named.len()].copy_from_slice(fixed);
+        changed += 1;
+    }
+    assert_eq!(changed, 3, "input, audio, output");
+    fs::write(&generator, bytes).unwrap();
+    for batch in ["1", "3", "8"] {
+        place.render(&[
+            "--frames", "fixed", "--force", "--limit", "0.4", "--batch", batch,
+        ]);
+        assert!(
+            pictures(&place.join("free")) == pictures(&place.join("fixed")),
+            "batch {batch}"
+        );
+    }
 }
 
 #[test]

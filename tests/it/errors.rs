@@ -35,6 +35,12 @@ fn render(place: &Place, audio: &str) -> String {
     refused(place, &["render", audio, "-m", "tiny", "-b", "bg"])
 }
 
+/// `render speech.wav` with the small networks and frames, and more.
+fn render_with(place: &Place, args: &[&str]) -> String {
+    let base = ["render", "speech.wav", "-m", "tiny", "-b", "bg"];
+    refused(place, &[&base, args].concat())
+}
+
 macro_rules! snapshot {
     ($name:expr, $value:expr) => {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
@@ -171,12 +177,7 @@ fn models() {
 #[test]
 fn outputs() {
     let place = Place::new();
-    let with = |args: &[&str]| {
-        refused(
-            &place,
-            &[&["render", "speech.wav", "-m", "tiny", "-b", "bg"], args].concat(),
-        )
-    };
+    let with = |args: &[&str]| render_with(&place, args);
     snapshot!("output_folder_missing", with(&["-o", "no/such/clip.mp4"]));
     fs::write(place.join("taken.mp4"), "somebody's work").unwrap();
     snapshot!("output_exists", with(&["-o", "taken.mp4"]));
@@ -256,12 +257,7 @@ fn a_read_only_folder() {
 #[test]
 fn usage() {
     let place = Place::new();
-    let with = |args: &[&str]| {
-        refused(
-            &place,
-            &[&["render", "speech.wav", "-m", "tiny", "-b", "bg"], args].concat(),
-        )
-    };
+    let with = |args: &[&str]| render_with(&place, args);
     snapshot!("usage_start_frame", with(&["--start-frame", "12"]));
     snapshot!("usage_limit", with(&["--limit", "0"]));
     snapshot!("usage_batch", with(&["--batch", "0"]));
