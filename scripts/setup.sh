@@ -25,7 +25,7 @@ missing_packages() {
         build)
             command -v cc >/dev/null || echo build-essential
             command -v pkg-config >/dev/null || echo pkg-config
-            for library in avcodec avformat avutil; do
+            for library in avcodec avformat avutil swscale; do
                 pkg-config --exists "lib$library" 2>/dev/null || echo "lib$library-dev"
             done
             # bindgen reads FFmpeg's headers with libclang, and clang's own headers come with the -dev package.

@@ -90,11 +90,6 @@ impl Sound {
         self.frames as f64 / f64::from(self.rate)
     }
 
-    /// Pictures needed to cover the sound at `fps` pictures a second: `ceil(seconds * fps)`, exactly.
-    pub fn video_frames(&self, fps: u32) -> u64 {
-        (self.frames * u64::from(fps)).div_ceil(u64::from(self.rate))
-    }
-
     /// Samples of the sound once it is resampled to `rate`.
     pub fn frames_at(&self, rate: u32) -> u64 {
         resampler::resampled_len(self.frames, self.rate, rate)
@@ -344,19 +339,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn frames_cover_the_sound_exactly() {
-        let sound = |frames, rate| Sound {
-            path: PathBuf::new(),
-            rate,
-            channels: 1,
-            frames,
-        };
-        assert_eq!(sound(160_000, 16_000).video_frames(25), 250);
-        assert_eq!(sound(160_001, 16_000).video_frames(25), 251);
-        assert_eq!(sound(68_880, 16_000).video_frames(25), 108);
-        assert_eq!(sound(1, 44_100).video_frames(25), 1);
     }
 }

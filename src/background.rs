@@ -100,6 +100,7 @@ impl BackgroundFolder {
             width: picture.width() as usize,
             height: picture.height() as usize,
             pixels: picture.into_raw(),
+            alpha: None,
         };
         if frame.size() != self.size {
             return Err(Fault::failed(format!(

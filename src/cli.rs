@@ -4,8 +4,12 @@ mod render;
 mod ui;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
 
 use crate::cancel::Cancel;
 use crate::error::{Exit, Report};
@@ -63,17 +67,25 @@ pub fn main() -> ExitCode {
 }
 
 /// The first signal asks the stages to stop; the second ends the program at once.
-fn stop_on_signals(cancel: &Cancel) -> Result<(), ctrlc::Error> {
+fn stop_on_signals(cancel: &Cancel) -> std::io::Result<()> {
+    // A file that grows past the user's limit is then an error of the write, and not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let cancel = cancel.clone();
-    ctrlc::set_handler(move || {
-        if cancel.cancel() {
-            #[expect(
-                clippy::exit,
-                reason = "the user asked a second time; what stays is hidden and removed by the next run"
-            )]
-            std::process::exit(Exit::Interrupted as i32);
-        }
-    })
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                if cancel.cancel() {
+                    #[expect(
+                        clippy::exit,
+                        reason = "the user asked a second time; what stays is hidden and removed by the next run"
+                    )]
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        })?;
+    Ok(())
 }
 
 #[cfg(test)]

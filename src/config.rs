@@ -12,14 +12,11 @@ use crate::audio::Sound;
 use crate::background::BackgroundFolder;
 use crate::error::Fault;
 use crate::face::Paste;
-use crate::frame::BackgroundIndex;
+use crate::frame::{BackgroundIndex, FrameRate};
 use crate::infer::onnx::{Device, Placement};
 use crate::model::{DEFAULT_MODEL, ModelFiles};
 use crate::order::Order;
 use crate::output::{Kind, Target};
-
-/// Frames a second of the clip, as the networks were trained.
-pub const FPS: u32 = 25;
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +105,8 @@ pub struct Plan {
     pub paste: Paste,
     /// Where the result goes.
     pub target: Target,
+    /// Frames a second of the clip.
+    pub fps: FrameRate,
     /// Frames of the clip.
     pub frames: u64,
     /// Where to run the networks.
@@ -159,9 +158,11 @@ impl Plan {
             ))
             .into());
         }
+        let fps = FrameRate::TRAINED;
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
-            frames: sound.video_frames(FPS),
+            fps,
+            frames: fps.frames_covering(sound.frames, sound.rate),
             sound,
             model,
             background,

@@ -2,6 +2,9 @@
 
 pub mod mp4;
 pub mod png;
+mod sound;
+mod track;
+mod video;
 
 use anyhow::Result;
 

@@ -168,6 +168,7 @@ mod tests {
             width: 100,
             height: 80,
             pixels: (0..100 * 80 * 3).map(|i| (i % 251) as u8).collect(),
+            alpha: None,
         };
         let rect = Rect {
             x0: 17,

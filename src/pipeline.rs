@@ -312,6 +312,7 @@ fn root_cause(ends: impl Iterator<Item = Stage>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::FrameRate;
     use crate::infer::stub::{CopyGenerator, MeanEncoder};
     use std::path::{Path, PathBuf};
 
@@ -376,7 +377,7 @@ mod tests {
             order: Order::PingPong,
             start: BackgroundIndex(0),
             paste: Paste::Reference,
-            frames: sound.video_frames(25),
+            frames: FrameRate::TRAINED.frames_covering(sound.frames, sound.rate),
             batch,
         };
         let mut generator = CopyGenerator {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::ui::Ui;
 use crate::assets;
 use crate::cancel::Cancel;
-use crate::config::{BatchSize, FPS, Plan, Request};
+use crate::config::{BatchSize, Plan, Request};
 use crate::encode::FrameSink;
 use crate::encode::mp4::{Mp4, Mp4Spec};
 use crate::encode::png::PngFolder;
@@ -127,7 +127,7 @@ pub(super) fn render(args: RenderArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
         Kind::File => {
             let spec = Mp4Spec {
                 size: plan.backgrounds.size(),
-                fps: FPS,
+                fps: plan.fps,
                 frames: plan.frames,
                 threads: plan.threads,
             };
@@ -205,9 +205,10 @@ fn describe(ui: &Ui, plan: &Plan, placement: &Placement, batch: usize, library: 
         (
             "output",
             format!(
-                "`{}`: {} frames at {FPS} fps",
+                "`{}`: {} frames at {} fps",
                 plan.target.path.display(),
-                plan.frames
+                plan.frames,
+                plan.fps
             ),
         ),
         (

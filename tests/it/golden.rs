@@ -89,6 +89,7 @@ fn load(path: &str) -> Picture {
         width: image.width() as usize,
         height: image.height() as usize,
         pixels: image.into_raw(),
+        alpha: None,
     }
 }
 
