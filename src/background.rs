@@ -14,8 +14,8 @@ use crate::error::{Fault, plain_io};
 use crate::face;
 use crate::frame::{BackgroundIndex, Picture, Rect, Size};
 
-/// Decoded pictures that are kept, in bytes: 64 frames of 1280x720 with their crops.
-const KEEP_BYTES: usize = 192 << 20;
+/// Memory for decoded pictures that is enough for short folders, in bytes: 64 frames of 1280x720 with their crops.
+pub const DEFAULT_KEEP_BYTES: usize = 192 << 20;
 
 /// Extensions of pictures, lower case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -148,12 +148,12 @@ pub struct BackgroundCache<'a> {
 }
 
 impl<'a> BackgroundCache<'a> {
-    /// An empty cache over `folder`.
-    pub fn new(folder: &'a BackgroundFolder) -> Self {
+    /// An empty cache over `folder`, for `bytes` of decoded pictures.
+    pub fn new(folder: &'a BackgroundFolder, bytes: usize) -> Self {
         Self {
             folder,
             kept: HashMap::new(),
-            bytes_left: KEEP_BYTES,
+            bytes_left: bytes,
         }
     }
 

@@ -23,12 +23,12 @@ pub struct Bicubic {
     from: (usize, usize),
 }
 
-/// A view of interleaved pixels inside a larger picture.
+/// A view of interleaved pixels inside a larger picture, 8-bit or float.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    /// Pixels from the view's first one on.
-    pub pixels: &'a [u8],
-    /// Bytes from one row to the next.
+pub struct View<'a, T = u8> {
+    /// Values from the view's first one on.
+    pub pixels: &'a [T],
+    /// Values from one row to the next.
     pub stride: usize,
 }
 
@@ -49,36 +49,54 @@ impl Bicubic {
 
     /// Resizes three interleaved 8-bit channels, rows in parallel; `target` rows are `stride` bytes apart.
     pub fn resize(&self, source: View<'_>, target: &mut [u8], stride: usize) {
-        let wide = self.from.0 * CHANNELS;
         target
             .par_chunks_mut(stride)
             .take(self.rows.len())
-            .zip(&self.rows)
+            .enumerate()
             .with_min_len(16)
-            .for_each_init(
-                || vec![0.0_f32; wide],
-                |blend, (target, row)| {
-                    let line = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
-                    let lines = [line(0), line(1), line(2), line(3)];
-                    for (i, out) in blend.iter_mut().enumerate() {
-                        *out = (0..TAPS)
-                            .map(|k| f32::from(lines[k][i]) * row.weight[k])
-                            .sum();
-                    }
-                    for (pixel, column) in target.chunks_exact_mut(CHANNELS).zip(&self.columns) {
-                        for (channel, value) in pixel.iter_mut().enumerate() {
-                            let sum: f32 = (0..TAPS)
-                                .map(|k| {
-                                    blend[column.at[k] * CHANNELS + channel] * column.weight[k]
-                                })
-                                .sum();
-                            // A float to u8 cast saturates; OpenCV rounds to the nearest.
-                            *value = (sum + 0.5) as u8;
-                        }
-                    }
-                },
-            );
+            .for_each_init(Line::default, |line, (y, target)| {
+                let values = self.row(source, y, line);
+                for (target, value) in target.iter_mut().zip(values) {
+                    // A float to u8 cast saturates; OpenCV rounds to the nearest.
+                    *target = (value + 0.5) as u8;
+                }
+            });
     }
+
+    /// Row `y` of the result, three interleaved channels, before it is rounded.
+    pub fn row<'l, T: Copy + Into<f32>>(
+        &self,
+        source: View<'_, T>,
+        y: usize,
+        line: &'l mut Line,
+    ) -> &'l [f32] {
+        let wide = self.from.0 * CHANNELS;
+        line.blend.resize(wide, 0.0);
+        line.values.resize(self.columns.len() * CHANNELS, 0.0);
+        let row = &self.rows[y];
+        let above = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
+        let lines = [above(0), above(1), above(2), above(3)];
+        for (i, out) in line.blend.iter_mut().enumerate() {
+            *out = (0..TAPS).map(|k| lines[k][i].into() * row.weight[k]).sum();
+        }
+        let pixels = line.values.chunks_exact_mut(CHANNELS);
+        for (pixel, column) in pixels.zip(&self.columns) {
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                *value = (0..TAPS)
+                    .map(|k| line.blend[column.at[k] * CHANNELS + channel] * column.weight[k])
+                    .sum();
+            }
+        }
+        &line.values
+    }
+}
+
+/// Memory for one row at a time, which stays from row to row.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// The source rows under the kernel, blended.
+    blend: Vec<f32>,
+    values: Vec<f32>,
 }
 
 fn taps(from: usize, to: usize) -> Vec<Tap> {

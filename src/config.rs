@@ -53,6 +53,15 @@ impl FromStr for BatchSize {
     }
 }
 
+/// What the mouth does in silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Silence {
+    /// what the networks make of it
+    Model,
+    /// in pauses of 0.3 s and more it comes to rest: the background's own mouth
+    Rest,
+}
+
 /// What was asked for, as it was typed.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -74,6 +83,10 @@ pub struct Request {
     pub start_frame: usize,
     /// Way of pasting.
     pub paste: Paste,
+    /// What the mouth does in silence.
+    pub silence: Silence,
+    /// Frames a second.
+    pub fps: FrameRate,
     /// Seconds to render.
     pub limit: Option<f64>,
     /// Where to run the networks.
@@ -103,6 +116,8 @@ pub struct Plan {
     pub start: BackgroundIndex,
     /// Way of pasting.
     pub paste: Paste,
+    /// What the mouth does in silence.
+    pub silence: Silence,
     /// Where the result goes.
     pub target: Target,
     /// Frames a second of the clip.
@@ -158,7 +173,7 @@ impl Plan {
             ))
             .into());
         }
-        let fps = FrameRate::TRAINED;
+        let fps = request.fps;
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             fps,
@@ -170,6 +185,7 @@ impl Plan {
             order: request.order,
             start: BackgroundIndex(request.start_frame),
             paste: request.paste,
+            silence: request.silence,
             target,
             device: request.device,
             batch: request.batch,

@@ -32,6 +32,7 @@ pub mod error;
 pub mod frame;
 pub mod pool;
 
+pub mod activity;
 pub mod audio;
 pub mod mel;
 pub mod window;

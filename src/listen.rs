@@ -1,15 +1,19 @@
 //! A sound and the audio encoder -> the 640 ms window of each frame, in constant memory.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use crate::audio::{SPEECH_RATE, Sound, SoundReader};
-use crate::frame::FrameIndex;
+use crate::frame::{FrameIndex, FrameRate};
 use crate::infer::AudioEncoder;
 use crate::mel::{self, MelSpectrogram};
-use crate::window::{self, BLOCK_LEN, BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, WindowLayout};
+use crate::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Windows};
 
 /// Blocks that go through the audio encoder at a time.
 const ENCODER_BATCH: usize = 16;
+/// Frames whose blocks are encoded together: at 25 frames a second, each brings one new block.
+const FRAMES_AHEAD: u64 = ENCODER_BATCH as u64;
 
 /// Reads a sound once, from its start, and gives the windows of its frames in rising order.
 pub struct Listener<'a> {
@@ -20,83 +24,99 @@ pub struct Listener<'a> {
     ended: bool,
     mel: MelSpectrogram,
     cutter: BlockCutter,
-    layout: WindowLayout,
-    /// Blocks of the whole clip.
-    blocks_total: u64,
-    /// Blocks whose embeddings are in the layout.
-    encoded: u64,
+    windows: Windows,
+    /// Embeddings `[512]` by their block's first mel frame.
+    embeddings: BTreeMap<u64, Box<[f32]>>,
     samples: Vec<f32>,
     blocks: Vec<f32>,
-    embeddings: Vec<f32>,
+    encoded: Vec<f32>,
 }
 
 impl<'a> Listener<'a> {
-    /// Starts at the beginning of `sound`.
-    pub fn new(sound: &Sound, encoder: &'a mut dyn AudioEncoder) -> Result<Self> {
+    /// Starts at the beginning of `sound`, for a clip of `fps` frames a second.
+    pub fn new(sound: &Sound, fps: FrameRate, encoder: &'a mut dyn AudioEncoder) -> Result<Self> {
         let heard = sound.frames_at(SPEECH_RATE);
         let samples = heard.max(SHORTEST_SPEECH);
-        let mel_frames = mel::frame_count(samples);
-        let blocks = window::block_count(mel_frames);
         Ok(Self {
             encoder,
             reader: sound.speech()?,
             padding: (samples - heard) as usize,
             ended: false,
             mel: MelSpectrogram::new(samples),
-            cutter: BlockCutter::new(mel_frames),
-            layout: WindowLayout::new(blocks + 2),
-            blocks_total: blocks,
-            encoded: 0,
+            cutter: BlockCutter::default(),
+            windows: Windows::new(fps, mel::frame_count(samples)),
+            embeddings: BTreeMap::new(),
             samples: Vec::new(),
             blocks: Vec::new(),
-            embeddings: Vec::new(),
+            encoded: Vec::new(),
         })
     }
 
-    /// Writes the window of `frame`, `[16, 512]`, into `out`. Frames are asked for in rising order.
+    /// Writes the window of `frame`, `[16, 512]`, into `out`, and forgets what earlier frames alone needed.
+    ///
+    /// Frames are asked for in rising order.
     pub fn window(&mut self, frame: FrameIndex, out: &mut [f32]) -> Result<()> {
-        while !self.layout.is_ready(frame) {
-            self.cut_blocks()?;
-            let count = self.blocks.len() / BLOCK_LEN;
-            anyhow::ensure!(
-                count > 0,
-                "the sound ended before the windows of its last frames"
-            );
-            self.embeddings.resize(count * EMBEDDING_LEN, 0.0);
-            self.encoder
-                .encode(count, &self.blocks, &mut self.embeddings)?;
-            self.blocks.clear();
-            for embedding in self.embeddings.chunks_exact(EMBEDDING_LEN) {
-                for _ in 0..window::feature_copies(self.encoded, self.blocks_total) {
-                    self.layout.push(embedding);
-                }
-                self.encoded += 1;
+        let starts = self.windows.block_starts(frame);
+        let is_known = |start: &u64| self.embeddings.contains_key(start);
+        if !starts.iter().flatten().all(is_known) {
+            self.encode_ahead(frame)?;
+        }
+        if let Some(first) = starts.iter().flatten().min() {
+            self.cutter.forget_before(*first);
+            self.embeddings = self.embeddings.split_off(first);
+        }
+        for (row, start) in out.chunks_exact_mut(EMBEDDING_LEN).zip(starts) {
+            match start.and_then(|start| self.embeddings.get(&start)) {
+                Some(embedding) => row.copy_from_slice(embedding),
+                None => row.fill(0.0),
             }
         }
-        self.layout.window(frame, out);
         Ok(())
     }
 
-    /// Gathers the next blocks: a full batch, or all that are left.
-    fn cut_blocks(&mut self) -> Result<()> {
-        loop {
-            while self.blocks.len() < ENCODER_BATCH * BLOCK_LEN && self.cutter.pop(&mut self.blocks)
-            {
+    /// Encodes the blocks that `frame` and the next ones still lack.
+    fn encode_ahead(&mut self, frame: FrameIndex) -> Result<()> {
+        let mut missing: Vec<u64> = (frame.0..frame.0 + FRAMES_AHEAD)
+            .flat_map(|frame| self.windows.block_starts(FrameIndex(frame)))
+            .flatten()
+            .filter(|start| !self.embeddings.contains_key(start))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        for starts in missing.chunks(ENCODER_BATCH) {
+            self.blocks.clear();
+            for &start in starts {
+                while !self.cutter.cut(start, &mut self.blocks) {
+                    self.hear()?;
+                }
             }
-            if self.ended || self.blocks.len() == ENCODER_BATCH * BLOCK_LEN {
-                return Ok(());
-            }
-            self.samples.clear();
-            let more = self.reader.read(&mut self.samples)?;
-            if !more {
-                self.samples.resize(self.samples.len() + self.padding, 0.0);
-            }
-            let cutter = &mut self.cutter;
-            self.mel.push(&self.samples, |frame| cutter.push(frame));
-            if !more {
-                self.mel.finish(|frame| cutter.push(frame));
-                self.ended = true;
-            }
+            self.encoded.resize(starts.len() * EMBEDDING_LEN, 0.0);
+            self.encoder
+                .encode(starts.len(), &self.blocks, &mut self.encoded)?;
+            let embeddings = self.encoded.chunks_exact(EMBEDDING_LEN);
+            self.embeddings
+                .extend(starts.iter().copied().zip(embeddings.map(Box::from)));
         }
+        Ok(())
+    }
+
+    /// Reads on, and hands the mel frames of what was read to the cutter.
+    fn hear(&mut self) -> Result<()> {
+        anyhow::ensure!(
+            !self.ended,
+            "the sound ended before the windows of its last frames"
+        );
+        self.samples.clear();
+        let more = self.reader.read(&mut self.samples)?;
+        if !more {
+            self.samples.resize(self.samples.len() + self.padding, 0.0);
+        }
+        let cutter = &mut self.cutter;
+        self.mel.push(&self.samples, |frame| cutter.push(frame));
+        if !more {
+            self.mel.finish(|frame| cutter.push(frame));
+            self.ended = true;
+        }
+        Ok(())
     }
 }

@@ -1,8 +1,9 @@
-//! Mel frames -> 16x80 blocks for the audio encoder; embeddings -> 640 ms windows for the generator. Streamed.
+//! Which mel frames each frame of the clip is made from: 16x80 blocks for the audio encoder, 640 ms windows of their
+//! embeddings for the generator. The contract is written for 25 frames a second; here it holds at any rate.
 
 use std::collections::VecDeque;
 
-use crate::frame::FrameIndex;
+use crate::frame::{FrameIndex, FrameRate};
 use crate::mel::{BANDS, MelFrame};
 
 /// Mel frames in a block: 200 ms.
@@ -11,132 +12,114 @@ pub const BLOCK_FRAMES: usize = 16;
 pub const BLOCK_LEN: usize = BANDS * BLOCK_FRAMES;
 /// Values in an embedding.
 pub const EMBEDDING_LEN: usize = 512;
-/// Embeddings in a window: 640 ms at 25 a second.
+/// Embeddings in a window: 640 ms, one each 40 ms.
 pub const WINDOW_ROWS: usize = 16;
 /// Values in a window, `[16, 512]`, which the generator reads as `[32, 16, 16]`.
 pub const WINDOW_LEN: usize = WINDOW_ROWS * EMBEDDING_LEN;
 /// Rows of a window before its own frame's row.
-const ROWS_BEFORE: u64 = 8;
+const ROWS_BEFORE: i128 = 8;
 /// Mel frames a second.
-const MEL_RATE: u64 = 80;
-/// Blocks (and embeddings) a second: the rate of the training videos.
-const BLOCK_RATE: u64 = 25;
+const MEL_RATE: i128 = 80;
+/// Features a second: the rate of the training videos.
+const FEATURE_RATE: i128 = 25;
 
 /// Samples that are analysed at least; shorter sounds are padded with zeros to 640 ms.
 pub const SHORTEST_SPEECH: u64 = 10_240;
 
-/// Blocks cut from `mel_frames` mel frames (16 or more): `int((T - 16) / 80 * 25) + 2`.
+/// Blocks that the contract cuts from `mel_frames` mel frames (16 or more): `int((T - 16) / 80 * 25) + 2`.
 pub fn block_count(mel_frames: u64) -> u64 {
-    (mel_frames - BLOCK_FRAMES as u64) * BLOCK_RATE / MEL_RATE + 2
+    (mel_frames - BLOCK_FRAMES as u64) * FEATURE_RATE as u64 / MEL_RATE as u64 + 2
 }
 
-/// First mel frame of block `index`: `floor(80 index / 25)`, or where the last whole block starts.
-pub fn block_start(index: u64, mel_frames: u64) -> u64 {
-    (MEL_RATE * index / BLOCK_RATE).min(mel_frames - BLOCK_FRAMES as u64)
+/// A place in the contract's list of features (one each 40 ms; the first and the last embedding stand in it twice).
+///
+/// At 25 frames a second places are whole numbers; at other rates they lie between, where a block of their own is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// `parts / per` features from the list's start.
+    parts: i128,
+    per: i128,
 }
 
-/// Cuts blocks out of mel frames as they arrive, on the whole clip's grid.
-pub struct BlockCutter {
+impl Place {
+    /// The feature's number, if the place is one of the contract's.
+    pub fn feature(self) -> Option<u64> {
+        (self.parts % self.per == 0).then(|| (self.parts / self.per) as u64)
+    }
+}
+
+/// The windows of a clip.
+#[derive(Debug, Clone, Copy)]
+pub struct Windows {
+    fps: FrameRate,
     mel_frames: u64,
-    next: u64,
+}
+
+impl Windows {
+    /// For a clip of `mel_frames` mel frames (16 or more).
+    pub fn new(fps: FrameRate, mel_frames: u64) -> Self {
+        Self { fps, mel_frames }
+    }
+
+    /// Where the row (0..16) of the window round `frame` stands in the feature list: row 8 at `25 t` for the frame's time
+    /// `t`, the others 1 apart. None where the list has not begun or has ended: the row is zeros.
+    pub fn place(&self, frame: FrameIndex, row: usize) -> Option<Place> {
+        let per = i128::from(self.fps.num);
+        let own = FEATURE_RATE * i128::from(frame.0) * i128::from(self.fps.den);
+        let parts = own + (row as i128 - ROWS_BEFORE) * per;
+        let features = i128::from(block_count(self.mel_frames)) + 2;
+        (0..features * per)
+            .contains(&parts)
+            .then_some(Place { parts, per })
+    }
+
+    /// First mel frame of the block at `place`: `floor(80 t)` for the block's time `t`, kept within the clip.
+    pub fn block_start(&self, place: Place) -> u64 {
+        let Place { parts, per } = place;
+        let start = (MEL_RATE * (parts - per)).div_euclid(FEATURE_RATE * per);
+        start.clamp(0, i128::from(self.mel_frames) - BLOCK_FRAMES as i128) as u64
+    }
+
+    /// The first mel frames of the blocks under a frame's window, row by row.
+    pub fn block_starts(&self, frame: FrameIndex) -> [Option<u64>; WINDOW_ROWS] {
+        std::array::from_fn(|row| self.place(frame, row).map(|place| self.block_start(place)))
+    }
+}
+
+/// The latest mel frames, from which blocks are cut.
+#[derive(Debug, Default)]
+pub struct BlockCutter {
     /// Mel frames from `first` on.
     waiting: VecDeque<MelFrame>,
     first: u64,
 }
 
 impl BlockCutter {
-    /// For a clip of `mel_frames` mel frames (16 or more).
-    pub fn new(mel_frames: u64) -> Self {
-        Self {
-            mel_frames,
-            next: 0,
-            waiting: VecDeque::new(),
-            first: 0,
-        }
-    }
-
     /// Takes the next mel frame.
     pub fn push(&mut self, frame: MelFrame) {
         self.waiting.push_back(frame);
     }
 
-    /// Appends the next block, `[80, 16]`, to `out`, if its mel frames are there and it is not past the last one.
-    pub fn pop(&mut self, out: &mut Vec<f32>) -> bool {
-        if self.next == block_count(self.mel_frames) {
+    /// Appends the block that starts at mel frame `start`, `[80, 16]`, to `out`, if it has arrived in full.
+    pub fn cut(&self, start: u64, out: &mut Vec<f32>) -> bool {
+        let Some(from) = start.checked_sub(self.first).map(|from| from as usize) else {
+            return false;
+        };
+        if self.waiting.len() < from + BLOCK_FRAMES {
             return false;
         }
-        let start = block_start(self.next, self.mel_frames);
-        if self.first + (self.waiting.len() as u64) < start + BLOCK_FRAMES as u64 {
-            return false;
-        }
-        self.waiting.drain(..(start - self.first) as usize);
-        self.first = start;
         for band in 0..BANDS {
-            out.extend(
-                self.waiting
-                    .iter()
-                    .take(BLOCK_FRAMES)
-                    .map(|frame| frame[band]),
-            );
+            let moments = self.waiting.range(from..from + BLOCK_FRAMES);
+            out.extend(moments.map(|frame| frame[band]));
         }
-        self.next += 1;
         true
     }
-}
 
-/// How often the embedding of block `index`, out of `blocks`, stands in the feature list: the first and the last one are
-/// there once more.
-pub fn feature_copies(index: u64, blocks: u64) -> usize {
-    1 + usize::from(index == 0) + usize::from(index + 1 == blocks)
-}
-
-/// Lays features out as windows, as they arrive: frame `i`'s window holds features `i - 8 ..= i + 7`, zeros where there is
-/// none.
-pub struct WindowLayout {
-    features: u64,
-    /// Features from `first` on.
-    waiting: VecDeque<Box<[f32]>>,
-    first: u64,
-}
-
-impl WindowLayout {
-    /// For a clip of so many features: its blocks and two more.
-    pub fn new(features: u64) -> Self {
-        Self {
-            features,
-            waiting: VecDeque::new(),
-            first: 0,
-        }
-    }
-
-    /// Takes the next feature, `[512]`.
-    pub fn push(&mut self, feature: &[f32]) {
-        self.waiting.push_back(feature.into());
-    }
-
-    /// Whether all features of the frame's window have arrived.
-    pub fn is_ready(&self, frame: FrameIndex) -> bool {
-        let end = (frame.0 + WINDOW_ROWS as u64 - ROWS_BEFORE).min(self.features);
-        self.first + self.waiting.len() as u64 >= end
-    }
-
-    /// Writes the frame's window, `[16, 512]`, and forgets what earlier frames alone needed.
-    ///
-    /// Frames are asked for in rising order, each once it [is ready](Self::is_ready).
-    pub fn window(&mut self, frame: FrameIndex, out: &mut [f32]) {
-        let start = frame.0.saturating_sub(ROWS_BEFORE);
+    /// Forgets the mel frames before `start`.
+    pub fn forget_before(&mut self, start: u64) {
         let gone = (start.saturating_sub(self.first) as usize).min(self.waiting.len());
         self.waiting.drain(..gone);
         self.first += gone as u64;
-        for (row, values) in out.chunks_exact_mut(EMBEDDING_LEN).enumerate() {
-            let feature = (frame.0 + row as u64)
-                .checked_sub(ROWS_BEFORE + self.first)
-                .and_then(|i| self.waiting.get(i as usize));
-            match feature {
-                Some(feature) => values.copy_from_slice(feature),
-                None => values.fill(0.0),
-            }
-        }
     }
 }
 
@@ -145,59 +128,61 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The whole-list formula of the contract.
-    fn expected_window(features: &[f32], frame: u64) -> Vec<f32> {
-        (0..16)
-            .map(|k| (frame + k).checked_sub(8))
-            .map(|i| {
-                i.and_then(|i| features.get(i as usize))
-                    .copied()
-                    .unwrap_or(0.0)
-            })
+    /// The contract's feature list, each feature as the first mel frame of its block.
+    fn feature_list(mel_frames: u64) -> Vec<u64> {
+        let blocks = block_count(mel_frames);
+        let start = |j: u64| (j * 16 / 5).min(mel_frames - 16);
+        let all = (0..blocks).map(start);
+        [start(0)]
+            .into_iter()
+            .chain(all)
+            .chain([start(blocks - 1)])
             .collect()
     }
 
     proptest! {
-        /// Every block lies inside the mel frames, and as many come out as `block_count` says.
+        /// At 25 frames a second the windows are the contract's, for frames beyond the list too.
         #[test]
-        fn blocks_are_all_cut(mel_frames in 52_u64..2000) {
-            let mut cutter = BlockCutter::new(mel_frames);
-            let mut starts = Vec::new();
-            let mut out = Vec::new();
-            for t in 0..mel_frames {
-                cutter.push([t as f32; BANDS]);
-                while cutter.pop(&mut out) {
-                    prop_assert_eq!(out.len(), BLOCK_LEN);
-                    prop_assert!(out.chunks(BLOCK_FRAMES).all(|band| band.windows(2).all(|w| w[1] == w[0] + 1.0)));
-                    starts.push(out[0] as u64);
-                    out.clear();
-                }
-            }
-            prop_assert_eq!(starts.len() as u64, block_count(mel_frames));
-            for (j, &start) in starts.iter().enumerate() {
-                prop_assert_eq!(start, (j as u64 * 16 / 5).min(mel_frames - 16));
-            }
+        fn windows_are_the_contracts(mel_frames in 52_u64..2000, frame in 0_u64..700) {
+            let features = feature_list(mel_frames);
+            let windows = Windows::new(FrameRate::TRAINED, mel_frames);
+            let expected: Vec<Option<u64>> = (0..16)
+                .map(|row| (frame + row).checked_sub(8).and_then(|i| features.get(i as usize).copied()))
+                .collect();
+            prop_assert_eq!(windows.block_starts(FrameIndex(frame)).to_vec(), expected);
         }
 
-        /// Streaming gives the contract's windows, for frames beyond the list too, and keeps only what is needed.
+        /// At every rate the frame at time t gets the mouth of time t: where a frame falls on a time that 25 frames a
+        /// second have, it gets their window; elsewhere its own row lies within a mel frame of its time.
         #[test]
-        fn windows_equal_the_whole_list(blocks in 1_u64..60, extra in 0_u64..12) {
-            let features: Vec<f32> = (0..blocks)
-                .flat_map(|j| vec![(j + 1) as f32; feature_copies(j, blocks)])
-                .collect();
-            prop_assert_eq!(features.len() as u64, blocks + 2);
-            let mut layout = WindowLayout::new(blocks + 2);
-            let mut arrived = 0;
-            let mut out = vec![f32::NAN; WINDOW_LEN];
-            for frame in 0..blocks + 2 + extra {
-                while !layout.is_ready(FrameIndex(frame)) {
-                    layout.push(&[features[arrived]; EMBEDDING_LEN]);
-                    arrived += 1;
-                }
-                layout.window(FrameIndex(frame), &mut out);
-                let got: Vec<f32> = out.chunks(EMBEDDING_LEN).map(|row| row[0]).collect();
-                prop_assert_eq!(got, expected_window(&features, frame));
-                prop_assert!(layout.waiting.len() <= WINDOW_ROWS);
+        fn other_rates_hear_the_same_moment(
+            rate in prop::sample::select(vec![(24, 1), (30, 1), (30_000, 1001), (50, 1), (60, 1), (60_000, 1001)]),
+            frame in 0_u64..80_000,
+        ) {
+            let fps = FrameRate { num: rate.0, den: rate.1 };
+            let hour = Windows::new(fps, 80 * 3700);
+            let starts = hour.block_starts(FrameIndex(frame));
+            let at_25 = 25 * frame * u64::from(fps.den);
+            if at_25 % u64::from(fps.num) == 0 {
+                let same = Windows::new(FrameRate::TRAINED, 80 * 3700).block_starts(FrameIndex(at_25 / u64::from(fps.num)));
+                prop_assert_eq!(starts, same);
+            }
+            // Row 9 is the block that starts at the frame's own time.
+            let seconds = fps.seconds(FrameIndex(frame));
+            let start = starts[9].unwrap() as f64 / 80.0;
+            prop_assert!((0.0..1.0 / 80.0 + 1e-9).contains(&(seconds - start)), "{} for {}", start, seconds);
+        }
+
+        /// Blocks come out whole and only once they have arrived.
+        #[test]
+        fn blocks_are_cut_where_asked(start in 0_u64..40, arrived in 0_u64..60) {
+            let mut cutter = BlockCutter::default();
+            (0..arrived).for_each(|t| cutter.push([t as f32; BANDS]));
+            cutter.forget_before(start / 2);
+            let mut out = Vec::new();
+            prop_assert_eq!(cutter.cut(start, &mut out), arrived >= start + 16);
+            for band in out.chunks(BLOCK_FRAMES) {
+                prop_assert!(band.iter().enumerate().all(|(k, v)| *v == (start + k as u64) as f32));
             }
         }
     }

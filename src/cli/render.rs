@@ -8,17 +8,20 @@ use anyhow::Result;
 use clap::Args;
 
 use super::ui::Ui;
+use crate::activity::{Activity, Rest};
 use crate::assets;
+use crate::background::DEFAULT_KEEP_BYTES;
 use crate::cancel::Cancel;
-use crate::config::{BatchSize, Plan, Request};
+use crate::config::{BatchSize, Plan, Request, Silence};
 use crate::encode::FrameSink;
 use crate::encode::mp4::{Mp4, Mp4Spec};
 use crate::encode::png::PngFolder;
 use crate::face::Paste;
+use crate::frame::FrameRate;
 use crate::infer::onnx::{Device, Networks, Placement, Runtime};
 use crate::order::Order;
 use crate::output::Kind;
-use crate::pipeline::{self, Clip};
+use crate::pipeline::{self, Clip, Selection};
 
 /// Render one clip
 #[derive(Debug, Args)]
@@ -53,8 +56,14 @@ pub(super) struct RenderArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     start_frame: usize,
     /// How the new mouth gets into the frame
-    #[arg(long, value_enum, default_value_t = Paste::Reference)]
+    #[arg(long, value_enum, default_value_t = Paste::Seamless)]
     paste: Paste,
+    /// What the mouth does in silence
+    #[arg(long, value_enum, default_value_t = Silence::Model)]
+    silence: Silence,
+    /// Frames a second: 24, 25, 29.97, 30000/1001, ..
+    #[arg(long, value_name = "N[/D]", default_value_t = FrameRate::TRAINED)]
+    fps: FrameRate,
     /// Render only so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
@@ -92,6 +101,8 @@ impl From<RenderArgs> for Request {
             order: args.order,
             start_frame: args.start_frame,
             paste: args.paste,
+            silence: args.silence,
+            fps: args.fps,
             limit: args.limit,
             device: args.device,
             batch: args.batch,
@@ -134,13 +145,21 @@ pub(super) fn render(args: RenderArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
             Box::new(Mp4::create(plan.target.clone(), spec, &plan.sound)?)
         }
     };
+    let frames = Selection::Range(0..plan.frames);
+    let rest = match plan.silence {
+        Silence::Model => None,
+        Silence::Rest => Some(Rest::in_pauses(&Activity::of(&plan.sound, cancel)?)),
+    };
     let clip = Clip {
         sound: &plan.sound,
+        rest: rest.as_ref(),
         backgrounds: &plan.backgrounds,
+        keep_bytes: DEFAULT_KEEP_BYTES,
         order: plan.order,
         start: plan.start,
         paste: plan.paste,
-        frames: plan.frames,
+        fps: plan.fps,
+        frames: &frames,
         batch,
     };
     let mut progress = ui.progress(plan.frames);

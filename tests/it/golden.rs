@@ -5,12 +5,12 @@ use std::fs;
 use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
-use lipsync::frame::{BackgroundIndex, FrameIndex, Picture, Rect};
+use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Rect};
 use lipsync::infer::onnx::{Device, Networks, Runtime};
 use lipsync::listen::Listener;
 use lipsync::mel::{BANDS, MelSpectrogram};
 use lipsync::order::Order;
-use lipsync::window::{EMBEDDING_LEN, WINDOW_LEN, WindowLayout};
+use lipsync::window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
 use serde_json::Value;
 
 use crate::support::{Place, difference, golden, npy_f32, npy_u8, picture};
@@ -52,14 +52,17 @@ fn windows_match_exactly() {
     let frames: Vec<u64> =
         serde_json::from_str(&fs::read_to_string(golden("window/frames.json")).unwrap()).unwrap();
     let want = npy_f32(&golden("window/windows.npy"));
-    let mut layout = WindowLayout::new(features.shape[0] as u64);
-    let mut rows = features.values.chunks(EMBEDDING_LEN);
-    let mut got = vec![f32::NAN; WINDOW_LEN];
+    // 100 mel frames make 28 blocks, so 30 features.
+    let windows = Windows::new(FrameRate::TRAINED, 100);
     for (frame, want) in frames.into_iter().zip(want.values.chunks(WINDOW_LEN)) {
-        while !layout.is_ready(FrameIndex(frame)) {
-            layout.push(rows.next().unwrap());
+        let mut got = vec![0.0; WINDOW_LEN];
+        for (row, values) in got.chunks_mut(EMBEDDING_LEN).enumerate() {
+            if let Some(place) = windows.place(FrameIndex(frame), row) {
+                let feature = place.feature().unwrap() as usize;
+                values
+                    .copy_from_slice(&features.values[feature * EMBEDDING_LEN..][..EMBEDDING_LEN]);
+            }
         }
-        layout.window(FrameIndex(frame), &mut got);
         assert_eq!(got, want, "frame {frame}");
     }
 }
@@ -123,7 +126,7 @@ fn crops_and_pastes_match() {
             "crop {name}: max {largest}, mean {mean}"
         );
         let mut result = frame.clone();
-        paster.paste(Paste::Reference, &mut result, rect, &crop, &output);
+        paster.paste(Paste::Reference, 1.0, &mut result, rect, &crop, &output);
         let (largest, mean) = difference(
             &result.pixels,
             &load(&format!("picture/{name}.pasted.png")).pixels,
@@ -148,7 +151,7 @@ fn features_of_the_clip_match() {
     )
     .unwrap();
     let sound = Sound::open(&golden("audio/speech.wav"), None).unwrap();
-    let mut listener = Listener::new(&sound, &mut networks.encoder).unwrap();
+    let mut listener = Listener::new(&sound, FrameRate::TRAINED, &mut networks.encoder).unwrap();
     let want = npy_f32(&golden("clip/features.npy"));
     let mut window = vec![0.0; WINDOW_LEN];
     for (frame, want) in want.values.chunks(EMBEDDING_LEN).enumerate() {
@@ -181,6 +184,8 @@ fn the_whole_clip_matches_whatever_the_batch_and_threads() {
     for batch in ["1", "3", "8"] {
         for threads in ["1", "2"] {
             place.render(&[
+                "--paste",
+                "reference",
                 "--frames",
                 "out",
                 "--force",
