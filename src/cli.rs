@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::cancel::Cancel;
 use crate::error::{Exit, Report};
-use ui::Ui;
+use ui::{Ui, UiArgs};
 
 /// Batch lip-sync renderer: speech and background frames in, a talking MP4 out
 #[derive(Debug, Parser)]
@@ -26,7 +26,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    words: Words,
+    ui: UiArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,21 +34,10 @@ enum Command {
     Render(render::RenderArgs),
 }
 
-/// How much is said.
-#[derive(Debug, Clone, Copy, Args)]
-struct Words {
-    /// Say more: what was found and decided
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", help_heading = "Messages")]
-    verbose: u8,
-    /// Say nothing but errors
-    #[arg(short, long, global = true, help_heading = "Messages")]
-    quiet: bool,
-}
-
 /// Parses the command line, runs what it says, and tells how that ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ui = Ui::new(cli.words.quiet, cli.words.verbose > 0);
+    let ui = Ui::new(cli.ui);
     let cancel = Cancel::default();
     if let Err(error) = stop_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));

@@ -1,22 +1,32 @@
-//! Flags and defaults -> a plan in which everything is decided.
+//! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided.
 
+pub mod file;
+mod setting;
+
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::assets;
 use crate::audio::Sound;
-use crate::background::BackgroundFolder;
+use crate::background::{BackgroundFolder, DEFAULT_KEEP_BYTES};
 use crate::error::Fault;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
-use crate::infer::onnx::{Device, Placement};
+use crate::infer::onnx::{Device, Hardware, Placement};
 use crate::model::{DEFAULT_MODEL, ModelFiles};
 use crate::order::Order;
 use crate::output::{Kind, Target};
+use file::{ConfigFile, ConfiguredModel, Located};
+pub use setting::{Origin, Setting};
+
+/// What a render of the bundled presenter holds beside decoded backgrounds: networks, frames in flight, encoder.
+const WORKING_BYTES: usize = 350_000_000;
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +45,15 @@ impl BatchSize {
             // A CPU is no faster with more, and each frame takes memory; a GPU needs them to be busy.
             Self::Auto if placement.device == "CPU" => 2,
             Self::Auto => 16,
+        }
+    }
+}
+
+impl fmt::Display for BatchSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Fixed(n) => write!(f, "{n}"),
         }
     }
 }
@@ -62,8 +81,8 @@ pub enum Silence {
     Rest,
 }
 
-/// What was asked for, as it was typed.
-#[derive(Debug, Clone)]
+/// What was asked for on the command line or in the environment; what is None was left open.
+#[derive(Debug, Default)]
 pub struct Request {
     /// The sound; the bundled sample if none.
     pub audio: Option<PathBuf>,
@@ -71,30 +90,36 @@ pub struct Request {
     pub output: Option<PathBuf>,
     /// The folder of PNGs to write instead.
     pub frames: Option<PathBuf>,
+    /// The picture of twelve moments to write, beside the clip or alone.
+    pub contact_sheet: Option<PathBuf>,
     /// A model's name or path.
-    pub model: Option<PathBuf>,
-    /// A background folder.
-    pub background: Option<PathBuf>,
+    pub model: Option<Setting<PathBuf>>,
+    /// A background folder or video.
+    pub background: Option<Setting<PathBuf>>,
     /// A file or folder of rectangles.
-    pub crop_rects: Option<PathBuf>,
+    pub crop_rects: Option<Setting<PathBuf>>,
     /// Order of the backgrounds.
-    pub order: Order,
+    pub order: Option<Setting<Order>>,
     /// Number of the first background.
-    pub start_frame: usize,
-    /// Way of pasting.
-    pub paste: Paste,
-    /// What the mouth does in silence.
-    pub silence: Silence,
+    pub start_frame: Option<Setting<usize>>,
     /// Frames a second.
-    pub fps: FrameRate,
+    pub fps: Option<Setting<FrameRate>>,
+    /// Way of pasting.
+    pub paste: Option<Setting<Paste>>,
+    /// What the mouth does in silence.
+    pub silence: Option<Setting<Silence>>,
     /// Seconds to render.
     pub limit: Option<f64>,
     /// Where to run the networks.
-    pub device: Device,
+    pub device: Option<Setting<Device>>,
     /// Frames at a time.
-    pub batch: BatchSize,
+    pub batch: Option<Setting<BatchSize>>,
     /// CPU threads; all cores if none.
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<Setting<NonZeroUsize>>,
+    /// Memory to stay within, GB (10^9 bytes).
+    pub memory_limit: Option<Setting<f64>>,
+    /// Whether the bytes must be the same on every run.
+    pub deterministic: Option<Setting<bool>>,
     /// Whether to replace what exists.
     pub force: bool,
 }
@@ -106,9 +131,9 @@ pub struct Plan {
     pub sound: Sound,
     /// The networks' files.
     pub model: ModelFiles,
-    /// The background folder's path.
+    /// Path of the background folder or video.
     pub background: PathBuf,
-    /// The background folder, checked.
+    /// The background, checked.
     pub backgrounds: BackgroundFolder,
     /// Order of the backgrounds.
     pub order: Order,
@@ -118,79 +143,283 @@ pub struct Plan {
     pub paste: Paste,
     /// What the mouth does in silence.
     pub silence: Silence,
-    /// Where the result goes.
-    pub target: Target,
+    /// Where the clip goes; nowhere if only a contact sheet was asked for.
+    pub target: Option<Target>,
+    /// Where the contact sheet goes.
+    pub contact_sheet: Option<Target>,
     /// Frames a second of the clip.
     pub fps: FrameRate,
     /// Frames of the clip.
     pub frames: u64,
     /// Where to run the networks.
-    pub device: Device,
+    pub hardware: Hardware,
     /// Frames at a time.
     pub batch: BatchSize,
-    /// CPU threads.
-    pub threads: usize,
+    /// Memory for decoded backgrounds, bytes.
+    pub keep_bytes: usize,
+    /// The settings as text, and who decided each.
+    pub settings: Vec<(&'static str, Setting<String>)>,
+}
+
+/// The choice for each setting, written down as it is made.
+#[derive(Default)]
+struct Decisions(Vec<(&'static str, Setting<String>)>);
+
+impl Decisions {
+    /// The request wins over the file, the file over the default.
+    fn choose<T>(
+        &mut self,
+        name: &'static str,
+        asked: Option<Setting<T>>,
+        file: Option<Setting<T>>,
+        default: T,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        let chosen = asked.or(file).unwrap_or_else(|| Setting::default(default));
+        self.note(name, chosen, show)
+    }
+
+    fn note<T>(
+        &mut self,
+        name: &'static str,
+        chosen: Setting<T>,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        let text = show(&chosen.value);
+        let Setting { value, origin } = chosen;
+        self.0.push((
+            name,
+            Setting {
+                value: text,
+                origin,
+            },
+        ));
+        value
+    }
 }
 
 impl Plan {
-    /// Decides and checks all that `request` leaves open. Nothing is written.
-    pub fn new(request: Request) -> Result<Self> {
+    /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
+    pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
         let audio = match request.audio {
             Some(path) => path,
             None => assets::home()?.join("samples/hello.wav"),
         };
-        let target = target(&audio, request.output, request.frames, request.force)?;
+        let of_file = FileSettings::of(config);
+        let mut decisions = Decisions::default();
+        let fps = decisions.choose("fps", request.fps, of_file.fps, FrameRate::TRAINED, |f| {
+            f.to_string()
+        });
+        let only_sheet =
+            request.contact_sheet.is_some() && request.output.is_none() && request.frames.is_none();
+        let target = (!only_sheet)
+            .then(|| target(&audio, request.output, request.frames, request.force))
+            .transpose()?;
+        let contact_sheet = request.contact_sheet.map(|path| Target {
+            path,
+            kind: Kind::File,
+            force: request.force,
+        });
         let sound = Sound::open(&audio, request.limit)?;
-        target.check()?;
-        if same_file(&target.path, &audio) {
-            return Err(Fault::usage(format!(
-                "the output would overwrite the sound `{}`",
-                audio.display()
-            ))
-            .hint("choose another name with -o")
-            .into());
-        }
-        let name = request.model.unwrap_or_else(|| DEFAULT_MODEL.into());
-        let model = ModelFiles::find(&name, assets::home)?;
-        let background = match (request.background, &model.background) {
-            (Some(path), _) => path,
-            (None, Some(name)) => assets::home()?.join("backgrounds").join(name),
-            (None, None) => {
-                return Err(
-                    Fault::usage(format!("model `{}` names no background", model.id))
-                        .hint("name a folder of frames with --background")
-                        .into(),
-                );
+        for target in target.iter().chain(&contact_sheet) {
+            target.check()?;
+            if same_file(&target.path, &audio) {
+                return Err(Fault::usage(format!(
+                    "the output would overwrite the sound `{}`",
+                    audio.display()
+                ))
+                .hint("choose another name with -o")
+                .into());
             }
+        }
+        let name = request.model.or_else(|| of_file.model.clone());
+        let name = name.unwrap_or_else(|| Setting::default(DEFAULT_MODEL.into()));
+        let configured = config.and_then(|config| configured_model(config, &name.value));
+        let model = match configured {
+            Some(model) => ModelFiles::configured(model)?,
+            None => ModelFiles::find(&name.value, assets::home, || known_models(config))?,
         };
-        let backgrounds = BackgroundFolder::open(&background, request.crop_rects.as_deref())?;
-        if request.start_frame >= backgrounds.count() {
+        decisions.note("model", name, |_| model.id.clone());
+        let background = background(request.background, configured, config, &model)?;
+        let background = decisions.note("background", background, |p| p.display().to_string());
+        let crop_rects = request.crop_rects.or_else(|| {
+            let (config, path) = config.zip(configured?.crop_rects.as_ref())?;
+            Some(config.setting(path))
+        });
+        let crop_rects =
+            crop_rects.map(|s| decisions.note("crop-rects", s, |p| p.display().to_string()));
+        let backgrounds = BackgroundFolder::open(&background, crop_rects.as_deref())?;
+        let start = decisions.choose("start-frame", request.start_frame, None, 0, |n| {
+            n.to_string()
+        });
+        if start >= backgrounds.count() {
             return Err(Fault::usage(format!(
-                "--start-frame {} is past the last background: `{}` has 0 to {}",
-                request.start_frame,
+                "--start-frame {start} is past the last background: `{}` has 0 to {}",
                 background.display(),
                 backgrounds.count() - 1
             ))
             .into());
         }
-        let fps = request.fps;
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let hardware = Hardware {
+            device: decisions.choose(
+                "device",
+                request.device,
+                None,
+                Device::Auto,
+                ToString::to_string,
+            ),
+            gpu: decisions.choose("gpu", None, of_file.gpu, 0, ToString::to_string),
+            gpu_bytes: of_file.gpu_gb.map(|gb| {
+                let gb = decisions.note("gpu memory", gb, |gb| format!("{gb} GB"));
+                (gb * 1e9) as usize
+            }),
+            threads: decisions
+                .choose("threads", request.threads, None, cores, ToString::to_string)
+                .get(),
+            deterministic: decisions.choose(
+                "deterministic",
+                request.deterministic,
+                None,
+                false,
+                ToString::to_string,
+            ),
+        };
+        let keep_bytes = request.memory_limit.map_or(DEFAULT_KEEP_BYTES, |limit| {
+            let limit = decisions.note("memory-limit", limit, |gb| format!("{gb} GB"));
+            ((limit * 1e9) as usize).saturating_sub(WORKING_BYTES)
+        });
         Ok(Self {
-            fps,
+            order: decisions.choose("order", request.order, None, Order::PingPong, value_name),
+            paste: decisions.choose(
+                "paste",
+                request.paste,
+                of_file.paste,
+                Paste::Seamless,
+                value_name,
+            ),
+            silence: decisions.choose(
+                "silence",
+                request.silence,
+                of_file.silence,
+                Silence::Model,
+                value_name,
+            ),
+            batch: decisions.choose(
+                "batch",
+                request.batch,
+                None,
+                BatchSize::Auto,
+                ToString::to_string,
+            ),
             frames: fps.frames_covering(sound.frames, sound.rate),
+            fps,
             sound,
             model,
             background,
             backgrounds,
-            order: request.order,
-            start: BackgroundIndex(request.start_frame),
-            paste: request.paste,
-            silence: request.silence,
+            start: BackgroundIndex(start),
             target,
-            device: request.device,
-            batch: request.batch,
-            threads: request.threads.unwrap_or(cores).get(),
+            contact_sheet,
+            hardware,
+            keep_bytes,
+            settings: decisions.0,
         })
+    }
+}
+
+impl ConfigFile {
+    /// A value of this file as a decision.
+    fn setting<T: Clone>(&self, located: &Located<T>) -> Setting<T> {
+        Setting {
+            value: located.value.clone(),
+            origin: Origin::File(self.path.clone(), located.line),
+        }
+    }
+}
+
+/// What a configuration file says of settings that the command line has as well.
+#[derive(Default)]
+struct FileSettings {
+    model: Option<Setting<PathBuf>>,
+    gpu: Option<Setting<i32>>,
+    gpu_gb: Option<Setting<f64>>,
+    fps: Option<Setting<FrameRate>>,
+    paste: Option<Setting<Paste>>,
+    silence: Option<Setting<Silence>>,
+}
+
+impl FileSettings {
+    fn of(config: Option<&ConfigFile>) -> Self {
+        let Some(config) = config else {
+            return Self::default();
+        };
+        let (gpu, output) = (&config.gpu, &config.output);
+        Self {
+            model: config
+                .models
+                .first()
+                .map(|model| config.setting(&model.model_id).map(PathBuf::from)),
+            gpu: gpu
+                .device_id
+                .as_ref()
+                .map(|id| config.setting(id).map(i32::from)),
+            gpu_gb: gpu.memory_limit_gb.as_ref().map(|gb| config.setting(gb)),
+            fps: output.fps.as_ref().map(|fps| config.setting(fps)),
+            paste: named(config, output.paste.as_ref()),
+            silence: named(config, output.silence.as_ref()),
+        }
+    }
+}
+
+/// A word of the file as the value that it names; the file's reader has checked it.
+fn named<T: ValueEnum>(
+    config: &ConfigFile,
+    word: Option<&Located<&'static str>>,
+) -> Option<Setting<T>> {
+    let Setting { value, origin } = config.setting(word?);
+    let value = T::from_str(value, false).ok()?;
+    Some(Setting { value, origin })
+}
+
+fn value_name<T: ValueEnum>(value: &T) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn configured_model<'a>(config: &'a ConfigFile, name: &Path) -> Option<&'a ConfiguredModel> {
+    let mut models = config.models.iter();
+    models.find(|model| Path::new(&model.model_id.value) == name)
+}
+
+fn known_models(config: Option<&ConfigFile>) -> Vec<String> {
+    let models = config.map_or(&[][..], |config| &config.models);
+    models.iter().map(|m| m.model_id.value.clone()).collect()
+}
+
+fn background(
+    asked: Option<Setting<PathBuf>>,
+    configured: Option<&ConfiguredModel>,
+    config: Option<&ConfigFile>,
+    model: &ModelFiles,
+) -> Result<Setting<PathBuf>> {
+    if let Some(asked) = asked {
+        return Ok(asked);
+    }
+    if let Some((config, path)) = config.zip(configured.and_then(|m| m.background.as_ref())) {
+        return Ok(config.setting(path));
+    }
+    match &model.background {
+        Some(name) => Ok(Setting {
+            value: assets::home()?.join("backgrounds").join(name),
+            origin: Origin::Model(model.sidecar()),
+        }),
+        None => Err(
+            Fault::usage(format!("model `{}` names no background", model.id))
+                .hint("name a folder of frames with --background")
+                .into(),
+        ),
     }
 }
 

@@ -122,6 +122,16 @@ impl Report {
             exit: fault.map_or(Exit::Failed, Fault::exit),
         }
     }
+
+    /// `message`, `causes`, `hint` and `exit_code`, as reports and events carry them.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "message": self.message,
+            "causes": self.causes,
+            "hint": self.hint,
+            "exit_code": self.exit as u8,
+        })
+    }
 }
 
 /// An operating system's error in its own words, without Rust's `(os error 2)`.

@@ -50,6 +50,7 @@ pub mod encode;
 pub mod output;
 
 pub mod pipeline;
+pub mod report;
 
 pub mod assets;
 pub mod cli;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Deserialize;
 
+use crate::config::file::ConfiguredModel;
 use crate::error::{Fault, plain_io};
 
 /// The family whose contract this renderer speaks.
@@ -34,24 +35,46 @@ struct Sidecar {
 }
 
 impl ModelFiles {
+    /// A model of the configuration file.
+    pub fn configured(model: &ConfiguredModel) -> Result<Self> {
+        let found = Self::from_files(
+            model.generator.value.clone(),
+            model.audio_encoder.value.clone(),
+        )?;
+        Ok(Self {
+            id: model.model_id.value.clone(),
+            ..found
+        })
+    }
+
     /// Finds a model by the path of its folder, by its generator's file, or by the name of a bundled one in `home`.
-    pub fn find(name: &Path, home: impl FnOnce() -> Result<PathBuf>) -> Result<Self> {
+    /// `others` are names that would have been right, for the message.
+    pub fn find(
+        name: &Path,
+        home: impl FnOnce() -> Result<PathBuf>,
+        others: impl FnOnce() -> Vec<String>,
+    ) -> Result<Self> {
+        let beside = |generator: PathBuf| {
+            let audio_encoder = generator.with_file_name("audio_encoder.onnx");
+            Self::from_files(generator, audio_encoder)
+        };
         if name.is_file() {
-            let folder = name.parent().unwrap_or(Path::new(""));
-            return Self::from_files(folder, name.to_owned());
+            return beside(name.to_owned());
         }
         if name.is_dir() {
-            return Self::from_files(name, name.join("generator.onnx"));
+            return beside(name.join("generator.onnx"));
         }
         let is_id = name.components().count() == 1 && name.extension().is_none();
         if is_id {
             let models = home()?.join("models");
             let folder = models.join(name);
             if folder.is_dir() {
-                return Self::from_files(&folder, folder.join("generator.onnx"));
+                return beside(folder.join("generator.onnx"));
             }
+            let mut known = others();
+            known.extend(bundled(&models));
             return Err(Fault::failed(format!("there is no model `{}`", name.display()))
-                .because(format!("bundled are: {}", bundled(&models)))
+                .because(format!("there are: {}", known.join(", ")))
                 .hint("name one of these, or the path of a folder with generator.onnx and audio_encoder.onnx")
                 .into());
         }
@@ -60,8 +83,12 @@ impl ModelFiles {
             .into())
     }
 
-    fn from_files(folder: &Path, generator: PathBuf) -> Result<Self> {
-        let audio_encoder = folder.join("audio_encoder.onnx");
+    /// The `model.yaml` beside the generator, whether there is one or not.
+    pub fn sidecar(&self) -> PathBuf {
+        self.generator.with_file_name("model.yaml")
+    }
+
+    fn from_files(generator: PathBuf, audio_encoder: PathBuf) -> Result<Self> {
         for file in [&generator, &audio_encoder] {
             if !file.is_file() {
                 return Err(Fault::failed(format!(
@@ -72,22 +99,26 @@ impl ModelFiles {
                 .into());
             }
         }
-        let sidecar = read_sidecar(&folder.join("model.yaml"))?;
-        let name = || {
-            let folder = std::fs::canonicalize(folder).unwrap_or_default();
-            folder
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
-        Ok(Self {
-            id: sidecar.model_id.unwrap_or_else(name),
+        let mut model = Self {
+            id: folder_name(&generator),
             generator,
             audio_encoder,
-            background: sidecar.background,
-        })
+            background: None,
+        };
+        let sidecar = read_sidecar(&model.sidecar())?;
+        model.background = sidecar.background;
+        if let Some(id) = sidecar.model_id {
+            model.id = id;
+        }
+        Ok(model)
     }
+}
+
+/// The name of the folder that a file lies in.
+fn folder_name(file: &Path) -> String {
+    let path = std::fs::canonicalize(file).unwrap_or_default();
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder.to_string_lossy().into_owned()
 }
 
 fn read_sidecar(path: &Path) -> Result<Sidecar> {
@@ -107,16 +138,13 @@ fn read_sidecar(path: &Path) -> Result<Sidecar> {
     }
 }
 
-fn bundled(models: &Path) -> String {
+/// The names of the bundled models.
+fn bundled(models: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(models).into_iter().flatten().flatten();
     let folders = entries.filter(|e| e.path().is_dir());
     let mut names: Vec<String> = folders
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    if names.is_empty() {
-        "none".into()
-    } else {
-        names.join(", ")
-    }
+    names
 }

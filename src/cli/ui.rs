@@ -1,58 +1,202 @@
-//! All that people read while the program runs. Nothing else prints; everything goes to stderr.
+//! All that people and scripts read while the program runs. Nothing else prints: data goes to stdout, the rest to stderr.
 #![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
-use std::cell::RefCell;
-use std::io::{IsTerminal, stderr};
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
+use clap::builder::styling::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
 
 use crate::error::Report;
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Time between two progress objects.
+const EVENT_EVERY: Duration = Duration::from_millis(500);
 
-/// The terminal, or whatever stderr is.
-pub(super) struct Ui {
+/// How much is said, and how.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Messages")]
+pub(super) struct UiArgs {
+    /// Say more: what was found and decided; twice: FFmpeg's own messages too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
     quiet: bool,
-    verbose: bool,
+    /// How progress is shown; json writes one object a line to stderr (docs/progress.schema.json)
+    #[arg(
+        long,
+        value_enum,
+        global = true,
+        value_name = "HOW",
+        env = "LIPSYNC_PROGRESS",
+        hide_env = true,
+        default_value = "auto"
+    )]
+    progress: ProgressMode,
+    /// Whether messages are coloured
+    #[arg(
+        long,
+        value_enum,
+        global = true,
+        value_name = "WHEN",
+        env = "LIPSYNC_COLOR",
+        hide_env = true,
+        default_value = "auto"
+    )]
+    color: ColorMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProgressMode {
+    /// a bar on a terminal, lines elsewhere
+    Auto,
+    /// a bar
+    Bar,
+    /// a line every few seconds
+    Plain,
+    /// one JSON object a line, for scripts
+    Json,
+    /// nothing
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ColorMode {
+    /// on a terminal, unless NO_COLOR is set
+    Auto,
+    /// always
+    Always,
+    /// never
+    Never,
+}
+
+/// How much is said, from little to much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Errors.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And what everybody should know.
+    Info,
+    /// And what was found and decided.
+    Debug,
+    /// And what the libraries say.
+    Trace,
+}
+
+/// The terminal, or whatever stderr and stdout are.
+pub(super) struct Ui {
+    level: Cell<Level>,
+    /// Whether the command line said how much to say.
+    level_was_asked: bool,
+    progress: ProgressMode,
+    color: bool,
     /// The bar on the screen, around which lines are printed.
     bar: RefCell<Option<ProgressBar>>,
+    warnings: RefCell<Vec<String>>,
 }
 
 impl Ui {
-    pub(super) fn new(quiet: bool, verbose: bool) -> Self {
+    pub(super) fn new(args: UiArgs) -> Self {
+        let level = match (args.quiet, args.verbose) {
+            (true, _) => Level::Error,
+            (false, 0) => Level::Info,
+            (false, 1) => Level::Debug,
+            (false, _) => Level::Trace,
+        };
         Self {
-            quiet,
-            verbose,
+            level: Cell::new(level),
+            level_was_asked: args.quiet || args.verbose > 0,
+            progress: match args.progress {
+                ProgressMode::Auto if stderr().is_terminal() => ProgressMode::Bar,
+                ProgressMode::Auto => ProgressMode::Plain,
+                other => other,
+            },
+            color: match args.color {
+                ColorMode::Auto => stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+                ColorMode::Always => true,
+                ColorMode::Never => false,
+            },
             bar: RefCell::new(None),
+            warnings: RefCell::default(),
         }
+    }
+
+    /// How much is said, if the command line left that open.
+    pub(super) fn suggest_level(&self, level: Level) {
+        if !self.level_was_asked {
+            self.level.set(level);
+        }
+    }
+
+    /// Whether lines of this level are shown.
+    pub(super) fn shows(&self, level: Level) -> bool {
+        level <= self.level.get()
+    }
+
+    /// The result itself, on stdout. A reader that has gone away wants no more.
+    pub(super) fn data(&self, text: &str) {
+        let _ = writeln!(stdout(), "{text}");
     }
 
     /// Something that stops nothing but should be known.
     pub(super) fn warn(&self, text: &str) {
-        if !self.quiet {
-            self.line(&format!("warning: {text}"));
+        self.warnings.borrow_mut().push(text.to_owned());
+        if self.is_json() {
+            self.event("warning", json!({ "message": text }));
+        } else if self.shows(Level::Warn) {
+            let word = self.painted("warning:", AnsiColor::Yellow);
+            self.line(&format!("{word} {text}"));
         }
+    }
+
+    /// All warnings so far.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
     }
 
     /// A line that everybody gets.
     pub(super) fn say(&self, text: &str) {
-        if !self.quiet {
+        if self.shows(Level::Info) && !self.is_json() {
             self.line(text);
         }
     }
 
     /// A line for `--verbose`.
     pub(super) fn detail(&self, text: &str) {
-        if self.verbose {
+        if self.shows(Level::Debug) && !self.is_json() {
             self.line(text);
         }
     }
 
+    /// An object for `--progress json`; `fields` is a JSON object.
+    pub(super) fn event(&self, name: &str, fields: Value) {
+        if !self.is_json() {
+            return;
+        }
+        let mut object = serde_json::Map::new();
+        object.insert("event".into(), name.into());
+        if let Value::Object(fields) = fields {
+            object.extend(fields);
+        }
+        self.line(&Value::Object(object).to_string());
+    }
+
     /// What failed, why, and what to do.
     pub(super) fn error(&self, report: &Report) {
-        let mut text = format!("error: {}", report.message);
+        if self.is_json() {
+            self.event("failure", report.to_json());
+            return;
+        }
+        let mut text = self.painted("error:", AnsiColor::Red);
+        text += " ";
+        text += &report.message;
         for (i, cause) in report.causes.iter().enumerate() {
             text += if i == 0 {
                 "\n  Caused by: "
@@ -62,33 +206,52 @@ impl Ui {
             text += cause;
         }
         if let Some(hint) = &report.hint {
-            text += "\n\nhint: ";
+            text += "\n\n";
+            text += &self.painted("hint:", AnsiColor::Cyan);
+            text += " ";
             text += hint;
         }
         self.line(&text);
     }
 
-    /// Starts the display of `frames` frames: a bar on a terminal, lines elsewhere.
+    /// Starts the display of `frames` frames.
     pub(super) fn progress(&self, frames: u64) -> Progress<'_> {
-        let display = if self.quiet {
-            Display::None
-        } else if stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
-            if let Ok(style) =
-                ProgressStyle::with_template("{bar:32} {pos}/{len} frames  {per_sec}  {eta} left")
-            {
-                bar.set_style(style.with_key("per_sec", per_second));
+        let display = match self.progress {
+            ProgressMode::Json => Display::Events {
+                next: Duration::ZERO,
+            },
+            _ if !self.shows(Level::Info) => Display::None,
+            ProgressMode::Bar => {
+                let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
+                if let Ok(style) = ProgressStyle::with_template(
+                    "{bar:32} {pos}/{len} frames  {per_sec}  {eta} left",
+                ) {
+                    bar.set_style(style.with_key("per_sec", per_second));
+                }
+                *self.bar.borrow_mut() = Some(bar.clone());
+                Display::Bar(bar)
             }
-            *self.bar.borrow_mut() = Some(bar.clone());
-            Display::Bar(bar)
-        } else {
-            Display::Lines { next: LINE_EVERY }
+            ProgressMode::Plain => Display::Lines { next: LINE_EVERY },
+            ProgressMode::Auto | ProgressMode::None => Display::None,
         };
         Progress {
             ui: self,
             frames,
             started: Instant::now(),
             display,
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        self.progress == ProgressMode::Json
+    }
+
+    fn painted(&self, word: &str, color: AnsiColor) -> String {
+        if self.color {
+            let style = Style::new().fg_color(Some(color.into())).bold();
+            format!("{style}{word}{style:#}")
+        } else {
+            word.to_owned()
         }
     }
 
@@ -119,25 +282,44 @@ enum Display {
     Lines {
         next: Duration,
     },
+    /// The time since the start at which the next object is due.
+    Events {
+        next: Duration,
+    },
 }
 
 impl Progress<'_> {
     /// `done` frames are written.
     pub(super) fn update(&mut self, done: u64) {
+        let elapsed = self.started.elapsed();
+        let rate = done as f64 / elapsed.as_secs_f64().max(1e-6);
+        let left = (self.frames - done) as f64 / rate.max(1e-6);
         match &mut self.display {
             Display::None => (),
             Display::Bar(bar) => bar.set_position(done),
             Display::Lines { next } => {
-                let elapsed = self.started.elapsed();
                 if elapsed >= *next && done < self.frames {
                     *next = elapsed + LINE_EVERY;
-                    let rate = done as f64 / elapsed.as_secs_f64();
-                    let left = (self.frames - done) as f64 / rate;
                     let percent = 100 * done / self.frames;
                     self.ui.line(&format!(
                         "{done}/{} frames ({percent} %)  {rate:.1} fps  {left:.0} s left",
                         self.frames
                     ));
+                }
+            }
+            Display::Events { next } => {
+                if elapsed >= *next || done == self.frames {
+                    *next = elapsed + EVENT_EVERY;
+                    let round = |x: f64| (x * 100.0).round() / 100.0;
+                    self.ui.event(
+                        "progress",
+                        json!({
+                            "frame": done,
+                            "frames": self.frames,
+                            "fps": round(rate),
+                            "eta_s": round(left),
+                        }),
+                    );
                 }
             }
         }

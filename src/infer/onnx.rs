@@ -24,8 +24,8 @@ pub enum Device {
     Auto,
     /// The CPU.
     Cpu,
-    /// The CUDA device of this number, or an error.
-    Cuda(i32),
+    /// CUDA or an error: on the device of this number, or on [`Hardware::gpu`].
+    Cuda(Option<i32>),
 }
 
 impl std::str::FromStr for Device {
@@ -35,14 +35,40 @@ impl std::str::FromStr for Device {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
+            "cuda" => Ok(Self::Cuda(None)),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|n| n.parse::<u16>().ok())
-                .map(|n| Self::Cuda(i32::from(n)))
+                .map(|n| Self::Cuda(Some(i32::from(n))))
                 .ok_or_else(|| "expected auto, cpu, cuda or cuda:N".into()),
         }
     }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(None) => f.write_str("cuda"),
+            Self::Cuda(Some(id)) => write!(f, "cuda:{id}"),
+        }
+    }
+}
+
+/// What the networks may use of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hardware {
+    /// CPU or GPU.
+    pub device: Device,
+    /// Number of the GPU where the device leaves it open.
+    pub gpu: i32,
+    /// Memory for each network on the GPU, bytes; all of it if none.
+    pub gpu_bytes: Option<usize>,
+    /// CPU threads.
+    pub threads: usize,
+    /// Whether results must be the same to the bit on every run.
+    pub deterministic: bool,
 }
 
 /// Where the networks really run.
@@ -97,20 +123,15 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// Loads `audio_encoder` and `generator` onto `device`, with `threads` CPU threads.
+    /// Loads `audio_encoder` and `generator`.
     pub fn load(
         runtime: &Runtime,
         audio_encoder: &Path,
         generator: &Path,
-        device: Device,
-        threads: usize,
+        hardware: Hardware,
     ) -> Result<Self> {
         let side = INNER as i64;
-        let loader = Loader {
-            runtime,
-            device,
-            threads,
-        };
+        let loader = Loader { runtime, hardware };
         let (encoder, _) = loader.load(
             audio_encoder,
             "audio encoder",
@@ -161,8 +182,7 @@ type Slot<'a> = (&'a str, &'a [i64]);
 /// How networks are loaded.
 struct Loader<'a> {
     runtime: &'a Runtime,
-    device: Device,
-    threads: usize,
+    hardware: Hardware,
 }
 
 impl Loader<'_> {
@@ -190,25 +210,32 @@ impl Loader<'_> {
     }
 
     fn builder(&self) -> Result<(SessionBuilder, Placement)> {
+        let hardware = self.hardware;
         let mut builder = Session::builder(&self.runtime.environment)?
-            .with_intra_threads(self.threads)
+            .with_intra_threads(hardware.threads)
+            .map_err(ort::Error::<()>::from)?
+            .with_deterministic_compute(hardware.deterministic)
             .map_err(ort::Error::<()>::from)?
             // Spinning threads would take the cores from the encoder and the compositor.
             .with_intra_op_spinning(false)
             .map_err(ort::Error::<()>::from)?;
-        let cuda = match self.device {
+        let cuda = match hardware.device {
             Device::Cpu => None,
-            Device::Auto => Some(0),
-            Device::Cuda(id) => Some(id),
+            Device::Auto | Device::Cuda(None) => Some(hardware.gpu),
+            Device::Cuda(Some(id)) => Some(id),
         };
         let mut placement = Placement {
             device: "CPU".into(),
             reason: None,
         };
         if let Some(id) = cuda {
-            match CUDA::default().with_device_id(id).register(&mut builder) {
+            let mut cuda = CUDA::default().with_device_id(id);
+            if let Some(bytes) = hardware.gpu_bytes {
+                cuda = cuda.with_memory_limit(bytes);
+            }
+            match cuda.register(&mut builder) {
                 Ok(()) => placement.device = format!("CUDA:{id}"),
-                Err(error) if self.device == Device::Auto => {
+                Err(error) if hardware.device == Device::Auto => {
                     placement.reason = Some(format!("CUDA cannot be used: {}", first_line(&error)));
                 }
                 Err(error) => {

@@ -1,0 +1,153 @@
+//! The flags of `lipsync render`, and what they ask for.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueHint};
+
+use crate::config::{BatchSize, Origin, Request, Setting, Silence};
+use crate::face::Paste;
+use crate::frame::FrameRate;
+use crate::infer::onnx::Device;
+use crate::order::Order;
+
+/// Render one clip
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lipsync render                            the bundled sample and presenter -> hello.mp4\n  \
+    lipsync render speech.wav                 -> speech.mp4\n  \
+    lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna\n  \
+    lipsync render speech.wav --fps 29.97 --silence rest\n  \
+    lipsync render speech.wav --frames pngs --limit 2\n  \
+    lipsync render speech.wav --contact-sheet look.png      twelve moments, no clip\n  \
+    lipsync render speech.wav --dry-run -v                  what would be done, and who decided it\n\n\
+    Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: LIPSYNC_FPS=30.\n\
+    Flags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.")]
+pub(in crate::cli) struct RenderArgs {
+    /// Speech: any sound file, or a video's sound; without it, the bundled sample
+    #[arg(value_hint = ValueHint::FilePath)]
+    audio: Option<PathBuf>,
+    /// Clip to write [default: the audio's name with .mp4, in the current folder]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Write PNGs 000000.png, .. into this folder instead of a clip
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    frames: Option<PathBuf>,
+    /// Write a PNG of twelve moments; without --output and --frames, nothing else
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    contact_sheet: Option<PathBuf>,
+    /// A model_id of the configuration or of a bundled model; or a folder with generator.onnx and audio_encoder.onnx; or
+    /// the generator's file [default: the configuration's first, else ada]
+    #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
+    model: Option<PathBuf>,
+    /// Folder of numbered JPEG or PNG frames, or a video [default: the model's]
+    #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
+    background: Option<PathBuf>,
+    /// Crop rectangles: a JSON file, or a folder of landmark files [default: in or beside the background]
+    #[arg(long, value_name = "FILE", env = "LIPSYNC_CROP_RECTS", hide_env = true, value_hint = ValueHint::AnyPath)]
+    crop_rects: Option<PathBuf>,
+    /// Order of the background frames [default: ping-pong]
+    #[arg(long, value_enum, env = "LIPSYNC_ORDER", hide_env = true)]
+    order: Option<Order>,
+    /// First background frame, from 0 [default: 0]
+    #[arg(long, value_name = "N", env = "LIPSYNC_START_FRAME", hide_env = true)]
+    start_frame: Option<usize>,
+    /// Frames a second: 24, 25, 29.97, 30000/1001, .. [default: 25]
+    #[arg(long, value_name = "N[/D]", env = "LIPSYNC_FPS", hide_env = true)]
+    fps: Option<FrameRate>,
+    /// How the new mouth gets into the frame [default: seamless]
+    #[arg(long, value_enum, env = "LIPSYNC_PASTE", hide_env = true)]
+    paste: Option<Paste>,
+    /// What the mouth does in silence [default: model]
+    #[arg(long, value_enum, env = "LIPSYNC_SILENCE", hide_env = true)]
+    silence: Option<Silence>,
+    /// Render only so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    limit: Option<f64>,
+    /// Where the networks run: auto, cpu, cuda or cuda:N; cuda is an error where CUDA cannot be used [default: auto]
+    #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
+    device: Option<Device>,
+    /// Frames that go through the generator at a time: auto or a number [default: auto]
+    #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
+    batch: Option<BatchSize>,
+    /// CPU threads [default: all cores]
+    #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
+    threads: Option<NonZeroUsize>,
+    /// Memory to stay within: fewer decoded backgrounds are kept, or more
+    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = gigabytes)]
+    memory_limit: Option<f64>,
+    /// The same bytes on every run on the same machine, whatever --threads and --batch say
+    #[arg(long, env = "LIPSYNC_DETERMINISTIC", hide_env = true, value_parser = FalseyValueParser::new())]
+    deterministic: bool,
+    /// Replace an existing output
+    #[arg(short, long)]
+    force: bool,
+    /// Check everything, print the plan, write nothing; with -v, who decided each setting
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Write a JSON report of the run, on failure too (docs/report.schema.json)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) report: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    above_zero(text).ok_or_else(|| "expected a number of seconds above 0".into())
+}
+
+fn gigabytes(text: &str) -> Result<f64, String> {
+    above_zero(text).ok_or_else(|| "expected a number of GB above 0".into())
+}
+
+fn above_zero(text: &str) -> Option<f64> {
+    let number = text.parse().ok();
+    number.filter(|n: &f64| n.is_finite() && *n > 0.0)
+}
+
+impl RenderArgs {
+    /// What is asked for, and whether by a flag or by the environment. `matches` are those that `self` was made from.
+    pub(super) fn into_request(self, matches: &ArgMatches) -> Request {
+        let asked = Asked(matches);
+        Request {
+            audio: self.audio,
+            output: self.output,
+            frames: self.frames,
+            contact_sheet: self.contact_sheet,
+            model: asked.setting("model", self.model),
+            background: asked.setting("background", self.background),
+            crop_rects: asked.setting("crop_rects", self.crop_rects),
+            order: asked.setting("order", self.order),
+            start_frame: asked.setting("start_frame", self.start_frame),
+            fps: asked.setting("fps", self.fps),
+            paste: asked.setting("paste", self.paste),
+            silence: asked.setting("silence", self.silence),
+            limit: self.limit,
+            device: asked.setting("device", self.device),
+            batch: asked.setting("batch", self.batch),
+            threads: asked.setting("threads", self.threads),
+            memory_limit: asked.setting("memory_limit", self.memory_limit),
+            deterministic: asked.setting("deterministic", Some(self.deterministic)),
+            force: self.force,
+        }
+    }
+}
+
+/// Knows which arguments were given, and where.
+struct Asked<'a>(&'a ArgMatches);
+
+impl Asked<'_> {
+    fn setting<T>(&self, id: &str, value: Option<T>) -> Option<Setting<T>> {
+        let origin = match self.0.value_source(id)? {
+            ValueSource::CommandLine => Origin::Flag,
+            ValueSource::EnvVariable => {
+                Origin::Environment(format!("LIPSYNC_{}", id.to_uppercase()))
+            }
+            _ => return None,
+        };
+        Some(Setting {
+            value: value?,
+            origin,
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! What a render did, for scripts: the JSON of `--report`, described by `docs/report.schema.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::error::{self, Fault};
+use crate::output::{Kind, Target};
+use crate::pipeline::StageTime;
+
+/// Version of the report's shape; it changes when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A render, as far as it came. What was not known yet when it failed is left out.
+#[derive(Debug, Default, Serialize)]
+pub struct RenderReport {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The speech.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+    /// What was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// The networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// The presenter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
+    /// Frames of the clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+    /// Frames a second, as a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Frames a second, as an exact fraction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps_exact: Option<String>,
+    /// Length of the sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Where the networks really ran: `CPU`, `CUDA:0`, ..
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Why not somewhere better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_reason: Option<String>,
+    /// Frames that went through the generator at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// CPU threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Time from the start of the program to the end of the work, seconds.
+    pub wall_s: f64,
+    /// Frames rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_s: Option<f64>,
+    /// Seconds of clip rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime_factor: Option<f64>,
+    /// Most memory that the process held, MB (10^6 bytes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_mb: Option<f64>,
+    /// How each stage spent its time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<&'static str, StageReport>,
+    /// What was warned of.
+    pub warnings: Vec<String>,
+    /// What it was made with.
+    pub versions: BTreeMap<&'static str, String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<serde_json::Value>,
+}
+
+/// The speech.
+#[derive(Debug, Serialize)]
+pub struct Input {
+    /// Its file.
+    pub path: PathBuf,
+    /// Samples a second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Length.
+    pub seconds: f64,
+}
+
+/// What was written.
+#[derive(Debug, Default, Serialize)]
+pub struct Output {
+    /// The clip, the folder of frames, or `-` for stdout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// `video` or `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// FFmpeg's name of the video encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+    /// How the sound was written: `copy` or FFmpeg's name of the encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<String>,
+    /// Size of the frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Size of the frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Whether it carries the mark that it is AI-generated.
+    pub marked: bool,
+    /// The picture of twelve moments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_sheet: Option<PathBuf>,
+}
+
+/// The networks.
+#[derive(Debug, Serialize)]
+pub struct Model {
+    /// Its name.
+    pub model_id: String,
+    /// The generator network's file.
+    pub generator: PathBuf,
+    /// The audio encoder network's file.
+    pub audio_encoder: PathBuf,
+}
+
+/// The presenter.
+#[derive(Debug, Serialize)]
+pub struct Background {
+    /// The folder or video.
+    pub path: PathBuf,
+    /// Its pictures.
+    pub frames: usize,
+}
+
+/// How a stage spent its time.
+#[derive(Debug, Serialize)]
+pub struct StageReport {
+    /// Seconds at work.
+    pub busy_s: f64,
+    /// Seconds spent waiting for its neighbours.
+    pub wait_s: f64,
+    /// Frames that it handled.
+    pub frames: u64,
+}
+
+impl RenderReport {
+    /// Takes over how the stages spent their time.
+    pub fn set_stages(&mut self, times: &[StageTime]) {
+        self.stages = times
+            .iter()
+            .map(|time| {
+                let stage = StageReport {
+                    busy_s: seconds(time.busy.as_secs_f64()),
+                    wait_s: seconds(time.wait.as_secs_f64()),
+                    frames: time.frames,
+                };
+                (time.name, stage)
+            })
+            .collect();
+    }
+
+    /// Takes over how the work ended, `wall_s` seconds after the program's start.
+    pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+        self.schema_version = SCHEMA_VERSION;
+        self.wall_s = seconds(wall_s);
+        self.peak_rss_mb = peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0);
+        self.error = error.map(error::Report::to_json);
+        if error.is_none() {
+            self.frames_per_s = self.frames.map(|frames| rounded(frames as f64 / wall_s));
+            self.realtime_factor = self.seconds.map(|lasts| rounded(lasts / wall_s));
+        }
+    }
+
+    /// Writes it to `path`; an earlier report there is replaced.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let part = target(path).begin()?;
+        let write = || -> Result<()> {
+            let text = serde_json::to_string_pretty(self)?;
+            Ok(fs::write(part.path(), text + "\n")?)
+        };
+        write().map_err(|e| {
+            Fault::failed(format!("cannot write report `{}`", path.display())).because(e)
+        })?;
+        part.commit()
+    }
+}
+
+/// Fails if a report could not be written to `path`, or would replace something that is no report.
+pub fn check(path: &Path) -> Result<()> {
+    target(path).check()?;
+    let is_report = || {
+        let json: Option<serde_json::Value> = fs::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        json.is_some_and(|json| json.get("schema_version").is_some())
+    };
+    if path.exists() && !is_report() {
+        return Err(
+            Fault::failed(format!("`{}` exists and is not a report", path.display()))
+                .hint("choose another name with --report")
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn target(path: &Path) -> Target {
+    Target {
+        path: path.to_owned(),
+        kind: Kind::File,
+        force: true,
+    }
+}
+
+/// Milliseconds are enough.
+fn seconds(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// The most memory that this process ever held, in bytes, where the system tells it.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes * 1024)
+}
