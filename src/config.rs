@@ -10,6 +10,10 @@ use anyhow::Result;
 use crate::assets;
 use crate::audio::Sound;
 use crate::background::BackgroundFolder;
+use crate::encode::clip::ClipFormat;
+use crate::encode::codec::{Codec, VideoEncoder};
+use crate::encode::container::Container;
+use crate::encode::mark::Mark;
 use crate::error::Fault;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
@@ -84,6 +88,16 @@ pub struct Request {
     pub threads: Option<NonZeroUsize>,
     /// Whether to replace what exists.
     pub force: bool,
+    /// The video codec; the container's usual one if none.
+    pub codec: Option<Codec>,
+    /// Constant rate factor.
+    pub crf: Option<u32>,
+    /// The encoder's preset.
+    pub preset: Option<String>,
+    /// Bits a second for the sound.
+    pub audio_bitrate: Option<u32>,
+    /// Whether to leave out the mark that the clip is AI-generated.
+    pub no_mark: bool,
 }
 
 /// A render in which everything is decided and checked, except what the machine can do.
@@ -115,6 +129,10 @@ pub struct Plan {
     pub batch: BatchSize,
     /// CPU threads.
     pub threads: usize,
+    /// How the clip is compressed and packed; none where PNGs are written.
+    pub format: Option<ClipFormat>,
+    /// What the output says of how it was made.
+    pub mark: Option<Mark>,
 }
 
 impl Plan {
@@ -124,8 +142,30 @@ impl Plan {
             Some(path) => path,
             None => assets::home()?.join("samples/hello.wav"),
         };
-        let target = target(&audio, request.output, request.frames, request.force)?;
+        let (target, container) = target(
+            &audio,
+            request.output,
+            request.frames,
+            request.codec.as_ref(),
+            request.force,
+        )?;
         let sound = Sound::open(&audio, request.limit)?;
+        let format = container
+            .map(|container| {
+                let codec = request.codec.unwrap_or_else(|| container.default_codec());
+                let encoder = VideoEncoder::find(&codec)?;
+                container.check(encoder)?;
+                if let Some(bits) = request.audio_bitrate {
+                    let codec = container.sound_codec();
+                    codec.check_bits(bits, sound.channels, sound.rate)?;
+                }
+                anyhow::Ok(ClipFormat {
+                    container,
+                    video: encoder.settings(request.crf, request.preset)?,
+                    sound_bits: request.audio_bitrate,
+                })
+            })
+            .transpose()?;
         target.check()?;
         if same_file(&target.path, &audio) {
             return Err(Fault::usage(format!(
@@ -160,8 +200,13 @@ impl Plan {
         }
         let fps = FrameRate::TRAINED;
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let mark = (!request.no_mark).then(|| Mark {
+            model: model.id.clone(),
+        });
         Ok(Self {
             fps,
+            format,
+            mark,
             frames: fps.frames_covering(sound.frames, sound.rate),
             sound,
             model,
@@ -178,38 +223,42 @@ impl Plan {
     }
 }
 
+/// Where the result goes, and the kind of clip file if it is one.
 fn target(
     audio: &Path,
     output: Option<PathBuf>,
     frames: Option<PathBuf>,
+    codec: Option<&Codec>,
     force: bool,
-) -> Result<Target> {
+) -> Result<(Target, Option<Container>)> {
     if let Some(path) = frames {
-        return Ok(Target {
-            path,
-            kind: Kind::Frames,
-            force,
-        });
+        let kind = Kind::Frames;
+        return Ok((Target { path, kind, force }, None));
     }
     let path = output.unwrap_or_else(|| {
         let mut name = audio.file_stem().unwrap_or_default().to_owned();
-        name.push(".mp4");
+        name.push(".");
+        name.push(Container::preferred(codec).extension());
         name.into()
     });
-    if path
-        .extension()
-        .is_none_or(|e| !e.eq_ignore_ascii_case("mp4"))
-        && !path.is_dir()
-    {
-        return Err(Fault::usage(format!("output `{}` does not end in .mp4", path.display()))
-            .hint("clips are written as MP4: name the file NAME.mp4, or write PNGs with --frames DIR")
+    let container = match Container::of(&path) {
+        Some(container) => container,
+        // The target's own check says what is wrong with it.
+        None if path.is_dir() => Container::Mp4,
+        None => {
+            return Err(Fault::usage(format!(
+                "output `{}` does not end in .mp4, .mov, .mkv or .webm",
+                path.display()
+            ))
+            .hint("the name's end says what kind of clip is written; for PNGs use --frames DIR")
             .into());
-    }
-    Ok(Target {
-        path,
-        kind: Kind::File,
-        force,
-    })
+        }
+    };
+    let kind = match container {
+        Container::Fragments => Kind::Stdout,
+        _ => Kind::File,
+    };
+    Ok((Target { path, kind, force }, Some(container)))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -225,9 +274,13 @@ mod tests {
 
     #[test]
     fn the_clip_is_named_after_the_sound() {
-        let name = |audio: &str| target(Path::new(audio), None, None, false).unwrap().path;
+        let named = |audio: &str, codec| target(Path::new(audio), None, None, codec, false);
+        let name = |audio: &str| named(audio, None).unwrap().0.path;
         assert_eq!(name("talks/day one.wav"), Path::new("day one.mp4"));
         assert_eq!(name("v1.2.wav"), Path::new("v1.2.mp4"));
+        let (edited, container) = named("talk.wav", Some(&Codec::ProRes4444)).unwrap();
+        assert_eq!(edited.path, Path::new("talk.mov"));
+        assert_eq!(container, Some(Container::Mov));
     }
 
     #[test]

@@ -12,12 +12,12 @@ use crate::assets;
 use crate::cancel::Cancel;
 use crate::config::{BatchSize, Plan, Request};
 use crate::encode::FrameSink;
-use crate::encode::mp4::{Mp4, Mp4Spec};
+use crate::encode::clip::{ClipFile, ClipSpec};
+use crate::encode::codec::Codec;
 use crate::encode::png::PngFolder;
 use crate::face::Paste;
 use crate::infer::onnx::{Device, Networks, Placement, Runtime};
 use crate::order::Order;
-use crate::output::Kind;
 use crate::pipeline::{self, Clip};
 
 /// Render one clip
@@ -30,7 +30,8 @@ use crate::pipeline::{self, Clip};
 pub(super) struct RenderArgs {
     /// Speech: a WAV file; without it, the bundled sample
     audio: Option<PathBuf>,
-    /// Clip to write [default: the audio's name with .mp4, in the current folder]
+    /// Clip to write: .mp4, .mov, .mkv or .webm; - is stdout (fragmented MP4)
+    /// [default: the audio's name with .mp4, or .mov for prores4444, in the current folder]
     #[arg(short, long, value_name = "FILE", conflicts_with = "frames")]
     output: Option<PathBuf>,
     /// Write PNGs 000000.png, .. into this folder instead of a clip
@@ -70,6 +71,32 @@ pub(super) struct RenderArgs {
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
+    /// Video codec: h264, h265, av1, prores4444 (keeps alpha), or an encoder by FFmpeg's name, such as h264_nvenc
+    /// [default: h264; av1 for .webm]
+    #[arg(long, value_name = "CODEC", conflicts_with = "frames", help_heading = "Compression")]
+    codec: Option<Codec>,
+    /// Constant rate factor, smaller is better [default: 18 for h264, 20 for h265, 24 for av1]
+    #[arg(long, value_name = "N", conflicts_with = "frames", help_heading = "Compression")]
+    crf: Option<u32>,
+    /// The encoder's trade of speed for size [default: veryfast for h264 and h265, 10 for av1]
+    #[arg(long, value_name = "P", conflicts_with = "frames", help_heading = "Compression")]
+    preset: Option<String>,
+    /// Bits a second for the sound: 128000 or 128k
+    #[arg(long, value_name = "N", value_parser = bit_rate, conflicts_with = "frames", help_heading = "Compression")]
+    audio_bitrate: Option<u32>,
+    /// Leave out the mark that the clip is AI-generated
+    #[arg(long, help_heading = "Compression")]
+    no_mark: bool,
+}
+
+fn bit_rate(text: &str) -> Result<u32, String> {
+    let (digits, thousands) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1000),
+        None => (text, 1),
+    };
+    let bits = digits.parse().ok();
+    bits.and_then(|n: u32| n.checked_mul(thousands))
+        .ok_or_else(|| "expected bits a second, such as 128000 or 128k".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -97,6 +124,11 @@ impl From<RenderArgs> for Request {
             batch: args.batch,
             threads: args.threads,
             force: args.force,
+            codec: args.codec,
+            crf: args.crf,
+            preset: args.preset,
+            audio_bitrate: args.audio_bitrate,
+            no_mark: args.no_mark,
         }
     }
 }
@@ -122,16 +154,19 @@ pub(super) fn render(args: RenderArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build_global();
-    let mut sink: Box<dyn FrameSink> = match plan.target.kind {
-        Kind::Frames => Box::new(PngFolder::create(plan.target.clone())?),
-        Kind::File => {
-            let spec = Mp4Spec {
+    let mut sink: Box<dyn FrameSink> = match plan.format.clone() {
+        None => Box::new(PngFolder::create(plan.target.clone(), plan.mark.as_ref())?),
+        Some(format) => {
+            let spec = ClipSpec {
                 size: plan.backgrounds.size(),
                 fps: plan.fps,
                 frames: plan.frames,
+                format,
                 threads: plan.threads,
+                deterministic: false,
+                mark: plan.mark.clone(),
             };
-            Box::new(Mp4::create(plan.target.clone(), spec, &plan.sound)?)
+            Box::new(ClipFile::create(plan.target.clone(), spec, &plan.sound)?)
         }
     };
     let clip = Clip {
@@ -156,8 +191,8 @@ pub(super) fn render(args: RenderArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     sink.finish()?;
     let (took, lasts) = (started.elapsed().as_secs_f64(), plan.sound.seconds());
     ui.say(&format!(
-        "wrote `{}`: {} frames, {lasts:.2} s, in {took:.1} s ({:.1} fps, {:.2}x real time, {})",
-        plan.target.path.display(),
+        "wrote {}: {} frames, {lasts:.2} s, in {took:.1} s ({:.1} fps, {:.2}x real time, {})",
+        plan.target,
         plan.frames,
         plan.frames as f64 / took,
         lasts / took,
@@ -205,10 +240,8 @@ fn describe(ui: &Ui, plan: &Plan, placement: &Placement, batch: usize, library: 
         (
             "output",
             format!(
-                "`{}`: {} frames at {} fps",
-                plan.target.path.display(),
-                plan.frames,
-                plan.fps
+                "{}: {} frames at {} fps",
+                plan.target, plan.frames, plan.fps
             ),
         ),
         (
