@@ -91,6 +91,11 @@ impl BackgroundFolder {
         self.size
     }
 
+    /// Where the face is in a picture.
+    pub fn rect(&self, index: BackgroundIndex) -> Rect {
+        self.frames[index.0].1
+    }
+
     fn load(&self, index: BackgroundIndex) -> Result<Background> {
         let (path, rect) = &self.frames[index.0];
         let picture = image::open(path)

@@ -3,11 +3,12 @@
 mod render;
 mod ui;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -27,6 +28,9 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     ui: UiArgs,
+    /// Configuration file [default: $LIPSYNC_CONFIG, else lipsync.yaml here or above, else in the user's config folder]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,14 +40,19 @@ enum Command {
 
 /// Parses the command line, runs what it says, and tells how that ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);
     let cancel = Cancel::default();
     if let Err(error) = stop_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));
     }
     let result = match cli.command {
-        Command::Render(args) => render::render(args, &ui, &cancel),
+        Command::Render(args) => {
+            // The same matches again, for who decided each argument.
+            let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
+            render::render(args, matches, cli.config.as_deref(), &ui, &cancel)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,10 @@ use clap::ValueEnum;
 use crate::assets;
 use crate::audio::Sound;
 use crate::background::{BackgroundFolder, DEFAULT_KEEP_BYTES};
+use crate::encode::clip::ClipFormat;
+use crate::encode::codec::{Codec, VideoEncoder};
+use crate::encode::container::Container;
+use crate::encode::mark::Mark;
 use crate::error::Fault;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
@@ -120,6 +124,16 @@ pub struct Request {
     pub memory_limit: Option<Setting<f64>>,
     /// Whether the bytes must be the same on every run.
     pub deterministic: Option<Setting<bool>>,
+    /// The video codec; the container's usual one if none.
+    pub codec: Option<Setting<Codec>>,
+    /// Constant rate factor.
+    pub crf: Option<Setting<u32>>,
+    /// The encoder's preset.
+    pub preset: Option<Setting<String>>,
+    /// Kilobits a second for the sound.
+    pub audio_kilobits: Option<Setting<u32>>,
+    /// Whether to leave out the mark that the clip is AI-generated.
+    pub no_mark: Option<Setting<bool>>,
     /// Whether to replace what exists.
     pub force: bool,
 }
@@ -145,6 +159,10 @@ pub struct Plan {
     pub silence: Silence,
     /// Where the clip goes; nowhere if only a contact sheet was asked for.
     pub target: Option<Target>,
+    /// How the clip is compressed and packed; none where no clip is written.
+    pub format: Option<ClipFormat>,
+    /// What the output says of how it was made.
+    pub mark: Option<Mark>,
     /// Where the contact sheet goes.
     pub contact_sheet: Option<Target>,
     /// Frames a second of the clip.
@@ -199,6 +217,11 @@ impl Decisions {
 }
 
 impl Plan {
+    /// What is written: the clip, else the frames, else the contact sheet.
+    pub fn output(&self) -> Option<&Target> {
+        self.target.as_ref().or(self.contact_sheet.as_ref())
+    }
+
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
     pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
         let audio = match request.audio {
@@ -210,17 +233,39 @@ impl Plan {
         let fps = decisions.choose("fps", request.fps, of_file.fps, FrameRate::TRAINED, |f| {
             f.to_string()
         });
-        let only_sheet =
-            request.contact_sheet.is_some() && request.output.is_none() && request.frames.is_none();
-        let target = (!only_sheet)
-            .then(|| target(&audio, request.output, request.frames, request.force))
-            .transpose()?;
+        let compression = Compression {
+            codec: request.codec.or(of_file.codec),
+            crf: request.crf.or(of_file.crf),
+            preset: request.preset.or(of_file.preset),
+            audio_kilobits: request.audio_kilobits.or(of_file.audio_kilobits),
+        };
         let contact_sheet = request.contact_sheet.map(|path| Target {
             path,
             kind: Kind::File,
             force: request.force,
         });
+        let clip = match (request.output, request.frames) {
+            (None, Some(path)) => {
+                compression.must_be_left_open()?;
+                let (kind, force) = (Kind::Frames, request.force);
+                Some((Target { path, kind, force }, None))
+            }
+            (None, None) if contact_sheet.is_some() => {
+                compression.must_be_left_open()?;
+                None
+            }
+            (output, _) => {
+                let codec = compression.codec.as_ref().map(|codec| &codec.value);
+                let (target, container) = clip_target(&audio, output, codec, request.force)?;
+                Some((target, Some(container)))
+            }
+        };
+        let (target, container) = clip.unzip();
         let sound = Sound::open(&audio, request.limit)?;
+        let format = container
+            .flatten()
+            .map(|container| compression.decide(&mut decisions, container, &sound))
+            .transpose()?;
         for target in target.iter().chain(&contact_sheet) {
             target.check()?;
             if same_file(&target.path, &audio) {
@@ -260,6 +305,16 @@ impl Plan {
             ))
             .into());
         }
+        let no_mark = decisions.choose(
+            "no-mark",
+            request.no_mark,
+            of_file.no_mark,
+            false,
+            ToString::to_string,
+        );
+        let mark = (!no_mark).then(|| Mark {
+            model: model.id.clone(),
+        });
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let hardware = Hardware {
             device: decisions.choose(
@@ -320,6 +375,8 @@ impl Plan {
             backgrounds,
             start: BackgroundIndex(start),
             target,
+            format,
+            mark,
             contact_sheet,
             hardware,
             keep_bytes,
@@ -347,6 +404,11 @@ struct FileSettings {
     fps: Option<Setting<FrameRate>>,
     paste: Option<Setting<Paste>>,
     silence: Option<Setting<Silence>>,
+    codec: Option<Setting<Codec>>,
+    crf: Option<Setting<u32>>,
+    preset: Option<Setting<String>>,
+    audio_kilobits: Option<Setting<u32>>,
+    no_mark: Option<Setting<bool>>,
 }
 
 impl FileSettings {
@@ -368,6 +430,24 @@ impl FileSettings {
             fps: output.fps.as_ref().map(|fps| config.setting(fps)),
             paste: named(config, output.paste.as_ref()),
             silence: named(config, output.silence.as_ref()),
+            codec: output.codec.as_ref().and_then(|codec| {
+                let Setting { value, origin } = config.setting(codec);
+                let value = value.parse().ok()?;
+                Some(Setting { value, origin })
+            }),
+            crf: output
+                .crf
+                .as_ref()
+                .map(|crf| config.setting(crf).map(u32::from)),
+            preset: output.preset.as_ref().map(|preset| config.setting(preset)),
+            audio_kilobits: output
+                .audio_bitrate
+                .as_ref()
+                .map(|kilobits| config.setting(kilobits)),
+            no_mark: output
+                .mark
+                .as_ref()
+                .map(|mark| config.setting(mark).map(|mark| !mark)),
         }
     }
 }
@@ -423,38 +503,122 @@ fn background(
     }
 }
 
-fn target(
+/// How a clip is to be compressed, as far as somebody said.
+struct Compression {
+    codec: Option<Setting<Codec>>,
+    crf: Option<Setting<u32>>,
+    preset: Option<Setting<String>>,
+    audio_kilobits: Option<Setting<u32>>,
+}
+
+impl Compression {
+    /// Fails if a flag asks for compression where no clip is written. The environment and the configuration speak of
+    /// clips in general.
+    fn must_be_left_open(&self) -> Result<()> {
+        let is_flag = |origin: Option<&Origin>| origin == Some(&Origin::Flag);
+        let flags = [
+            ("--codec", self.codec.as_ref().map(|s| &s.origin)),
+            ("--crf", self.crf.as_ref().map(|s| &s.origin)),
+            ("--preset", self.preset.as_ref().map(|s| &s.origin)),
+            (
+                "--audio-bitrate",
+                self.audio_kilobits.as_ref().map(|s| &s.origin),
+            ),
+        ];
+        match flags.into_iter().find(|(_, origin)| is_flag(*origin)) {
+            None => Ok(()),
+            Some((flag, _)) => Err(Fault::usage(format!("{flag} has no meaning for pictures"))
+                .hint(format!("leave {flag} out, or name a clip with -o"))
+                .into()),
+        }
+    }
+
+    /// The encoder that is present on this machine, and checked settings for it.
+    fn decide(
+        self,
+        decisions: &mut Decisions,
+        container: Container,
+        sound: &Sound,
+    ) -> Result<ClipFormat> {
+        let codec = self
+            .codec
+            .unwrap_or_else(|| Setting::default(container.default_codec()));
+        let encoder = VideoEncoder::find(&codec.value)?;
+        container.check(encoder)?;
+        let [crf, preset] = [
+            origin_of(self.crf.as_ref()),
+            origin_of(self.preset.as_ref()),
+        ];
+        let video = encoder.settings(
+            self.crf.map(|crf| crf.value),
+            self.preset.map(|preset| preset.value),
+        )?;
+        decisions.note("codec", codec, |codec| {
+            format!("{codec} ({})", encoder.name)
+        });
+        if let Some(value) = video.crf {
+            decisions.note("crf", Setting { value, origin: crf }, ToString::to_string);
+        }
+        if let Some(value) = video.preset.clone() {
+            decisions.note(
+                "preset",
+                Setting {
+                    value,
+                    origin: preset,
+                },
+                Clone::clone,
+            );
+        }
+        let sound_bits = self.audio_kilobits.map(|kilobits| {
+            1000 * decisions.note("audio-bitrate", kilobits, |n| format!("{n} kbit/s"))
+        });
+        if let Some(bits) = sound_bits {
+            let codec = container.sound_codec();
+            codec.check_bits(bits, sound.channels, sound.rate)?;
+        }
+        Ok(ClipFormat {
+            container,
+            video,
+            sound_bits,
+        })
+    }
+}
+
+fn origin_of<T>(setting: Option<&Setting<T>>) -> Origin {
+    setting.map_or(Origin::Default, |setting| setting.origin.clone())
+}
+
+/// Where the clip goes, and the kind of file it is.
+fn clip_target(
     audio: &Path,
     output: Option<PathBuf>,
-    frames: Option<PathBuf>,
+    codec: Option<&Codec>,
     force: bool,
-) -> Result<Target> {
-    if let Some(path) = frames {
-        return Ok(Target {
-            path,
-            kind: Kind::Frames,
-            force,
-        });
-    }
+) -> Result<(Target, Container)> {
     let path = output.unwrap_or_else(|| {
         let mut name = audio.file_stem().unwrap_or_default().to_owned();
-        name.push(".mp4");
+        name.push(".");
+        name.push(Container::preferred(codec).extension());
         name.into()
     });
-    if path
-        .extension()
-        .is_none_or(|e| !e.eq_ignore_ascii_case("mp4"))
-        && !path.is_dir()
-    {
-        return Err(Fault::usage(format!("output `{}` does not end in .mp4", path.display()))
-            .hint("clips are written as MP4: name the file NAME.mp4, or write PNGs with --frames DIR")
+    let container = match Container::of(&path) {
+        Some(container) => container,
+        // The target's own check says what is wrong with it.
+        None if path.is_dir() => Container::Mp4,
+        None => {
+            return Err(Fault::usage(format!(
+                "output `{}` does not end in .mp4, .mov, .mkv or .webm",
+                path.display()
+            ))
+            .hint("the name's end says what kind of clip is written; for PNGs use --frames DIR")
             .into());
-    }
-    Ok(Target {
-        path,
-        kind: Kind::File,
-        force,
-    })
+        }
+    };
+    let kind = match container {
+        Container::Fragments => Kind::Stdout,
+        _ => Kind::File,
+    };
+    Ok((Target { path, kind, force }, container))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -470,9 +634,13 @@ mod tests {
 
     #[test]
     fn the_clip_is_named_after_the_sound() {
-        let name = |audio: &str| target(Path::new(audio), None, None, false).unwrap().path;
+        let named = |audio: &str, codec| clip_target(Path::new(audio), None, codec, false);
+        let name = |audio: &str| named(audio, None).unwrap().0.path;
         assert_eq!(name("talks/day one.wav"), Path::new("day one.mp4"));
         assert_eq!(name("v1.2.wav"), Path::new("v1.2.mp4"));
+        let (edited, container) = named("talk.wav", Some(&Codec::ProRes4444)).unwrap();
+        assert_eq!(edited.path, Path::new("talk.mov"));
+        assert_eq!(container, Container::Mov);
     }
 
     #[test]

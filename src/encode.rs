@@ -1,6 +1,9 @@
 //! Where finished frames go.
 
-pub mod mp4;
+pub mod clip;
+pub mod codec;
+pub mod container;
+pub mod mark;
 pub mod png;
 mod sound;
 mod track;

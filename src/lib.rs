@@ -49,7 +49,9 @@ pub mod listen;
 pub mod encode;
 pub mod output;
 
+pub mod draw;
 pub mod pipeline;
+pub mod preview;
 pub mod report;
 
 pub mod assets;

@@ -1,8 +1,9 @@
 //! An output appears whole or not at all: it is written under a hidden name beside its place and renamed last.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub enum Kind {
     File,
     /// A folder of numbered PNGs.
     Frames,
+    /// A stream to the standard output, whatever the path.
+    Stdout,
 }
 
 /// Where an output is to appear.
@@ -33,6 +36,15 @@ pub struct Target {
 impl Target {
     /// Fails if the output could not be put there: before any work is done.
     pub fn check(&self) -> Result<()> {
+        if self.kind == Kind::Stdout {
+            return if io::stdout().is_terminal() {
+                Err(Fault::usage("a clip cannot be written to the terminal")
+                    .hint("pipe it into a program, or name a file with -o")
+                    .into())
+            } else {
+                Ok(())
+            };
+        }
         let shown = self.path.display();
         if self.path.file_name().is_none() {
             return Err(Fault::usage(format!("output `{shown}` is not a file name")).into());
@@ -76,7 +88,7 @@ impl Target {
         Ok(())
     }
 
-    /// Removes what killed runs left behind, and starts a hidden part beside the target.
+    /// Removes what killed runs left behind, and starts a hidden part beside the target (for a file or a folder).
     pub fn begin(self) -> Result<Part> {
         self.check()?;
         self.remove_stale();
@@ -88,6 +100,7 @@ impl Target {
         let lock = match self.kind {
             Kind::File => OpenOptions::new().write(true).create_new(true).open(&path),
             Kind::Frames => fs::create_dir(&path).and_then(|()| File::open(&path)),
+            Kind::Stdout => Err(io::ErrorKind::Unsupported.into()),
         };
         let lock = lock.map_err(|e| self.cannot_write(&e))?;
         // Held while this process lives; another run takes an unlocked part for abandoned. A file system without
@@ -123,6 +136,7 @@ impl Target {
             Kind::Frames => {
                 fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
             }
+            Kind::Stdout => false,
         }
     }
 
@@ -131,9 +145,17 @@ impl Target {
             .hint("choose another name, or pass --force to replace it")
     }
 
-    fn cannot_write(&self, error: &io::Error) -> Fault {
-        let fault = Fault::failed(format!("cannot write `{}`", self.path.display()));
+    /// Why the output could not be written.
+    pub(crate) fn cannot_write(&self, error: &io::Error) -> Fault {
+        let message = format!("cannot write {self}");
+        let fault = Fault::failed(&message);
         match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Fault::machine(message)
+                .because(plain_io(error))
+                .hint("free space or choose another place with -o"),
+            _ if self.kind == Kind::Stdout => fault.because(plain_io(error)),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => fault
                 .because(format!(
                     "the folder `{}` is read-only: {}",
@@ -164,6 +186,15 @@ impl Target {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Stdout => f.write_str("stdout"),
+            Kind::File | Kind::Frames => write!(f, "`{}`", self.path.display()),
+        }
+    }
+}
+
 /// An output that is being written. Dropped without [`Part::commit`], it vanishes.
 #[derive(Debug)]
 pub struct Part {
@@ -190,7 +221,7 @@ impl Part {
                     fs::remove_file(&self.path)
                 }
                 // A folder is only ever renamed onto an empty one.
-                (Kind::File, true) | (Kind::Frames, false) => {
+                (Kind::File | Kind::Stdout, true) | (Kind::Frames | Kind::Stdout, false) => {
                     fs::rename(&self.path, &self.target.path)
                 }
                 (Kind::Frames, true) => self.replace_folder(),
@@ -209,8 +240,24 @@ impl Part {
             {
                 Err(self.target.taken().into())
             }
-            Err(e) => Err(self.target.cannot_write(&e).into()),
+            Err(e) => Err(self.cannot_write(&e).into()),
         }
+    }
+
+    /// Why the output could not be written.
+    pub(crate) fn cannot_write(&self, error: &io::Error) -> Fault {
+        self.removed()
+            .unwrap_or_else(|| self.target.cannot_write(error))
+    }
+
+    /// The fault to report if somebody has removed the part meanwhile.
+    pub(crate) fn removed(&self) -> Option<Fault> {
+        (!self.path.exists()).then(|| {
+            Fault::failed(format!("cannot write {}", self.target)).because(format!(
+                "its unfinished part `{}` was removed by somebody else",
+                self.path.display()
+            ))
+        })
     }
 
     /// Moves the old folder aside, the new one in, and only then removes the old one.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::config::Plan;
 use crate::error::{self, Fault};
 use crate::output::{Kind, Target};
 use crate::pipeline::StageTime;
@@ -55,6 +56,9 @@ pub struct RenderReport {
     /// CPU threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Whether the bytes are the same on every run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
     /// Time from the start of the program to the end of the work, seconds.
     pub wall_s: f64,
     /// Frames rendered a second of `wall_s`.
@@ -92,7 +96,7 @@ pub struct Input {
 }
 
 /// What was written.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Output {
     /// The clip, the folder of frames, or `-` for stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,16 +106,11 @@ pub struct Output {
     pub kind: Option<&'static str>,
     /// FFmpeg's name of the video encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoder: Option<String>,
-    /// How the sound was written: `copy` or FFmpeg's name of the encoder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sound: Option<String>,
-    /// Size of the frames.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
-    /// Size of the frames.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub height: Option<u32>,
+    pub encoder: Option<&'static str>,
+    /// Columns of the frames.
+    pub width: u32,
+    /// Rows of the frames.
+    pub height: u32,
     /// Whether it carries the mark that it is AI-generated.
     pub marked: bool,
     /// The picture of twelve moments.
@@ -151,6 +150,49 @@ pub struct StageReport {
 }
 
 impl RenderReport {
+    /// Takes over what was decided.
+    pub fn set_plan(&mut self, plan: &Plan) {
+        let sound = &plan.sound;
+        self.input = Some(Input {
+            path: sound.path().to_owned(),
+            rate: sound.rate,
+            channels: sound.channels,
+            seconds: seconds(sound.seconds()),
+        });
+        let size = plan.backgrounds.size();
+        let format = plan.format.as_ref();
+        self.output = Some(Output {
+            path: plan.target.as_ref().map(|target| target.path.clone()),
+            kind: plan.target.as_ref().map(|target| match target.kind {
+                Kind::Frames => "frames",
+                Kind::File | Kind::Stdout => "video",
+            }),
+            encoder: format.map(|format| format.video.encoder.name),
+            width: size.width,
+            height: size.height,
+            marked: plan.mark.is_some(),
+            contact_sheet: plan
+                .contact_sheet
+                .as_ref()
+                .map(|target| target.path.clone()),
+        });
+        self.model = Some(Model {
+            model_id: plan.model.id.clone(),
+            generator: plan.model.generator.clone(),
+            audio_encoder: plan.model.audio_encoder.clone(),
+        });
+        self.background = Some(Background {
+            path: plan.background.clone(),
+            frames: plan.backgrounds.count(),
+        });
+        self.frames = Some(plan.frames);
+        self.fps = Some(plan.fps.as_f64());
+        self.fps_exact = Some(plan.fps.to_string());
+        self.seconds = Some(seconds(sound.seconds()));
+        self.threads = Some(plan.hardware.threads);
+        self.deterministic = Some(plan.hardware.deterministic);
+    }
+
     /// Takes over how the stages spent their time.
     pub fn set_stages(&mut self, times: &[StageTime]) {
         self.stages = times

@@ -17,13 +17,15 @@ use crate::assets;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
 use crate::config::{Plan, Silence};
+use crate::draw::{self, Moment};
 use crate::encode::FrameSink;
-use crate::encode::mp4::{Mp4, Mp4Spec};
+use crate::encode::clip::{ClipFile, ClipSpec};
 use crate::encode::png::PngFolder;
 use crate::error::Report;
 use crate::infer::onnx::{Networks, Runtime};
-use crate::output::Kind;
+use crate::output::Target;
 use crate::pipeline::{self, Clip, Selection};
+use crate::preview::{self, Preview};
 use crate::report::{self, RenderReport};
 
 /// Renders, and reports on it whatever happens.
@@ -134,7 +136,11 @@ impl Job {
             Silence::Model => None,
             Silence::Rest => Some(Rest::in_pauses(&Activity::of(&plan.sound, cancel)?)),
         };
-        let frames = Selection::Range(0..plan.frames);
+        let moments = preview::moments(plan.frames);
+        let frames = match plan.target {
+            Some(_) => Selection::Range(0..plan.frames),
+            None => Selection::Picked(moments.clone()),
+        };
         let clip = Clip {
             sound: &plan.sound,
             rest: rest.as_ref(),
@@ -147,19 +153,19 @@ impl Job {
             frames: &frames,
             batch: self.batch,
         };
-        let mut sink = sink(plan)?;
+        let mut sink = Box::new(Preview::new(clip, moments, sink(plan)?));
         ui.event(
             "start",
             json!({
                 "input": plan.sound.path(),
-                "output": plan.output(),
-                "frames": plan.frames,
+                "output": plan.output().map(|target| &target.path),
+                "frames": frames.count(),
                 "fps": plan.fps.as_f64(),
                 "device": self.networks.placement.device,
                 "batch": self.batch,
             }),
         );
-        let mut progress = ui.progress(plan.frames);
+        let mut progress = ui.progress(frames.count());
         let times = pipeline::run(
             clip,
             &mut self.networks.encoder,
@@ -169,33 +175,60 @@ impl Job {
             |done| progress.update(done),
         )?;
         drop(progress);
+        let kept = sink.take();
         sink.finish()?;
+        if let Some(target) = &plan.contact_sheet {
+            self.draw_contact_sheet(&kept, target)?;
+        }
         report.set_stages(&times);
-        self.sum_up(started, ui);
+        self.sum_up(started, frames.count(), ui);
         Ok(())
     }
 
-    fn sum_up(&self, started: Instant, ui: &Ui) {
+    fn draw_contact_sheet(&self, moments: &[Moment], target: &Target) -> Result<()> {
         let plan = &self.plan;
-        let (took, lasts) = (started.elapsed().as_secs_f64(), plan.sound.seconds());
-        let fps = plan.frames as f64 / took;
+        let name = plan.sound.path().file_name().unwrap_or_default();
+        let title = format!("{} - {}", name.to_string_lossy(), plan.model.id);
+        let below = format!(
+            "{} frames at {} a second, {:.2} s",
+            plan.frames,
+            plan.fps,
+            plan.sound.seconds()
+        );
+        draw::save(
+            &draw::contact_sheet(moments, &title, &below),
+            target.clone(),
+        )
+    }
+
+    fn sum_up(&self, started: Instant, frames: u64, ui: &Ui) {
+        let plan = &self.plan;
+        let took = started.elapsed().as_secs_f64();
+        let fps = frames as f64 / took;
+        let lasts = plan.sound.seconds();
         ui.event(
             "success",
             json!({
-                "output": plan.output(),
-                "frames": plan.frames,
+                "output": plan.output().map(|target| &target.path),
+                "frames": frames,
                 "seconds": lasts,
                 "wall_s": took,
                 "fps": fps,
             }),
         );
-        ui.say(&format!(
-            "wrote `{}`: {} frames, {lasts:.2} s, in {took:.1} s ({fps:.1} fps, {:.2}x real time, {})",
-            plan.output().display(),
-            plan.frames,
-            lasts / took,
-            self.networks.placement.device
-        ));
+        let on = &self.networks.placement.device;
+        if let Some(target) = &plan.target {
+            ui.say(&format!(
+                "wrote {target}: {frames} frames, {lasts:.2} s, in {took:.1} s ({fps:.1} fps, {:.2}x real time, {on})",
+                lasts / took,
+            ));
+        }
+        if let Some(target) = &plan.contact_sheet {
+            ui.say(&format!(
+                "wrote {target}: {} moments",
+                preview::moments(plan.frames).len()
+            ));
+        }
     }
 
     /// The plan, on stdout.
@@ -206,7 +239,10 @@ impl Job {
         if ui.shows(Level::Debug) {
             ui.data("");
             for (name, setting) in &self.plan.settings {
-                ui.data(&format!("{name:>14}  {:<24}  {}", setting.value, setting.origin));
+                ui.data(&format!(
+                    "{name:>14}  {:<24}  {}",
+                    setting.value, setting.origin
+                ));
             }
         }
         ui.event("success", json!({ "dry_run": true }));
@@ -249,10 +285,11 @@ impl Job {
             (
                 "output",
                 format!(
-                    "`{}`: {} frames at {} fps",
-                    plan.output().display(),
+                    "{}: {} frames at {} fps{}",
+                    self.outputs(),
                     plan.frames,
-                    plan.fps
+                    plan.fps,
+                    self.compression()
                 ),
             ),
             (
@@ -263,7 +300,7 @@ impl Job {
                     self.batch,
                     plan.hardware.threads,
                     plan.order,
-                    plan.paste
+                    plan.paste,
                 ),
             ),
             ("runtime", format!("`{}`", self.runtime.display())),
@@ -271,20 +308,54 @@ impl Job {
         .map(|(what, value)| format!("{what:>10}  {value}"))
         .into()
     }
+
+    fn outputs(&self) -> String {
+        let targets = [&self.plan.target, &self.plan.contact_sheet];
+        let names: Vec<String> = targets
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+        names.join(" and ")
+    }
+
+    /// How the clip is compressed, in words.
+    fn compression(&self) -> String {
+        let Some(format) = &self.plan.format else {
+            return String::new();
+        };
+        let video = &format.video;
+        let crf = video
+            .crf
+            .map(|crf| format!(", crf {crf}"))
+            .unwrap_or_default();
+        let preset = video.preset.as_ref().map(|preset| format!(", {preset}"));
+        format!(
+            ", {}{crf}{}",
+            video.encoder.name,
+            preset.unwrap_or_default()
+        )
+    }
 }
 
-fn sink(plan: &Plan) -> Result<Box<dyn FrameSink>> {
-    let target = plan.target.clone();
-    Ok(match plan.target.kind {
-        Kind::Frames => Box::new(PngFolder::create(target)?),
-        Kind::File => {
-            let spec = Mp4Spec {
+/// Where the frames go; nowhere if only moments were asked for.
+fn sink(plan: &Plan) -> Result<Option<Box<dyn FrameSink>>> {
+    let Some(target) = plan.target.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(match plan.format.clone() {
+        None => Box::new(PngFolder::create(target, plan.mark.as_ref())?),
+        Some(format) => {
+            let spec = ClipSpec {
                 size: plan.backgrounds.size(),
                 fps: plan.fps,
                 frames: plan.frames,
+                format,
                 threads: plan.hardware.threads,
+                deterministic: plan.hardware.deterministic,
+                mark: plan.mark.clone(),
             };
-            Box::new(Mp4::create(target, spec, &plan.sound)?)
+            Box::new(ClipFile::create(target, spec, &plan.sound)?)
         }
-    })
+    }))
 }

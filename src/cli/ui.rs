@@ -90,6 +90,18 @@ pub(super) enum Level {
     Trace,
 }
 
+impl Level {
+    /// The level that a configuration calls `name`; [`Level::Info`] if none.
+    pub(super) fn named(name: &str) -> Self {
+        match name {
+            "error" => Self::Error,
+            "warn" => Self::Warn,
+            "debug" => Self::Debug,
+            _ => Self::Info,
+        }
+    }
+}
+
 /// The terminal, or whatever stderr and stdout are.
 pub(super) struct Ui {
     level: Cell<Level>,

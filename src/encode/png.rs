@@ -1,29 +1,34 @@
 //! Frames -> a folder of PNGs, exactly as composited.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use anyhow::Result;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
 
 use super::FrameSink;
-use crate::error::Fault;
+use super::mark::Mark;
 use crate::frame::Picture;
 use crate::output::{Part, Target};
+
+/// The chunk in which PNG keeps XMP (XMP specification, part 3, 1.1.5).
+const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// Writes `000000.png`, `000001.png`, ..
 pub struct PngFolder {
     part: Part,
     next: u64,
+    /// The packet that says how the pictures were made.
+    xmp: Option<String>,
 }
 
 impl PngFolder {
-    /// Starts a folder at `target`.
-    pub fn create(target: Target) -> Result<Self> {
+    /// Starts a folder at `target`; without `mark`, the pictures do not say how they were made.
+    pub fn create(target: Target, mark: Option<&Mark>) -> Result<Self> {
         Ok(Self {
             part: target.begin()?,
             next: 0,
+            xmp: mark.map(Mark::xmp),
         })
     }
 }
@@ -32,26 +37,42 @@ impl FrameSink for PngFolder {
     fn write(&mut self, frame: &Picture) -> Result<()> {
         let path = self.part.path().join(format!("{:06}.png", self.next));
         self.next += 1;
-        let size = frame.size();
-        let write = || -> Result<()> {
-            let mut file = BufWriter::new(File::create(&path)?);
-            PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
-                .write_image(
-                    &frame.pixels,
-                    size.width,
-                    size.height,
-                    ExtendedColorType::Rgb8,
-                )?;
-            Ok(file.flush()?)
-        };
-        write().map_err(|e| {
-            Fault::failed(format!("cannot write frame `{}`", path.display()))
-                .because(e)
-                .into()
-        })
+        write(&path, frame, self.xmp.as_deref()).map_err(|e| self.part.cannot_write(&e).into())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
         self.part.commit()
     }
+}
+
+/// R G B, or R G B A where the picture has alpha.
+fn write(path: &Path, picture: &Picture, xmp: Option<&str>) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let size = picture.size();
+    let mut encoder = png::Encoder::new(&mut file, size.width, size.height);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    if let Some(xmp) = xmp {
+        encoder.add_itxt_chunk(XMP_KEYWORD.to_owned(), xmp.to_owned())?;
+    }
+    match &picture.alpha {
+        None => {
+            encoder.set_color(png::ColorType::Rgb);
+            let mut writer = encoder.write_header()?;
+            writer.write_image_data(&picture.pixels)?;
+            writer.finish()?;
+        }
+        Some(alpha) => {
+            encoder.set_color(png::ColorType::Rgba);
+            let pixels = picture.pixels.chunks_exact(3).zip(alpha);
+            let rgba: Vec<u8> = pixels
+                .flat_map(|(rgb, &a)| [rgb[0], rgb[1], rgb[2], a])
+                .collect();
+            let mut writer = encoder.write_header()?;
+            writer.write_image_data(&rgba)?;
+            writer.finish()?;
+        }
+    }
+    file.flush()
 }

@@ -1,5 +1,7 @@
 //! One stream of a clip: an encoder, and its packets' way into the file.
 
+use std::io;
+
 use anyhow::{Context as _, Result};
 use ff::codec::encoder::Encoder;
 use ff::format::context::Output;
@@ -45,9 +47,7 @@ impl Track {
                 Ok(()) => {
                     packet.set_stream(self.stream);
                     packet.rescale_ts(self.base, self.muxer_base);
-                    packet
-                        .write_interleaved(muxer)
-                        .context("cannot write to the clip")?;
+                    packet.write_interleaved(muxer).map_err(plain)?;
                 }
                 Err(ff::Error::Eof) => return Ok(()),
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => return Ok(()),
@@ -76,4 +76,12 @@ pub(super) fn find_encoder(name: &str, what: &str) -> Result<ff::Codec> {
         ))
         .hint("install a full build of FFmpeg: apt install libavcodec-extra")
     })?)
+}
+
+/// A failed write as the operating system tells it: such an error means that the output cannot be written.
+pub(super) fn plain(error: ff::Error) -> io::Error {
+    match error {
+        ff::Error::Other { errno } => io::Error::from_raw_os_error(errno),
+        other => io::Error::other(other),
+    }
 }

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 
 use crate::config::{BatchSize, Origin, Request, Setting, Silence};
+use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
@@ -29,7 +30,8 @@ pub(in crate::cli) struct RenderArgs {
     /// Speech: any sound file, or a video's sound; without it, the bundled sample
     #[arg(value_hint = ValueHint::FilePath)]
     audio: Option<PathBuf>,
-    /// Clip to write [default: the audio's name with .mp4, in the current folder]
+    /// Clip to write: .mp4, .mov, .mkv or .webm; - is stdout (fragmented MP4) [default: the audio's name with .mp4, or
+    /// .mov for prores4444, in the current folder]
     #[arg(short, long, value_name = "FILE", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     /// Write PNGs 000000.png, .. into this folder instead of a clip
@@ -81,6 +83,47 @@ pub(in crate::cli) struct RenderArgs {
     /// The same bytes on every run on the same machine, whatever --threads and --batch say
     #[arg(long, env = "LIPSYNC_DETERMINISTIC", hide_env = true, value_parser = FalseyValueParser::new())]
     deterministic: bool,
+    /// Video codec: h264, h265, av1, prores4444 (keeps alpha), or an encoder by FFmpeg's name, such as h264_nvenc
+    /// [default: h264; av1 for .webm]
+    #[arg(
+        long,
+        value_name = "CODEC",
+        env = "LIPSYNC_CODEC",
+        hide_env = true,
+        help_heading = "Compression"
+    )]
+    codec: Option<Codec>,
+    /// Constant rate factor, smaller is better [default: 18 for h264, 20 for h265, 24 for av1]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LIPSYNC_CRF",
+        hide_env = true,
+        help_heading = "Compression"
+    )]
+    crf: Option<u32>,
+    /// The encoder's trade of speed for size [default: veryfast for h264 and h265, 10 for av1]
+    #[arg(
+        long,
+        value_name = "P",
+        env = "LIPSYNC_PRESET",
+        hide_env = true,
+        help_heading = "Compression"
+    )]
+    preset: Option<String>,
+    /// Encode the sound at so many kbit/s: 128 or 128k [default: the sound is copied where the clip can hold it, else 192]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LIPSYNC_AUDIO_BITRATE",
+        hide_env = true,
+        value_parser = kilobits,
+        help_heading = "Compression"
+    )]
+    audio_bitrate: Option<u32>,
+    /// Leave out the mark that the clip is AI-generated
+    #[arg(long, env = "LIPSYNC_NO_MARK", hide_env = true, value_parser = FalseyValueParser::new())]
+    no_mark: bool,
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
@@ -94,6 +137,13 @@ pub(in crate::cli) struct RenderArgs {
 
 fn seconds(text: &str) -> Result<f64, String> {
     above_zero(text).ok_or_else(|| "expected a number of seconds above 0".into())
+}
+
+fn kilobits(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix(['k', 'K']).unwrap_or(text).parse().ok();
+    number
+        .filter(|n| (8..=1024).contains(n))
+        .ok_or_else(|| "expected 8 to 1024 kbit/s, such as 128 or 128k".into())
 }
 
 fn gigabytes(text: &str) -> Result<f64, String> {
@@ -128,6 +178,11 @@ impl RenderArgs {
             threads: asked.setting("threads", self.threads),
             memory_limit: asked.setting("memory_limit", self.memory_limit),
             deterministic: asked.setting("deterministic", Some(self.deterministic)),
+            codec: asked.setting("codec", self.codec),
+            crf: asked.setting("crf", self.crf),
+            preset: asked.setting("preset", self.preset),
+            audio_kilobits: asked.setting("audio_bitrate", self.audio_bitrate),
+            no_mark: asked.setting("no_mark", Some(self.no_mark)),
             force: self.force,
         }
     }

@@ -1,0 +1,304 @@
+//! Frames and the input's own sound -> a clip file or a stream, through FFmpeg.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Error, Result};
+use ff::format::context::{Input, Output};
+use ff::{Dictionary, codec, format};
+use ffmpeg_next as ff;
+
+use super::FrameSink;
+use super::codec::VideoSettings;
+use super::container::Container;
+use super::mark::Mark;
+use super::sound::AudioTrack;
+use super::track::plain;
+use super::video::VideoTrack;
+use crate::audio::Sound;
+use crate::error::Fault;
+use crate::frame::{FrameIndex, FrameRate, Picture, Size};
+use crate::output::{Kind, Part, Target};
+
+/// Threads of the video encoder where the bytes may not depend on the machine's cores.
+const FIXED_THREADS: usize = 4;
+
+/// How a clip is compressed and packed.
+#[derive(Debug, Clone)]
+pub struct ClipFormat {
+    /// The kind of file.
+    pub container: Container,
+    /// The video encoder and its settings.
+    pub video: VideoSettings,
+    /// Bits a second for the sound; the usual number if none.
+    pub sound_bits: Option<u32>,
+}
+
+/// What the clip is to be.
+#[derive(Debug, Clone)]
+pub struct ClipSpec {
+    /// Size of the frames. Where the encoder takes only even sizes, an odd one gets its last row or column twice.
+    pub size: Size,
+    /// Frames a second.
+    pub fps: FrameRate,
+    /// Frames in the clip.
+    pub frames: u64,
+    /// Compression and container.
+    pub format: ClipFormat,
+    /// Threads of the video encoder.
+    pub threads: usize,
+    /// Whether the bytes must not depend on `threads`, nor on chance: the encoder then has its own number of threads.
+    pub deterministic: bool,
+    /// The mark to put in; none leaves it out.
+    pub mark: Option<Mark>,
+}
+
+impl ClipSpec {
+    /// Threads that the video encoder gets.
+    pub(super) fn encoder_threads(&self) -> usize {
+        if self.deterministic {
+            FIXED_THREADS
+        } else {
+            self.threads
+        }
+    }
+}
+
+/// A clip that is being written.
+pub struct ClipFile {
+    // Before `part`, so that FFmpeg closes the file before it is moved or removed.
+    muxer: Output,
+    video: VideoTrack,
+    audio: AudioTrack,
+    spec: ClipSpec,
+    seconds: f64,
+    target: Target,
+    /// None if the clip goes to stdout.
+    part: Option<Part>,
+}
+
+impl ClipFile {
+    /// Starts a clip at `target` with the sound of `sound`.
+    pub fn create(target: Target, spec: ClipSpec, sound: &Sound) -> Result<Self> {
+        ff::init()?;
+        ff::log::set_level(ff::log::Level::Fatal);
+        let part = match target.kind {
+            Kind::Stdout => None,
+            Kind::File | Kind::Frames => Some(target.clone().begin()?),
+        };
+        let path = part.as_ref().map_or(Path::new("pipe:1"), Part::path);
+        if path.to_str().is_none() {
+            return Err(Fault::failed(format!(
+                "cannot write {target}: FFmpeg takes only paths in UTF-8"
+            ))
+            .hint("rename the folder or the file, or choose another place with -o")
+            .into());
+        }
+        let mut muxer = format::output_as(path, spec.format.container.muxer())
+            .map_err(|e| target.cannot_write(&plain(e)))?;
+        let video = VideoTrack::add(&mut muxer, &spec)?;
+        let audio = AudioTrack::add(&mut muxer, sound)?;
+        let mut clip = Self {
+            muxer,
+            video,
+            audio,
+            spec,
+            seconds: sound.seconds(),
+            target,
+            part,
+        };
+        clip.begin().map_err(|e| clip.explained(e))?;
+        Ok(clip)
+    }
+
+    /// FFmpeg's name of the video encoder.
+    pub fn encoder_name(&self) -> &'static str {
+        self.spec.format.video.encoder.name
+    }
+
+    /// Writes what stands before the packets.
+    fn begin(&mut self) -> Result<()> {
+        let container = self.spec.format.container;
+        let mut options: Dictionary = container.options().iter().copied().collect();
+        if self.spec.deterministic {
+            // No version of FFmpeg, no random number in Matroska.
+            options.set("fflags", "+bitexact");
+        }
+        if let Some(mark) = &self.spec.mark {
+            self.muxer.set_metadata(mark.tags());
+        }
+        self.muxer.write_header_with(options).map_err(plain)?;
+        // The muxer chooses its own time bases.
+        for track in [&mut self.video.track, &mut self.audio.track] {
+            if let Some(stream) = self.muxer.stream(track.stream) {
+                track.muxer_base = stream.time_base();
+            }
+        }
+        if container == Container::Fragments
+            && let Some(mark) = &self.spec.mark
+        {
+            write_box(&mut self.muxer, &mark.xmp_box());
+        }
+        Ok(())
+    }
+
+    /// Encodes the sound until `seconds`, so that the muxer never holds back pictures to interleave them, and a frame.
+    fn encode(&mut self, frame: &Picture) -> Result<()> {
+        let until = self.spec.fps.seconds(FrameIndex(self.video.next + 1));
+        self.audio.write_until(&mut self.muxer, until)?;
+        self.video.write(&mut self.muxer, frame)
+    }
+
+    /// Encodes what is left and writes what stands behind the packets. Returns the codec of the sound.
+    fn complete(&mut self) -> Result<codec::Id> {
+        self.audio.write_until(&mut self.muxer, f64::INFINITY)?;
+        self.video.finish(&mut self.muxer)?;
+        self.audio.track.finish(&mut self.muxer)?;
+        self.muxer.write_trailer().map_err(plain)?;
+        let sound = self.muxer.stream(self.audio.track.stream);
+        Ok(sound.map_or(codec::Id::None, |stream| stream.parameters().id()))
+    }
+
+    /// A failed write with the name of what could not be written; any other error as it is.
+    fn explained(&self, error: Error) -> Error {
+        explained(error, &self.target, self.part.as_ref())
+    }
+}
+
+impl FrameSink for ClipFile {
+    fn write(&mut self, frame: &Picture) -> Result<()> {
+        self.encode(frame).map_err(|e| self.explained(e))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        let sound = self.complete().map_err(|e| self.explained(e))?;
+        let Self {
+            muxer,
+            part,
+            spec,
+            seconds,
+            target,
+            ..
+        } = *self;
+        drop(muxer);
+        let Some(part) = part else {
+            return Ok(());
+        };
+        append_mark(part.path(), &spec).map_err(|e| explained(e.into(), &target, Some(&part)))?;
+        verify(part.path(), &spec, sound, seconds).map_err(|e| {
+            part.removed().map_or_else(
+                || {
+                    Fault::failed("the written clip is not what it should be, so it was not kept")
+                        .because(e)
+                },
+                |removed| removed,
+            )
+        })?;
+        part.commit()
+    }
+}
+
+fn explained(error: Error, target: &Target, part: Option<&Part>) -> Error {
+    match error.downcast::<io::Error>() {
+        Ok(io) => match part.and_then(Part::removed) {
+            Some(removed) => removed.into(),
+            None => target.cannot_write(&io).into(),
+        },
+        Err(other) => other,
+    }
+}
+
+/// Puts the mark's box at the end of an MP4 or MOV, where no offset of the index changes.
+fn append_mark(path: &Path, spec: &ClipSpec) -> io::Result<()> {
+    match &spec.mark {
+        Some(mark) if spec.format.container.has_boxes() => {
+            let mut file = OpenOptions::new().append(true).open(path)?;
+            file.write_all(&mark.xmp_box())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a whole box where the muxer stands: between `moov` and the first fragment.
+#[expect(
+    unsafe_code,
+    reason = "the muxer counts the bytes of its file, and only this function adds to them"
+)]
+fn write_box(muxer: &mut Output, bytes: &[u8]) {
+    // SAFETY: the muxer's `pb` was opened by `output_as` and is closed only with the muxer, which is borrowed here;
+    // FFmpeg copies the bytes before the call ends.
+    unsafe {
+        ff::ffi::avio_write(
+            (*muxer.as_mut_ptr()).pb,
+            bytes.as_ptr(),
+            bytes.len() as std::ffi::c_int,
+        );
+    }
+}
+
+/// What a stream of the finished file holds.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    packets: u64,
+    seconds: f64,
+}
+
+/// Opens the finished file again and compares it with what was asked for.
+fn verify(path: &Path, spec: &ClipSpec, sound: codec::Id, seconds: f64) -> Result<()> {
+    let mut input = format::input(path).context("it cannot be opened again")?;
+    let mut find = |medium, id: codec::Id| {
+        let stream = input.streams().best(medium);
+        let found = stream.filter(|s| s.parameters().id() == id);
+        found
+            .map(|s| s.index())
+            .with_context(|| format!("it has no {} stream", id.name()))
+    };
+    let video = find(ff::media::Type::Video, spec.format.video.encoder.id)?;
+    let audio = find(ff::media::Type::Audio, sound)?;
+    let [video, audio] = extents(&mut input, [video, audio]);
+    anyhow::ensure!(
+        video.packets == spec.frames,
+        "it has {} frames instead of {}",
+        video.packets,
+        spec.frames
+    );
+    for (lasts, what) in [(video.seconds, "picture"), (audio.seconds, "sound")] {
+        anyhow::ensure!(
+            (lasts - seconds).abs() <= 1.0 / spec.fps.as_f64() + 1e-3,
+            "its {what} lasts {lasts:.3} s instead of {seconds:.3} s"
+        );
+    }
+    Ok(())
+}
+
+/// Packets and lengths of these streams: from the file's index, or, as Matroska has none, by reading it all.
+fn extents(input: &mut Input, streams: [usize; 2]) -> [Extent; 2] {
+    let indexed = streams.map(|index| {
+        let stream = input.stream(index)?;
+        let seconds = stream.duration() as f64 * f64::from(stream.time_base());
+        (stream.frames() > 0).then(|| Extent {
+            packets: stream.frames() as u64,
+            seconds,
+        })
+    });
+    if let [Some(first), Some(second)] = indexed {
+        return [first, second];
+    }
+    let mut counted = streams.map(|_| (0, f64::INFINITY, 0.0_f64));
+    for (stream, packet) in input.packets() {
+        let Some(of) = streams.iter().position(|&index| index == stream.index()) else {
+            continue;
+        };
+        let base = f64::from(stream.time_base());
+        let (packets, from, to) = &mut counted[of];
+        let start = packet.pts().unwrap_or_default();
+        *packets += 1;
+        *from = from.min(start as f64 * base);
+        *to = to.max((start + packet.duration()) as f64 * base);
+    }
+    counted.map(|(packets, from, to)| Extent {
+        packets,
+        seconds: to - from,
+    })
+}
