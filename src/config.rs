@@ -1,5 +1,7 @@
 //! Flags and defaults -> a plan in which everything is decided.
 
+pub mod file;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
