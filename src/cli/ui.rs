@@ -215,7 +215,7 @@ impl Ui {
             } else {
                 "\n             "
             };
-            text += cause;
+            text += &cause.replace('\n', "\n             ");
         }
         if let Some(hint) = &report.hint {
             text += "\n\n";

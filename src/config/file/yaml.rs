@@ -167,7 +167,8 @@ impl Builder {
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor);
                 let node = node.ok_or("this alias stands inside what it repeats")?;
-                self.attach(Rc::clone(node))
+                self.attach(Rc::clone(node));
+                Ok(())
             }
             Event::SequenceStart(anchor, None) => self.open(anchor, place, false),
             Event::MappingStart(anchor, None) => self.open(anchor, place, true),
@@ -217,15 +218,15 @@ impl Builder {
         if anchor > 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
-        self.attach(node)
+        self.attach(node);
+        Ok(())
     }
 
-    fn attach(&mut self, node: Rc<Node>) -> Result<(), &'static str> {
+    fn attach(&mut self, node: Rc<Node>) {
         match self.open.last_mut() {
             Some(open) => open.children.push(node),
             None => self.root = Some(node),
         }
-        Ok(())
     }
 }
 
