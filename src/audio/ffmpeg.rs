@@ -13,9 +13,9 @@ use ffmpeg_next as ff;
 use super::{READ_FRAMES, quoted, unreadable};
 use crate::error::Fault;
 
-/// Seconds that the sound may begin after the pictures without silence being put before it: the coarsest time stamps
-/// that are common tell milliseconds.
-const LEAD: f64 = 0.002;
+/// Seconds that the sound may begin after the pictures without silence being put before it: nobody hears so little, and
+/// many time stamps tell only milliseconds.
+const LEAD: f64 = 0.004;
 /// Seconds without packets that become silence. Some files' time stamps are off by more than a packet, while the sound
 /// goes on.
 const GAP: f64 = 0.1;
