@@ -570,7 +570,7 @@ impl Compression {
             );
         }
         let sound_bits = self.audio_kilobits.map(|kilobits| {
-            1000 * decisions.note("audio-bitrate", kilobits, |n| format!("{n} kbit/s"))
+            1000 * decisions.note("audio-bitrate", kilobits, |n| format!("{n} kbit/s")) as usize
         });
         if let Some(bits) = sound_bits {
             let codec = container.sound_codec();

@@ -29,6 +29,7 @@
 
 pub mod cancel;
 pub mod error;
+mod ffmpeg;
 pub mod frame;
 pub mod pool;
 

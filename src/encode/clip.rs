@@ -32,7 +32,7 @@ pub struct ClipFormat {
     /// The video encoder and its settings.
     pub video: VideoSettings,
     /// Bits a second for the sound; the usual number if none.
-    pub sound_bits: Option<u32>,
+    pub sound_bits: Option<usize>,
 }
 
 /// What the clip is to be.
@@ -81,8 +81,7 @@ pub struct ClipFile {
 impl ClipFile {
     /// Starts a clip at `target` with the sound of `sound`.
     pub fn create(target: Target, spec: ClipSpec, sound: &Sound) -> Result<Self> {
-        ff::init()?;
-        ff::log::set_level(ff::log::Level::Fatal);
+        crate::ffmpeg::init()?;
         let part = match target.kind {
             Kind::Stdout => None,
             Kind::File | Kind::Frames => Some(target.clone().begin()?),
@@ -98,7 +97,7 @@ impl ClipFile {
         let mut muxer = format::output_as(path, spec.format.container.muxer())
             .map_err(|e| target.cannot_write(&plain(e)))?;
         let video = VideoTrack::add(&mut muxer, &spec)?;
-        let audio = AudioTrack::add(&mut muxer, sound)?;
+        let audio = AudioTrack::add(&mut muxer, sound, spec.format.sound_bits)?;
         let mut clip = Self {
             muxer,
             video,
@@ -130,11 +129,10 @@ impl ClipFile {
         }
         self.muxer.write_header_with(options).map_err(plain)?;
         // The muxer chooses its own time bases.
-        for track in [&mut self.video.track, &mut self.audio.track] {
-            if let Some(stream) = self.muxer.stream(track.stream) {
-                track.muxer_base = stream.time_base();
-            }
+        if let Some(stream) = self.muxer.stream(self.video.track.stream) {
+            self.video.track.muxer_base = stream.time_base();
         }
+        self.audio.header_written(&self.muxer);
         if container == Container::Fragments
             && let Some(mark) = &self.spec.mark
         {
@@ -150,14 +148,11 @@ impl ClipFile {
         self.video.write(&mut self.muxer, frame)
     }
 
-    /// Encodes what is left and writes what stands behind the packets. Returns the codec of the sound.
-    fn complete(&mut self) -> Result<codec::Id> {
-        self.audio.write_until(&mut self.muxer, f64::INFINITY)?;
+    /// Encodes what is left and writes what stands behind the packets.
+    fn complete(&mut self) -> Result<()> {
+        self.audio.finish(&mut self.muxer)?;
         self.video.finish(&mut self.muxer)?;
-        self.audio.track.finish(&mut self.muxer)?;
-        self.muxer.write_trailer().map_err(plain)?;
-        let sound = self.muxer.stream(self.audio.track.stream);
-        Ok(sound.map_or(codec::Id::None, |stream| stream.parameters().id()))
+        Ok(self.muxer.write_trailer().map_err(plain)?)
     }
 
     /// A failed write with the name of what could not be written; any other error as it is.
@@ -172,13 +167,14 @@ impl FrameSink for ClipFile {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
-        let sound = self.complete().map_err(|e| self.explained(e))?;
+        self.complete().map_err(|e| self.explained(e))?;
         let Self {
             muxer,
             part,
             spec,
             seconds,
             target,
+            audio,
             ..
         } = *self;
         drop(muxer);
@@ -186,7 +182,7 @@ impl FrameSink for ClipFile {
             return Ok(());
         };
         append_mark(part.path(), &spec).map_err(|e| explained(e.into(), &target, Some(&part)))?;
-        verify(part.path(), &spec, sound, seconds).map_err(|e| {
+        verify(part.path(), &spec, audio.codec_id(), seconds).map_err(|e| {
             part.removed().map_or_else(
                 || {
                     Fault::failed("the written clip is not what it should be, so it was not kept")
@@ -247,7 +243,7 @@ struct Extent {
 /// Opens the finished file again and compares it with what was asked for.
 fn verify(path: &Path, spec: &ClipSpec, sound: codec::Id, seconds: f64) -> Result<()> {
     let mut input = format::input(path).context("it cannot be opened again")?;
-    let mut find = |medium, id: codec::Id| {
+    let find = |medium, id: codec::Id| {
         let stream = input.streams().best(medium);
         let found = stream.filter(|s| s.parameters().id() == id);
         found

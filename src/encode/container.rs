@@ -168,7 +168,7 @@ const AAC_FRAME: (u64, u64) = (6144, 1024);
 
 impl SoundCodec {
     /// Fails if it cannot use `bits` a second for so many channels at `rate` Hz.
-    pub fn check_bits(self, bits: u32, channels: u16, rate: u32) -> Result<()> {
+    pub fn check_bits(self, bits: usize, channels: u16, rate: u32) -> Result<()> {
         let channels = u64::from(channels);
         let (name, least, most) = match self {
             Self::Aac => {
@@ -178,7 +178,7 @@ impl SoundCodec {
             // RFC 6716, 2.1.1, for one or two channels; libopus shares it out to more.
             Self::Opus => ("Opus", 6_000 * channels, 255_000 * channels),
         };
-        if (least..=most).contains(&u64::from(bits)) {
+        if (least..=most).contains(&(bits as u64)) {
             return Ok(());
         }
         Err(Fault::usage(format!(

@@ -11,4 +11,5 @@ mod clip;
 mod errors;
 mod golden;
 mod presenter;
+mod sounds;
 mod support;

@@ -1,0 +1,416 @@
+//! Sounds of all kinds: their clip lasts as long, and what is heard stays where it was.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+use lipsync::audio::Sound;
+
+use crate::support::{Place, probe};
+
+/// When the click sounds, in seconds.
+const CLICK: f64 = 1.5;
+
+/// Runs the ffmpeg program in the place.
+fn ffmpeg(place: &Place, args: &[&str]) {
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y"])
+        .args(args)
+        .current_dir(&place.path)
+        .status()
+        .unwrap();
+    assert!(status.success(), "ffmpeg {args:?}");
+}
+
+/// Silence of 3 s with a click in it, in `click.wav`.
+fn click(place: &Place) {
+    place.wav("click.wav", 44_100, 1, 3.0, |_, t| {
+        if (CLICK..CLICK + 0.002).contains(&t) {
+            0.9
+        } else {
+            0.0
+        }
+    });
+}
+
+/// The time of the loudest sample, in seconds.
+fn loudest(samples: &[f32], rate: f64) -> f64 {
+    let by_level = |a: &(usize, &f32), b: &(usize, &f32)| a.1.abs().total_cmp(&b.1.abs());
+    samples.iter().enumerate().max_by(by_level).unwrap().0 as f64 / rate
+}
+
+/// What the networks hear of a file, at 16 kHz.
+fn heard(path: &Path) -> Vec<f32> {
+    let mut reader = Sound::open(path, None).unwrap().speech().unwrap();
+    let mut samples = Vec::new();
+    while reader.read(&mut samples).unwrap() {}
+    samples
+}
+
+/// A clip's sound as the ffmpeg program decodes it, mono at 48 kHz.
+fn decoded(place: &Place, clip: &str) -> Vec<f32> {
+    let args = ["-v", "error", "-i", clip, "-vn", "-ac", "1", "-ar", "48000"];
+    let output = Command::new("ffmpeg")
+        .args(args)
+        .args(["-f", "f32le", "-"])
+        .current_dir(&place.path)
+        .output()
+        .unwrap();
+    let samples = output.stdout.as_chunks().0.iter();
+    samples.map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
+/// Name of the codec, rate and seconds of the clip's sound; frames of its video.
+fn streams(clip: &Path) -> (String, String, f64, String) {
+    let probed = probe(clip);
+    let streams = probed["streams"].as_array().unwrap();
+    let find = |kind| streams.iter().find(|s| s["codec_type"] == kind).unwrap();
+    let (audio, video) = (find("audio"), find("video"));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    (
+        text(&audio["codec_name"]),
+        text(&audio["sample_rate"]),
+        text(&audio["duration"]).parse().unwrap(),
+        text(&video["nb_frames"]),
+    )
+}
+
+/// Renders a file with a click and looks where the click is for the networks and in the clip.
+fn click_stays(place: &Place, file: &str, codec: &str) {
+    let samples = heard(&place.join(file));
+    let at = loudest(&samples, 16_000.0);
+    assert!((at - CLICK).abs() < 0.005, "{file}: heard at {at}");
+    let lasts = samples.len() as f64 / 16_000.0;
+    assert!((lasts - 3.0).abs() < 0.03, "{file}: heard for {lasts} s");
+    place.ok(&[
+        "render", file, "-m", "tiny", "-b", "bg", "-o", "clip.mp4", "-f",
+    ]);
+    let at = loudest(&decoded(place, "clip.mp4"), 48_000.0);
+    assert!((at - CLICK).abs() < 0.005, "{file}: in the clip at {at}");
+    let (name, _, seconds, frames) = streams(&place.join("clip.mp4"));
+    assert_eq!(name, codec, "{file}");
+    assert!(
+        (seconds - lasts).abs() < 0.001,
+        "{file}: {seconds} s of {lasts}"
+    );
+    assert_eq!(frames, format!("{}", (lasts * 25.0).ceil()), "{file}");
+}
+
+#[test]
+fn a_click_stays_where_it_was() {
+    let place = Place::new();
+    click(&place);
+    for (file, args, codec) in [
+        ("a.mp3", &["-c:a", "libmp3lame"][..], "mp3"),
+        ("a.m4a", &["-c:a", "aac"], "aac"),
+        ("alac.m4a", &["-c:a", "alac"], "alac"),
+        ("a.flac", &["-c:a", "flac"], "aac"),
+        ("a.ogg", &["-c:a", "libvorbis"], "aac"),
+        ("a.opus", &["-c:a", "libopus"], "opus"),
+        ("a.mka", &["-c:a", "libopus"], "opus"),
+        ("a.aiff", &[], "aac"),
+    ] {
+        ffmpeg(&place, &[&["-i", "click.wav"], args, &[file]].concat());
+        click_stays(&place, file, codec);
+    }
+    click_stays(&place, "click.wav", "aac");
+}
+
+#[test]
+fn the_sound_of_a_video_stays_with_its_pictures() {
+    let place = Place::new();
+    click(&place);
+    let pictures = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=3"];
+    for (file, args, codec) in [
+        ("a.mp4", &["-c:v", "libx264", "-c:a", "aac"][..], "aac"),
+        ("a.mov", &["-c:v", "libx264", "-c:a", "pcm_s24be"], "aac"),
+        ("a.mkv", &["-c:v", "libx264", "-c:a", "libopus"], "opus"),
+        ("a.webm", &["-c:v", "libvpx", "-c:a", "libvorbis"], "aac"),
+        ("a.avi", &["-c:v", "mpeg4", "-c:a", "pcm_s16le"], "aac"),
+    ] {
+        let inputs = [&pictures[..], &["-i", "click.wav"]].concat();
+        ffmpeg(&place, &[&inputs, args, &[file]].concat());
+        click_stays(&place, file, codec);
+    }
+    // The same sound, begun half a second after the pictures: the click is heard half a second later.
+    let late = [
+        "-itsoffset",
+        "0.5",
+        "-i",
+        "click.wav",
+        "-c:v",
+        "libx264",
+        "-c:a",
+        "aac",
+    ];
+    ffmpeg(&place, &[&pictures[..], &late, &["late.mp4"]].concat());
+    let samples = heard(&place.join("late.mp4"));
+    let at = loudest(&samples, 16_000.0);
+    assert!((at - CLICK - 0.5).abs() < 0.005, "heard at {at}");
+    assert!((samples.len() as f64 / 16_000.0 - 3.5).abs() < 0.03);
+}
+
+#[test]
+fn a_pause_in_the_time_stamps_is_silence() {
+    let place = Place::new();
+    click(&place);
+    // Half a second is taken out after the first; what follows keeps its time.
+    let gap = "aselect='not(between(t,0.5,1))'";
+    let args = ["-i", "click.wav", "-af", gap, "-c:a", "flac", "gap.mka"];
+    ffmpeg(&place, &args);
+    click_stays(&place, "gap.mka", "aac");
+}
+
+/// A tone of 1 s in `tone.wav`, 16 kHz.
+fn tone(place: &Place) {
+    place.wav("tone.wav", 16_000, 1, 1.0, |_, t| 0.5 * (t * 2000.0).sin());
+}
+
+#[test]
+fn every_kind_of_wav_is_read_alike() {
+    let place = Place::new();
+    tone(&place);
+    let tone = heard(&place.join("tone.wav"));
+    for (file, args, tolerance) in [
+        ("u8.wav", &["-c:a", "pcm_u8"][..], 1e-2),
+        ("s24.wav", &["-c:a", "pcm_s24le"], 0.0),
+        ("s32.wav", &["-c:a", "pcm_s32le"], 0.0),
+        ("f32.wav", &["-c:a", "pcm_f32le"], 0.0),
+        ("f64.wav", &["-c:a", "pcm_f64le"], 0.0),
+        ("alaw.wav", &["-c:a", "pcm_alaw"], 2e-2),
+        ("mulaw.wav", &["-c:a", "pcm_mulaw"], 2e-2),
+        ("rf64.wav", &["-rf64", "always"], 0.0),
+        ("wave64.w64", &[], 0.0),
+        ("big-endian.aiff", &[], 0.0),
+        ("lossless.flac", &[], 0.0),
+    ] {
+        ffmpeg(&place, &[&["-i", "tone.wav"], args, &[file]].concat());
+        let samples = heard(&place.join(file));
+        assert_eq!(samples.len(), tone.len(), "{file}");
+        for (i, (got, want)) in samples.iter().zip(&tone).enumerate() {
+            assert!(
+                (got - want).abs() <= tolerance,
+                "{file} {i}: {got} for {want}"
+            );
+        }
+    }
+}
+
+/// The chunks of a WAV file with `tone`'s samples, the sizes of the file and of the data as given.
+fn wav(before: &[u8], sizes: (u32, u32), samples: &[u8], after: &[u8]) -> Vec<u8> {
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend(sizes.0.to_le_bytes());
+    bytes.extend(b"WAVE");
+    bytes.extend(before);
+    // PCM, 1 channel, 16000 Hz, 32000 bytes a second, 2 bytes a sample, 16 bits.
+    bytes.extend(b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0");
+    bytes.extend(b"data");
+    bytes.extend(sizes.1.to_le_bytes());
+    bytes.extend(samples);
+    bytes.extend(after);
+    bytes
+}
+
+#[test]
+fn sizes_and_chunks_of_all_writers_are_understood() {
+    let place = Place::new();
+    let samples: Vec<u8> = (0..2000_i16).flat_map(|i| (i * 16).to_le_bytes()).collect();
+    let len = samples.len() as u32;
+    let odd = b"LIST\x05\0\0\0abcde\0";
+    let read = |name: &str, bytes: Vec<u8>| {
+        fs::write(place.join(name), bytes).unwrap();
+        let samples = heard(&place.join(name));
+        assert_eq!(samples.len(), 2000, "{name}");
+        assert_eq!(samples[1], 16.0 / 32_768.0, "{name}");
+    };
+    read("plain.wav", wav(b"", (36 + len, len), &samples, b""));
+    read("odd.wav", wav(odd, (64 + len, len), &samples, odd));
+    let (unknown, espeak, arecord) = (u32::MAX, 0x7FFF_F000, 0x8000_0000);
+    for size in [unknown, espeak, arecord] {
+        read(
+            "pipe.wav",
+            wav(b"", (size.saturating_add(36), size), &samples, b""),
+        );
+    }
+    read("crashed.wav", wav(b"", (0, 0), &samples, b""));
+    read("recorder.wav", wav(b"", (36, 0), &samples, b""));
+    ffmpeg(&place, &["-i", "plain.wav", "-rf64", "always", "rf64.wav"]);
+    let mut rf64 = fs::read(place.join("rf64.wav")).unwrap();
+    // RF64 whose 64-bit sizes were never filled in.
+    let at = rf64.windows(4).position(|w| w == b"ds64").unwrap();
+    rf64[at + 8..at + 32].fill(0);
+    read("rf64-pipe.wav", rf64);
+}
+
+#[test]
+fn a_wav_through_a_pipe_is_read_to_its_end() {
+    let place = Place::new();
+    tone(&place);
+    let piped = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", "tone.wav", "-f", "wav", "-"])
+        .current_dir(&place.path)
+        .output()
+        .unwrap();
+    assert_eq!(&piped.stdout[4..8], [0xFF; 4]);
+    fs::write(place.join("piped.wav"), piped.stdout).unwrap();
+    assert!(heard(&place.join("piped.wav")) == heard(&place.join("tone.wav")));
+}
+
+#[test]
+fn numbers_that_are_no_sound_are_silence() {
+    let place = Place::new();
+    let path = place.join("wild.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 44_100,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+    for i in 0..44_100 {
+        let wild = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let sample = wild.get(i % 100).copied().unwrap_or(0.1);
+        writer.write_sample(sample).unwrap();
+    }
+    writer.finalize().unwrap();
+    assert!(heard(&path).iter().all(|s| s.abs() < 1.0));
+    place.ok(&["render", "wild.wav", "-m", "tiny", "-b", "bg"]);
+}
+
+#[test]
+fn a_limit_shortens_any_sound() {
+    let place = Place::new();
+    click(&place);
+    ffmpeg(&place, &["-i", "click.wav", "long.m4a"]);
+    place.ok(&[
+        "render", "long.m4a", "-m", "tiny", "-b", "bg", "--limit", "1.7",
+    ]);
+    let (_, _, seconds, frames) = streams(&place.join("long.mp4"));
+    assert_eq!(frames, "43");
+    assert!((seconds - 1.7).abs() < 0.001, "{seconds}");
+    let at = loudest(&decoded(&place, "long.mp4"), 48_000.0);
+    assert!((at - CLICK).abs() < 0.005, "{at}");
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_and_a_cover_picture_do_not_matter() {
+    let place = Place::new();
+    click(&place);
+    place.backgrounds("cover", 1, 32, 32);
+    let cover = [
+        "-i",
+        "cover/frame_0000.png",
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c:v",
+        "copy",
+    ];
+    let kind = ["-disposition:v", "attached_pic", "a.m4a"];
+    ffmpeg(
+        &place,
+        &[&["-i", "click.wav"], &cover[..], &kind[..]].concat(),
+    );
+    let path = place.path.join(OsStr::from_bytes(b"caf\xe9.m4a"));
+    fs::rename(place.join("a.m4a"), &path).unwrap();
+    let at = loudest(&heard(&path), 16_000.0);
+    assert!((at - CLICK).abs() < 0.005, "{at}");
+}
+
+#[test]
+fn many_channels_become_their_mean() {
+    let place = Place::new();
+    for channels in 1..=8_u16 {
+        place.wav("in.wav", 48_000, channels, 0.5, |c, _| {
+            if c == 0 { 0.8 } else { 0.0 }
+        });
+        ffmpeg(&place, &["-i", "in.wav", "in.flac"]);
+        let samples = heard(&place.join("in.flac"));
+        let want = 0.8 / f32::from(channels);
+        assert!(
+            (samples[4000] - want).abs() < 0.01,
+            "{channels}: {}",
+            samples[4000]
+        );
+        place.ok(&["render", "in.wav", "-m", "tiny", "-b", "bg", "-f"]);
+    }
+}
+
+/// Renders what must fail; returns the message.
+fn refused(place: &Place, file: &str) -> String {
+    let output = place.run(&["render", file, "-m", "tiny", "-b", "bg"]);
+    assert_eq!(output.status.code(), Some(1), "{file}");
+    String::from_utf8(output.stderr)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+#[test]
+fn what_is_no_whole_sound_is_refused() {
+    let place = Place::new();
+    click(&place);
+    let pictures = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=1"];
+    ffmpeg(
+        &place,
+        &[&pictures[..], &["-c:v", "libx264", "mute.mp4"]].concat(),
+    );
+    ffmpeg(
+        &place,
+        &[
+            "-i",
+            "click.wav",
+            "-ac",
+            "16",
+            "-c:a",
+            "pcm_alaw",
+            "many.wav",
+        ],
+    );
+    let noise = ["-f", "lavfi", "-i", "anoisesrc=duration=3:amplitude=0.3"];
+    for file in ["whole.flac", "whole.m4a", "whole.mp3"] {
+        ffmpeg(
+            &place,
+            &[&noise[..], &["-movflags", "+faststart", file]].concat(),
+        );
+    }
+    // Two rates, one after the other, as careless joining makes them.
+    ffmpeg(&place, &["-i", "click.wav", "-ar", "22050", "other.mp3"]);
+    ffmpeg(&place, &["-i", "click.wav", "-write_xing", "0", "one.mp3"]);
+    let joined = [
+        fs::read(place.join("one.mp3")).unwrap(),
+        fs::read(place.join("other.mp3")).unwrap(),
+    ];
+    fs::write(place.join("joined.mp3"), joined.concat()).unwrap();
+    for kind in ["flac", "m4a"] {
+        let whole = fs::read(place.join(&format!("whole.{kind}"))).unwrap();
+        fs::write(
+            place.join(&format!("cut.{kind}")),
+            &whole[..whole.len() / 2],
+        )
+        .unwrap();
+    }
+    let mut damaged = fs::read(place.join("whole.flac")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 20_000].fill(0);
+    fs::write(place.join("damaged.flac"), damaged).unwrap();
+    let list = "ffconcat version 1.0\nfile click.wav\n";
+    fs::write(place.join("list.ffconcat"), list).unwrap();
+    let files = [
+        "bg/0.png",
+        "mute.mp4",
+        "many.wav",
+        "joined.mp3",
+        "cut.flac",
+        "cut.m4a",
+        "damaged.flac",
+        "list.ffconcat",
+    ];
+    let said: Vec<String> = files.iter().map(|file| refused(&place, file)).collect();
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("sounds_refused", said.join("\n\n"));
+    });
+}
