@@ -1,5 +1,6 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod inspect;
 mod render;
 mod ui;
 
@@ -32,6 +33,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(render::RenderArgs),
+    Inspect(inspect::InspectArgs),
 }
 
 /// How much is said.
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Render(args) => render::render(args, &ui, &cancel),
+        Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,11 +12,11 @@ pub const CROP: usize = 328;
 /// Side of the inner picture.
 pub const INNER: usize = 320;
 /// Columns and rows of the crop around the inner picture.
-const RIM: usize = (CROP - INNER) / 2;
+pub(crate) const RIM: usize = (CROP - INNER) / 2;
 /// Rows of the inner picture that are hidden in the masked copy.
-const MASK_ROWS: std::ops::Range<usize> = 5..310;
+pub(crate) const MASK_ROWS: std::ops::Range<usize> = 5..310;
 /// Columns of the inner picture that are hidden in the masked copy.
-const MASK_COLUMNS: std::ops::Range<usize> = 5..315;
+pub(crate) const MASK_COLUMNS: std::ops::Range<usize> = 5..315;
 /// Values of one network input, `[6, 320, 320]`.
 pub const INPUT_LEN: usize = 6 * PLANE;
 /// Values of one network output, `[3, 320, 320]`.

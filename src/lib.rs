@@ -36,6 +36,8 @@ pub mod audio;
 pub mod mel;
 pub mod window;
 
+pub mod activity;
+
 pub mod background;
 pub mod bicubic;
 pub mod crop_rects;
@@ -49,6 +51,9 @@ pub mod encode;
 pub mod output;
 
 pub mod pipeline;
+
+pub mod draw;
+pub mod inspect;
 
 pub mod assets;
 pub mod cli;

@@ -145,6 +145,12 @@ fn mel_of_hz(hz: f64) -> f64 {
     }
 }
 
+/// Where a frequency lies among the bands: 0 at the lower edge of the lowest, 80 at the upper edge of the highest.
+pub(crate) fn band_of_hz(hz: f64) -> f64 {
+    let (low, high) = (mel_of_hz(LOWEST), mel_of_hz(HIGHEST));
+    (mel_of_hz(hz) - low) / (high - low) * BANDS as f64
+}
+
 /// 80 triangles of equal area, evenly spaced in mels.
 fn slaney_bands() -> Vec<Band> {
     let (low, high) = (mel_of_hz(LOWEST), mel_of_hz(HIGHEST));

@@ -1,13 +1,13 @@
-//! All that people read while the program runs. Nothing else prints; everything goes to stderr.
+//! All that people read while the program runs. Nothing else prints; messages go to stderr, results to stdout.
 #![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, stderr};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::Report;
+use crate::error::{Fault, Report, plain_io};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -47,6 +47,18 @@ impl Ui {
     pub(super) fn detail(&self, text: &str) {
         if self.verbose {
             self.line(text);
+        }
+    }
+
+    /// A result that was asked for, with its line ends: to stdout, whatever `--quiet` says.
+    pub(super) fn data(&self, text: &str) -> Result<(), Fault> {
+        let mut out = stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match written {
+            // Whoever reads has read enough, like `head`.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(e) => Err(Fault::failed("cannot write to stdout").because(plain_io(&e))),
+            Ok(()) => Ok(()),
         }
     }
 

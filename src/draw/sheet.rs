@@ -1,0 +1,222 @@
+//! Moments side by side: frames with their times, and the crops that the networks repaint.
+
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+
+use super::{Area, BLUE, Canvas, Colour, GRID, INK, MARGIN, MASK, Type, WIDTH};
+use crate::face::{CROP, MASK_COLUMNS, MASK_ROWS, RIM};
+use crate::frame::{FrameIndex, Picture, Rect};
+
+/// A frame of a finished clip.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// The frame as composited.
+    pub frame: Picture,
+    /// The crop rectangle in it.
+    pub rect: Rect,
+    /// Its number in the clip.
+    pub index: FrameIndex,
+    /// When it is shown.
+    pub seconds: f64,
+}
+
+/// A picture of so many moments: each frame with its time, and below it the crop, enlarged.
+pub fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
+    let mut canvas = Canvas::new(title, below);
+    canvas.heading(
+        &format!(
+            "{} moments, and the repainted square of each",
+            moments.len()
+        ),
+        &[
+            (BLUE, "crop rectangle"),
+            (MASK, "masked: drawn by the network"),
+        ],
+    );
+    let cells: Vec<Cell> = moments
+        .iter()
+        .map(|moment| Cell {
+            picture: to_image(&moment.frame),
+            rect: Some(moment.rect),
+            label: format!("{:.2} s  frame {}", moment.seconds, moment.index.0),
+        })
+        .collect();
+    grid(&mut canvas, &cells, 6, true);
+    canvas.finish()
+}
+
+/// A picture of a grid, with the rectangle that matters in it and what is written over it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    pub(crate) picture: RgbImage,
+    pub(crate) rect: Option<Rect>,
+    pub(crate) label: String,
+}
+
+/// Puts `cells` on the canvas, `columns` in a row; with `enlarge`, each rectangle's content stands below its picture.
+pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge: bool) {
+    const GAP: i32 = 8;
+    let width = (WIDTH - 2 * MARGIN - GAP * (columns as i32 - 1)) / columns as i32;
+    for row in cells.chunks(columns) {
+        let mut lowest = 0;
+        for (i, cell) in row.iter().enumerate() {
+            let x = MARGIN + i as i32 * (width + GAP);
+            let most = (width / Type::Small.advance()) as usize;
+            let label: String = cell.label.chars().take(most).collect();
+            canvas.text(x, canvas.y, Type::Small, INK, &label);
+            let top = canvas.y + Type::Small.line();
+            let mut bottom = top + frame(canvas, x, top, width, cell);
+            if let (true, Some(rect)) = (enlarge, cell.rect) {
+                bottom += 4;
+                enlarged(
+                    canvas,
+                    Area::new(x, bottom, width, width),
+                    &cell.picture,
+                    rect,
+                );
+                bottom += width;
+            }
+            lowest = lowest.max(bottom);
+        }
+        canvas.y = lowest + GAP;
+    }
+}
+
+/// One picture `width` columns wide, with its rectangle and the masked area in it. Returns its rows.
+fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell) -> i32 {
+    let scale = f64::from(width) / f64::from(cell.picture.width().max(1));
+    let height = (f64::from(cell.picture.height()) * scale).round().max(1.0) as i32;
+    let small = imageops::resize(
+        &cell.picture,
+        width as u32,
+        height as u32,
+        FilterType::Triangle,
+    );
+    canvas.picture(x, y, &small);
+    if let Some(rect) = cell.rect {
+        let at = |v: u32| (f64::from(v) * scale).round() as i32;
+        let area = Area::new(
+            x + at(rect.x0),
+            y + at(rect.y0),
+            at(rect.x1 - rect.x0),
+            at(rect.y1 - rect.y0),
+        );
+        canvas.tint(masked(area), MASK, 0.25);
+        canvas.outline(area, BLUE, 2);
+    }
+    height
+}
+
+/// The rectangle's content in `area`, with the masked area's outline.
+fn enlarged(canvas: &mut Canvas, area: Area, picture: &RgbImage, rect: Rect) {
+    let content = imageops::crop_imm(
+        picture,
+        rect.x0,
+        rect.y0,
+        rect.width() as u32,
+        rect.height() as u32,
+    );
+    let content = imageops::resize(
+        &content.to_image(),
+        area.width as u32,
+        area.height as u32,
+        FilterType::CatmullRom,
+    );
+    canvas.picture(area.x, area.y, &content);
+    outline_crop(canvas, area);
+}
+
+/// Draws the crop's edge and the masked area's into a crop that fills `area`.
+fn outline_crop(canvas: &mut Canvas, area: Area) {
+    canvas.outline(area, BLUE, 2);
+    dashed(canvas, masked(area), MASK);
+}
+
+/// The area of a crop that is hidden from the networks, where the crop fills `area`.
+fn masked(area: Area) -> Area {
+    let along = |start: i32, length: i32, at: usize| {
+        start + (f64::from(length) * (RIM + at) as f64 / CROP as f64).round() as i32
+    };
+    let x = along(area.x, area.width, MASK_COLUMNS.start);
+    let y = along(area.y, area.height, MASK_ROWS.start);
+    Area::new(
+        x,
+        y,
+        along(area.x, area.width, MASK_COLUMNS.end) - x,
+        along(area.y, area.height, MASK_ROWS.end) - y,
+    )
+}
+
+fn dashed(canvas: &mut Canvas, area: Area, colour: Colour) {
+    const DASH: usize = 8;
+    for at in (0..area.width).step_by(DASH) {
+        let dash = (DASH as i32 / 2).min(area.width - at);
+        for y in [area.y, area.y + area.height - 1] {
+            canvas.fill(Area::new(area.x + at, y, dash, 1), colour);
+        }
+    }
+    for at in (0..area.height).step_by(DASH) {
+        let dash = (DASH as i32 / 2).min(area.height - at);
+        for x in [area.x, area.x + area.width - 1] {
+            canvas.fill(Area::new(x, area.y + at, 1, dash), colour);
+        }
+    }
+}
+
+/// The picture's colours; where nothing is opaque, what is behind it.
+pub(crate) fn to_image(picture: &Picture) -> RgbImage {
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    let mut image = RgbImage::from_raw(width, height, picture.pixels.clone()).unwrap_or_default();
+    if let Some(alpha) = &picture.alpha {
+        for (pixel, alpha) in image.pixels_mut().zip(alpha) {
+            for (value, behind) in pixel.0.iter_mut().zip(GRID) {
+                let share = u32::from(*alpha);
+                let mixed = u32::from(*value) * share + u32::from(behind) * (255 - share);
+                *value = (mixed / 255) as u8;
+            }
+        }
+    }
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_lies_where_the_contract_says() {
+        let side = CROP as i32;
+        assert_eq!(
+            masked(Area::new(0, 0, side, side)),
+            Area::new(9, 9, 310, 305)
+        );
+    }
+
+    #[test]
+    fn a_sheet_shows_every_moment() {
+        let moments: Vec<Moment> = (0..12)
+            .map(|i| Moment {
+                frame: Picture {
+                    pixels: vec![20 * i as u8; 64 * 36 * 3],
+                    ..Picture::new(64, 36)
+                },
+                rect: Rect {
+                    x0: 20,
+                    y0: 8,
+                    x1: 40,
+                    y1: 28,
+                },
+                index: FrameIndex(i),
+                seconds: i as f64 / 25.0,
+            })
+            .collect();
+        let sheet = contact_sheet(&moments, "a clip", "");
+        for i in 0..12_u8 {
+            let tone = [20 * i; 3];
+            assert!(
+                sheet.pixels().filter(|p| p.0 == tone).count() > 10_000,
+                "{i}"
+            );
+        }
+    }
+}
