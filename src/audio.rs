@@ -1,14 +1,17 @@
 //! A sound file -> samples, streamed: its own sound for the clip, and 16 kHz mono for the networks.
+//!
+//! WAV files of plain samples are read here; FFmpeg decodes all others.
 
+mod ffmpeg;
 mod resampler;
+mod wav;
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use hound::{SampleFormat, WavReader};
 
+pub use ffmpeg::PacketReader;
 pub use resampler::Resampler;
 
 use crate::error::{Fault, plain_io};
@@ -16,10 +19,13 @@ use crate::error::{Fault, plain_io};
 /// Samples a second that the networks hear.
 pub const SPEECH_RATE: u32 = 16_000;
 
-/// Samples read from a file at a time.
-const READ_FRAMES: usize = 4096;
+/// Samples of each channel read from a file at a time.
+const READ_FRAMES: u64 = 4096;
 
-/// A sound file whose header was checked: what it holds, and readers over it.
+/// Greatest sample that is let through, 18 dB above full scale: float files may hold any number.
+const LOUDEST: f32 = 8.0;
+
+/// A sound file whose length and kind are known, and readers over it.
 #[derive(Debug, Clone)]
 pub struct Sound {
     path: PathBuf,
@@ -29,54 +35,57 @@ pub struct Sound {
     pub channels: u16,
     /// Samples of each channel that are to be read.
     pub frames: u64,
+    /// How the file is read.
+    kind: Kind,
+    /// Time stamp of the first sample in the file, if its packets can be copied as they are.
+    copy_from: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Wav(wav::Header),
+    Decoded,
 }
 
 impl Sound {
-    /// Opens a WAV file and checks that all it promises is there.
+    /// Opens a sound file, or a video with sound, and checks that all it promises is there.
     ///
-    /// `limit`, in seconds, shortens the sound.
+    /// `limit`, in seconds, shortens the sound. Only a WAV file tells its exact length; others are decoded once for it.
     pub fn open(path: &Path, limit: Option<f64>) -> Result<Self> {
-        let reader = open_wav(path)?;
-        let spec = reader.spec();
-        let fault = || Fault::failed(format!("cannot read audio `{}`", path.display()));
-        if !(4_000..=384_000).contains(&spec.sample_rate) || !(1..=8).contains(&spec.channels) {
-            return Err(fault()
-                .because(format!(
-                    "its header says {} Hz and {} channels; 4000 to 384000 Hz and 1 to 8 channels can be read",
-                    spec.sample_rate, spec.channels
-                ))
-                .into());
+        let file = open_file(path)?;
+        let header = wav::Header::read(path, &file)?;
+        if let Some(header) = header {
+            check_kind(path, header.rate, header.channels)?;
         }
-        let mut frames = u64::from(reader.duration());
-        if frames == 0 {
-            return Err(fault()
+        let (kind, found) = match header.and_then(|header| Some((header, header.frames()?))) {
+            Some((header, frames)) => {
+                let found = ffmpeg::Probe {
+                    rate: header.rate,
+                    channels: header.channels,
+                    frames,
+                    origin: 0,
+                    gapless: true,
+                };
+                (Kind::Wav(header), found)
+            }
+            None => (Kind::Decoded, ffmpeg::probe(path, limit)?),
+        };
+        if found.frames == 0 {
+            return Err(unreadable(path)
                 .because("it holds no samples")
                 .hint("record or export it again")
                 .into());
         }
-        let block = u64::from(spec.channels) * u64::from(spec.bits_per_sample.div_ceil(8));
-        let mut inner = reader.into_inner();
-        let io = |e: std::io::Error| fault().because(plain_io(&e));
-        let start = inner.stream_position().map_err(io)?;
-        let size = inner.get_ref().metadata().map_err(io)?.len();
-        let (promised, there) = (frames * block, size.saturating_sub(start));
-        if there < promised {
-            return Err(fault()
-                .because(format!(
-                    "its header promises {promised} bytes of samples, the file ends after {there}"
-                ))
-                .hint("the file looks cut off; export or copy it again")
-                .into());
-        }
-        if let Some(seconds) = limit {
-            let most = (seconds * f64::from(spec.sample_rate)).round() as u64;
-            frames = frames.min(most.max(1));
-        }
+        let most = limit.map_or(u64::MAX, |seconds| {
+            ((seconds * f64::from(found.rate)).round() as u64).max(1)
+        });
         Ok(Self {
             path: path.to_owned(),
-            rate: spec.sample_rate,
-            channels: spec.channels,
-            frames,
+            rate: found.rate,
+            channels: found.channels,
+            frames: found.frames.min(most),
+            kind,
+            copy_from: (found.gapless && limit.is_none()).then_some(found.origin),
         })
     }
 
@@ -104,18 +113,44 @@ impl Sound {
     pub fn speech(&self) -> Result<SoundReader> {
         SoundReader::new(self, 1, SPEECH_RATE)
     }
+
+    /// The sound as its file stores it. None where it must be decoded to be right: it is shortened, or its packets have
+    /// gaps between them.
+    pub fn packets(&self) -> Result<Option<PacketReader>> {
+        let open = |origin| PacketReader::open(&self.path, origin, self.frames, self.rate);
+        self.copy_from.map(open).transpose()
+    }
 }
 
 /// Reads a [`Sound`] from its start in pieces.
 pub struct SoundReader {
     path: PathBuf,
-    wav: WavReader<BufReader<File>>,
+    source: Source,
+    /// Channels in the file.
+    channels: usize,
     /// Samples of each channel still to read from the file.
     left: u64,
     /// Mean of all channels wanted.
     mono: bool,
     resampler: Option<Resampler>,
     scratch: Vec<f32>,
+}
+
+/// Where samples come from.
+enum Source {
+    Wav(wav::WavReader),
+    Decoder(Box<ffmpeg::Decoder>),
+}
+
+impl Source {
+    fn open(sound: &Sound) -> Result<Self> {
+        if let Kind::Wav(header) = &sound.kind
+            && let Some(reader) = wav::WavReader::new(open_file(&sound.path)?, header)?
+        {
+            return Ok(Self::Wav(reader));
+        }
+        Ok(Self::Decoder(Box::new(ffmpeg::Decoder::open(&sound.path)?)))
+    }
 }
 
 impl SoundReader {
@@ -125,7 +160,8 @@ impl SoundReader {
             .transpose()?;
         Ok(Self {
             path: sound.path.clone(),
-            wav: open_wav(&sound.path)?,
+            source: Source::open(sound)?,
+            channels: sound.channels.into(),
             left: sound.frames,
             mono: channels < sound.channels,
             resampler,
@@ -135,14 +171,9 @@ impl SoundReader {
 
     /// Appends the next samples, interleaved, -1..1, to `out`. Returns false once the end was reached.
     pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        let frames = self.left.min(READ_FRAMES as u64) as usize;
-        self.left -= frames as u64;
-        self.scratch.clear();
-        read_samples(&mut self.wav, frames, &mut self.scratch).map_err(|e| {
-            Fault::failed(format!("cannot read audio `{}`", self.path.display())).because(e)
-        })?;
+        self.fill_scratch()?;
         if self.mono {
-            mix_to_mono(&mut self.scratch, usize::from(self.wav.spec().channels));
+            mix_to_mono(&mut self.scratch, self.channels);
         }
         match &mut self.resampler {
             None => out.extend_from_slice(&self.scratch),
@@ -155,79 +186,75 @@ impl SoundReader {
         }
         Ok(self.left > 0)
     }
+
+    /// Reads the file's next samples, all channels, into the scratch.
+    fn fill_scratch(&mut self) -> Result<()> {
+        self.scratch.clear();
+        match &mut self.source {
+            Source::Wav(reader) => reader
+                .read(self.left.min(READ_FRAMES), &mut self.scratch)
+                .map_err(|e| unreadable(&self.path).because(plain_io(&e)))?,
+            Source::Decoder(decoder) => {
+                if !decoder.read(&mut self.scratch)? {
+                    return Err(unreadable(&self.path)
+                        .because("it became shorter while it was read")
+                        .into());
+                }
+            }
+        }
+        let frames = self.left.min((self.scratch.len() / self.channels) as u64);
+        self.scratch.truncate(frames as usize * self.channels);
+        self.left -= frames;
+        for sample in &mut self.scratch {
+            *sample = if sample.is_finite() {
+                sample.clamp(-LOUDEST, LOUDEST)
+            } else {
+                0.0
+            };
+        }
+        Ok(())
+    }
 }
 
-/// Reads the header of a WAV file.
-fn open_wav(path: &Path) -> Result<WavReader<BufReader<File>>> {
-    let fault = || Fault::failed(format!("cannot read audio `{}`", path.display()));
-    let file = File::open(path).map_err(|e| fault().because(plain_io(&e)))?;
-    if path.is_dir() {
-        return Err(fault().because("it is a folder, not a sound file").into());
+/// The beginning of each message about a sound.
+fn unreadable(path: &Path) -> Fault {
+    Fault::failed(format!("cannot read audio `{}`", path.display()))
+}
+
+/// Opens a file that has something in it.
+fn open_file(path: &Path) -> Result<File> {
+    let io = |e| unreadable(path).because(plain_io(&e));
+    let file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if metadata.is_dir() {
+        return Err(unreadable(path)
+            .because("it is a folder, not a sound file")
+            .into());
     }
-    let size = file.metadata().map_or(0, |m| m.len());
-    if size == 0 {
-        return Err(fault()
+    if metadata.len() == 0 {
+        return Err(unreadable(path)
             .because("the file is empty (0 bytes)")
             .hint("record or export it again")
             .into());
     }
-    Ok(WavReader::new(BufReader::new(file)).map_err(|e| {
-        let (cause, hint) = match e {
-            hound::Error::FormatError("no RIFF tag found") => (
-                "it is not a WAV file".to_owned(),
-                format!(
-                    "convert it: ffmpeg -i {} -ar 16000 speech.wav",
-                    quoted(path)
-                ),
-            ),
-            hound::Error::IoError(ref io) => (
-                format!("its header is cut off after {size} bytes ({io})"),
-                "export or copy it again".to_owned(),
-            ),
-            hound::Error::Unsupported => (
-                "this kind of WAV is not known (8, 16, 24 or 32 bit PCM and 32 bit float are)"
-                    .to_owned(),
-                format!(
-                    "convert it: ffmpeg -i {} -c:a pcm_s16le speech.wav",
-                    quoted(path)
-                ),
-            ),
-            other => (
-                other.to_string(),
-                "export it again as 16-bit WAV".to_owned(),
-            ),
-        };
-        fault().because(cause).hint(hint)
-    })?)
+    Ok(file)
+}
+
+/// Fails for rates and channels that the clip cannot carry.
+fn check_kind(path: &Path, rate: u32, channels: u16) -> Result<()> {
+    if (4_000..=384_000).contains(&rate) && (1..=8).contains(&channels) {
+        return Ok(());
+    }
+    Err(unreadable(path)
+        .because(format!(
+            "its header says {rate} Hz and {channels} channels; 4000 to 384000 Hz and 1 to 8 channels can be read"
+        ))
+        .into())
 }
 
 /// The path as a shell reads it back.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
-
-/// Appends `frames` samples of every channel, interleaved, scaled to -1..1 (16-bit: divided by 32768).
-fn read_samples(
-    wav: &mut WavReader<BufReader<File>>,
-    frames: usize,
-    out: &mut Vec<f32>,
-) -> Result<(), hound::Error> {
-    let spec = wav.spec();
-    let count = frames * usize::from(spec.channels);
-    match spec.sample_format {
-        SampleFormat::Float => {
-            for sample in wav.samples::<f32>().take(count) {
-                out.push(sample?);
-            }
-        }
-        SampleFormat::Int => {
-            let scale = 1.0 / (1_u64 << (spec.bits_per_sample - 1)) as f32;
-            for sample in wav.samples::<i32>().take(count) {
-                out.push(sample? as f32 * scale);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Replaces interleaved channels by their mean, in place.
@@ -243,6 +270,7 @@ fn mix_to_mono(samples: &mut Vec<f32>, channels: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hound::SampleFormat;
 
     fn write(path: &Path, spec: hound::WavSpec, samples: impl Iterator<Item = f32>) {
         let mut wav = hound::WavWriter::create(path, spec).unwrap();

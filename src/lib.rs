@@ -29,6 +29,7 @@
 
 pub mod cancel;
 pub mod error;
+pub mod ffmpeg;
 pub mod frame;
 pub mod pool;
 
@@ -43,6 +44,7 @@ pub mod bicubic;
 pub mod crop_rects;
 pub mod face;
 pub mod order;
+pub mod video;
 
 pub mod infer;
 pub mod listen;

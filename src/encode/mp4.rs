@@ -42,8 +42,7 @@ pub struct Mp4 {
 impl Mp4 {
     /// Starts a clip at `target` with the sound of `sound`.
     pub fn create(target: Target, spec: Mp4Spec, sound: &Sound) -> Result<Self> {
-        ff::init()?;
-        ff::log::set_level(ff::log::Level::Fatal);
+        crate::ffmpeg::init()?;
         let shown = target.path.display().to_string();
         let part = target.begin()?;
         if part.path().to_str().is_none() {
@@ -56,16 +55,15 @@ impl Mp4 {
         let mut muxer = format::output_as(part.path(), "mp4")
             .with_context(|| format!("cannot write `{shown}`"))?;
         let mut video = VideoTrack::add(&mut muxer, spec)?;
-        let mut audio = AudioTrack::add(&mut muxer, sound)?;
+        let mut audio = AudioTrack::add(&mut muxer, sound, None)?;
         let mut options = Dictionary::new();
         options.set("movflags", "+faststart");
         muxer.write_header_with(options)?;
         // The muxer chooses its own time bases.
-        for track in [&mut video.track, &mut audio.track] {
-            if let Some(stream) = muxer.stream(track.stream) {
-                track.muxer_base = stream.time_base();
-            }
+        if let Some(stream) = muxer.stream(video.track.stream) {
+            video.track.muxer_base = stream.time_base();
         }
+        audio.header_written(&muxer);
         Ok(Self {
             muxer,
             video,
@@ -86,9 +84,8 @@ impl FrameSink for Mp4 {
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
-        self.audio.write_until(&mut self.muxer, f64::INFINITY)?;
+        self.audio.finish(&mut self.muxer)?;
         self.video.track.finish(&mut self.muxer)?;
-        self.audio.track.finish(&mut self.muxer)?;
         self.muxer
             .write_trailer()
             .context("cannot finish the clip")?;
@@ -97,10 +94,11 @@ impl FrameSink for Mp4 {
             part,
             spec,
             seconds,
+            audio,
             ..
         } = *self;
         drop(muxer);
-        verify(part.path(), spec, seconds).map_err(|e| {
+        verify(part.path(), spec, seconds, audio.codec_id()).map_err(|e| {
             Fault::failed("the written clip is not what it should be, so it was not kept")
                 .because(e)
         })?;
@@ -109,7 +107,7 @@ impl FrameSink for Mp4 {
 }
 
 /// Opens the finished file again and compares it with what was asked for.
-fn verify(path: &Path, spec: Mp4Spec, seconds: f64) -> Result<()> {
+fn verify(path: &Path, spec: Mp4Spec, seconds: f64, sound: codec::Id) -> Result<()> {
     let input = format::input(path).context("it cannot be opened again")?;
     let find = |medium, id: codec::Id| {
         let stream = input.streams().best(medium);
@@ -118,7 +116,7 @@ fn verify(path: &Path, spec: Mp4Spec, seconds: f64) -> Result<()> {
             .with_context(|| format!("it has no {} stream", id.name()))
     };
     let video = find(ff::media::Type::Video, codec::Id::H264)?;
-    let audio = find(ff::media::Type::Audio, codec::Id::AAC)?;
+    let audio = find(ff::media::Type::Audio, sound)?;
     anyhow::ensure!(
         video.frames() == spec.frames as i64,
         "it has {} frames instead of {}",
