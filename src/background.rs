@@ -236,7 +236,8 @@ fn list_frames(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     Ok((place, numbered.into_iter().collect()))
 }
 
-fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The pictures of a folder in the order of their names; hidden files and those of other kinds are left out.
+pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let fault = |e: &std::io::Error| {
         Fault::failed(format!(
             "cannot read background folder `{}`",
@@ -263,7 +264,7 @@ fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The number at the end of a file's stem: 7 for `7.jpg` and `frame_0007.png`.
-fn frame_number(path: &Path) -> Option<u64> {
+pub(crate) fn frame_number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_str()?;
     let digits = stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     stem[stem.len() - digits..].parse().ok()
@@ -302,7 +303,7 @@ fn pair(
 }
 
 /// The rectangle, if it is not empty and lies inside a picture of `size`.
-fn inside([x0, y0, x1, y1]: [i64; 4], size: Size) -> Option<Rect> {
+pub(crate) fn inside([x0, y0, x1, y1]: [i64; 4], size: Size) -> Option<Rect> {
     let fits = 0 <= x0 && x0 < x1 && x1 <= i64::from(size.width);
     let fits = fits && 0 <= y0 && y0 < y1 && y1 <= i64::from(size.height);
     fits.then_some(Rect {

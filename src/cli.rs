@@ -1,5 +1,6 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod inspect;
 mod render;
 mod ui;
 
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(render::RenderArgs),
+    Inspect(inspect::InspectArgs),
 }
 
 /// Parses the command line, runs what it says, and tells how that ended.
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
             let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
             render::render(args, matches, cli.config.as_deref(), &ui, &cancel)
         }
+        Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,17 @@
-//! FFmpeg, made ready.
+//! FFmpeg's libraries, set up once.
+
+use std::sync::OnceLock;
 
 use anyhow::Result;
 use ffmpeg_next as ff;
 
-/// To be called before anything else of FFmpeg; calling it again does no harm.
-///
-/// FFmpeg's own messages stay off the terminal: what matters of them becomes an error.
-pub(crate) fn init() -> Result<()> {
-    ff::init()?;
-    ff::log::set_level(ff::log::Level::Quiet);
-    Ok(())
+/// Makes FFmpeg ready, and keeps it from writing to stderr: what it has to say comes back as errors.
+pub fn init() -> Result<()> {
+    static DONE: OnceLock<Result<(), ff::Error>> = OnceLock::new();
+    let done = DONE.get_or_init(|| {
+        ff::init()?;
+        ff::log::set_level(ff::log::Level::Quiet);
+        Ok(())
+    });
+    Ok((*done)?)
 }

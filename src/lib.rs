@@ -29,20 +29,22 @@
 
 pub mod cancel;
 pub mod error;
-mod ffmpeg;
+pub mod ffmpeg;
 pub mod frame;
 pub mod pool;
 
-pub mod activity;
 pub mod audio;
 pub mod mel;
 pub mod window;
+
+pub mod activity;
 
 pub mod background;
 pub mod bicubic;
 pub mod crop_rects;
 pub mod face;
 pub mod order;
+pub mod video;
 
 pub mod infer;
 pub mod listen;
@@ -50,8 +52,10 @@ pub mod listen;
 pub mod encode;
 pub mod output;
 
-pub mod draw;
 pub mod pipeline;
+
+pub mod draw;
+pub mod inspect;
 pub mod preview;
 pub mod report;
 

@@ -47,8 +47,7 @@ pub(super) fn render(
     let result = plan.and_then(|plan| {
         let job = Job::load(plan, ui, &mut report)?;
         if dry_run {
-            job.tell_plan(ui);
-            return Ok(());
+            return job.tell_plan(ui);
         }
         job.run(started, ui, cancel, &mut report)
     });
@@ -232,20 +231,18 @@ impl Job {
     }
 
     /// The plan, on stdout.
-    fn tell_plan(&self, ui: &Ui) {
-        for line in self.lines() {
-            ui.data(&line);
-        }
+    fn tell_plan(&self, ui: &Ui) -> Result<()> {
+        let mut lines = self.lines();
         if ui.shows(Level::Debug) {
-            ui.data("");
-            for (name, setting) in &self.plan.settings {
-                ui.data(&format!(
-                    "{name:>14}  {:<24}  {}",
-                    setting.value, setting.origin
-                ));
-            }
+            lines.push(String::new());
+            let settings = self.plan.settings.iter();
+            lines.extend(settings.map(|(name, setting)| {
+                format!("{name:>14}  {:<24}  {}", setting.value, setting.origin)
+            }));
         }
+        ui.data(&(lines.join("\n") + "\n"))?;
         ui.event("success", json!({ "dry_run": true }));
+        Ok(())
     }
 
     /// What will be done, a line each.

@@ -2,7 +2,7 @@
 #![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::error::Report;
+use crate::error::{Fault, Report, plain_io};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -152,9 +152,16 @@ impl Ui {
         level <= self.level.get()
     }
 
-    /// The result itself, on stdout. A reader that has gone away wants no more.
-    pub(super) fn data(&self, text: &str) {
-        let _ = writeln!(stdout(), "{text}");
+    /// A result that was asked for, with its line ends: to stdout, whatever `--quiet` says.
+    pub(super) fn data(&self, text: &str) -> Result<(), Fault> {
+        let mut out = stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match written {
+            // Whoever reads has read enough, like `head`.
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(e) => Err(Fault::failed("cannot write to stdout").because(plain_io(&e))),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Something that stops nothing but should be known.

@@ -1,5 +1,7 @@
 //! The networks on ONNX Runtime.
 
+pub mod probe;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +73,19 @@ pub struct Hardware {
     pub deterministic: bool,
 }
 
+impl Hardware {
+    /// The CPU with so many threads.
+    pub fn cpu(threads: usize) -> Self {
+        Self {
+            device: Device::Cpu,
+            gpu: 0,
+            gpu_bytes: None,
+            threads,
+            deterministic: false,
+        }
+    }
+}
+
 /// Where the networks really run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
@@ -130,19 +145,18 @@ impl Networks {
         generator: &Path,
         hardware: Hardware,
     ) -> Result<Self> {
-        let side = INNER as i64;
         let loader = Loader { runtime, hardware };
         let (encoder, _) = loader.load(
             audio_encoder,
-            "audio encoder",
-            &[("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
-            ("emb", &[EMBEDDING_LEN as i64]),
+            AUDIO_ENCODER.name,
+            AUDIO_ENCODER.inputs,
+            AUDIO_ENCODER.output,
         )?;
         let (generator, placement) = loader.load(
             generator,
-            "generator",
-            &[("input", &[6, side, side]), ("audio", &[32, 16, 16])],
-            ("output", &[3, side, side]),
+            GENERATOR.name,
+            GENERATOR.inputs,
+            GENERATOR.output,
         )?;
         Ok(Self {
             encoder: OnnxAudioEncoder(encoder),
@@ -178,6 +192,28 @@ impl Generator for OnnxGenerator {
 
 /// A tensor that a network takes or gives: its usual name, and its shape without the batch.
 type Slot<'a> = (&'a str, &'a [i64]);
+
+/// A network's part in a model: what it takes and gives.
+struct Role {
+    name: &'static str,
+    inputs: &'static [Slot<'static>],
+    output: Slot<'static>,
+}
+
+const AUDIO_ENCODER: Role = Role {
+    name: "audio encoder",
+    inputs: &[("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
+    output: ("emb", &[EMBEDDING_LEN as i64]),
+};
+
+const GENERATOR: Role = Role {
+    name: "generator",
+    inputs: &[
+        ("input", &[6, INNER as i64, INNER as i64]),
+        ("audio", &[32, 16, 16]),
+    ],
+    output: ("output", &[3, INNER as i64, INNER as i64]),
+};
 
 /// How networks are loaded.
 struct Loader<'a> {

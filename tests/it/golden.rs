@@ -6,7 +6,7 @@ use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Rect};
-use lipsync::infer::onnx::{Device, Networks, Runtime};
+use lipsync::infer::onnx::{Hardware, Networks, Runtime};
 use lipsync::listen::Listener;
 use lipsync::mel::{BANDS, MelSpectrogram};
 use lipsync::order::Order;
@@ -146,8 +146,7 @@ fn features_of_the_clip_match() {
         &runtime,
         &model("audio_encoder"),
         &model("generator"),
-        Device::Cpu,
-        2,
+        Hardware::cpu(2),
     )
     .unwrap();
     let sound = Sound::open(&golden("audio/speech.wav"), None).unwrap();

@@ -1,0 +1,61 @@
+//! `lipsync inspect`: what a file or folder is, and what is wrong with it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::ui::Ui;
+use crate::cancel::Cancel;
+use crate::draw;
+use crate::inspect::Inspection;
+use crate::output::{Kind, Target};
+
+/// Say what a model, a background folder, a sound or a video is, and what is wrong with it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    lipsync inspect speech.wav                    rate, length, loudness, pauses, clipping\n  \
+    lipsync inspect frames/anna --png anna.png    gaps, jumps, blurred and doubled frames; drawn\n  \
+    lipsync inspect models/ada                    inputs, outputs, precision, one run\n  \
+    lipsync inspect clip.mp4 --json               streams, and whether sound and mouth agree\n\n\
+    What was found goes to stdout, with a line `warning: ..` for each fault. Exit code 0: it could be inspected.")]
+pub(super) struct InspectArgs {
+    /// A model folder, an .onnx file, a background folder, a sound or a video
+    path: PathBuf,
+    /// Write JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// Draw it: a PNG
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Crop rectangles of a background folder or a video [default: in or beside the folder]
+    #[arg(long, value_name = "FILE")]
+    crop_rects: Option<PathBuf>,
+    /// Replace an existing picture
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Looks, draws, tells.
+pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
+    let picture = args.png.map(|path| Target {
+        path,
+        kind: Kind::File,
+        force: args.force,
+    });
+    if let Some(target) = &picture {
+        target.check()?;
+    }
+    let inspection = Inspection::of(&args.path, args.crop_rects.as_deref(), cancel)?;
+    if let Some(target) = picture {
+        let shown = target.path.display().to_string();
+        draw::save(&inspection.draw(cancel)?, target)?;
+        ui.say(&format!("wrote `{shown}`"));
+    }
+    if args.json {
+        ui.data(&(serde_json::to_string_pretty(&inspection)? + "\n"))?;
+    } else {
+        ui.data(&inspection.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! What a model, a background folder, a sound or a video is, and what is wrong with it.
+//!
+//! A survey never stops at the first fault: it lists them all. It fails only where nothing can be read.
+
+pub mod background;
+pub mod media;
+pub mod model;
+pub mod sound;
+pub mod video;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use image::RgbImage;
+use serde::Serialize;
+
+use crate::cancel::Cancel;
+use crate::error::{Fault, plain_io};
+use background::BackgroundSurvey;
+use media::Media;
+use model::ModelSurvey;
+use sound::SoundSurvey;
+use video::VideoSurvey;
+
+/// Version of the JSON; keys are only ever added to it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Extensions of pictures, lower case.
+const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// A name and a value for people to read.
+type Row = (&'static str, String);
+
+/// All that was found at a path.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    schema_version: u32,
+    /// The path as it was given.
+    path: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// What is wrong with it, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// What a path turned out to be.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Subject {
+    /// One network, or a model's two.
+    Model(ModelSurvey),
+    /// Numbered pictures with rectangles.
+    Background(BackgroundSurvey),
+    /// A sound.
+    Sound(SoundSurvey),
+    /// Moving pictures, perhaps with sound.
+    Video(VideoSurvey),
+}
+
+impl Inspection {
+    /// Finds out what `path` is and surveys it; `crop_rects` names the rectangles of a background folder or a video.
+    pub fn of(path: &Path, crop_rects: Option<&Path>, cancel: &Cancel) -> Result<Self> {
+        let mut warnings = Vec::new();
+        let found = &mut warnings;
+        let subject = match kind(path)? {
+            Kind::Model => Subject::Model(ModelSurvey::of(path, found)?),
+            Kind::Background => {
+                Subject::Background(BackgroundSurvey::of(path, crop_rects, found, cancel)?)
+            }
+            Kind::Sound(media) => Subject::Sound(SoundSurvey::of(path, media, found, cancel)?),
+            Kind::Video(media) => {
+                Subject::Video(VideoSurvey::of(path, media, crop_rects, found, cancel)?)
+            }
+        };
+        Ok(Self {
+            schema_version: SCHEMA_VERSION,
+            path: path.display().to_string(),
+            subject,
+            warnings,
+        })
+    }
+
+    /// Draws it, 1400 pixels wide.
+    pub fn draw(&self, cancel: &Cancel) -> Result<RgbImage> {
+        let (path, warnings) = (self.path.as_str(), self.warnings.as_slice());
+        match &self.subject {
+            Subject::Model(survey) => Ok(survey.draw(path, warnings)),
+            Subject::Background(survey) => survey.draw(path, warnings, cancel),
+            Subject::Sound(survey) => survey.draw(path, warnings, cancel),
+            Subject::Video(survey) => survey.draw(path, warnings, cancel),
+        }
+    }
+}
+
+impl fmt::Display for Inspection {
+    /// The path, a row for each fact, a line for each warning.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, rows) = match &self.subject {
+            Subject::Model(survey) => ("model", survey.rows()),
+            Subject::Background(survey) => ("background folder", survey.rows()),
+            Subject::Sound(survey) => ("sound", survey.rows()),
+            Subject::Video(survey) => ("video", survey.rows()),
+        };
+        writeln!(f, "{what} `{}`", self.path)?;
+        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in rows {
+            writeln!(f, "  {name:widest$}  {value}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+enum Kind {
+    Model,
+    Background,
+    Sound(Media),
+    Video(Media),
+}
+
+fn kind(path: &Path) -> Result<Kind> {
+    let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
+    let about = fs::metadata(path).map_err(|e| fault().because(plain_io(&e)))?;
+    let extension = |path: &Path| {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+        extension.to_ascii_lowercase()
+    };
+    if about.is_dir() {
+        let entries = fs::read_dir(path).map_err(|e| fault().because(plain_io(&e)))?;
+        let is_model = entries.flatten().any(|e| extension(&e.path()) == "onnx");
+        return Ok(if is_model {
+            Kind::Model
+        } else {
+            Kind::Background
+        });
+    }
+    if extension(path) == "onnx" {
+        return Ok(Kind::Model);
+    }
+    if PICTURES.contains(&extension(path).as_str()) {
+        return Err(fault()
+            .because("it is a single picture")
+            .hint("name the folder that holds the frames")
+            .into());
+    }
+    let media = Media::open(path)?;
+    if media.video.is_some() {
+        Ok(Kind::Video(media))
+    } else if media.audio.is_some() {
+        Ok(Kind::Sound(media))
+    } else {
+        Err(fault()
+            .because("it holds neither sound nor moving pictures")
+            .hint("give a model folder, an .onnx file, a background folder, a sound or a video")
+            .into())
+    }
+}
+
+/// Rounded to three digits after the point: nothing here is known better, and JSON stays readable.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// A level in dBFS of an amplitude where full scale is 1; -120 at the least.
+fn decibels(amplitude: f64) -> f64 {
+    rounded(20.0 * amplitude.max(1e-6).log10())
+}
+
+/// `1 frame`, `2 frames`.
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// At most 20 of a list, and how many more there are.
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    const MOST: usize = 20;
+    let more = items.len().saturating_sub(MOST);
+    let mut text = items.take(MOST).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
