@@ -1,5 +1,4 @@
 //! All that people and scripts read while the program runs. Nothing else prints: data goes to stdout, the rest to stderr.
-#![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
@@ -275,9 +274,13 @@ impl Ui {
     }
 
     fn line(&self, text: &str) {
+        // A reader of stderr that has gone away is no reason to stop the work.
+        let write = || {
+            let _ = writeln!(stderr(), "{text}");
+        };
         match &*self.bar.borrow() {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 }
