@@ -11,5 +11,6 @@ mod clip;
 mod errors;
 mod golden;
 mod presenter;
+mod render;
 mod sounds;
 mod support;
