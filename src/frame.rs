@@ -172,6 +172,28 @@ impl Picture {
         }
     }
 
+    /// Takes the pixels, and the alpha if any of it is not opaque, from R G B A interleaved; the size stays.
+    pub fn set_rgba(&mut self, rgba: &[u8]) {
+        let pixels = rgba.chunks_exact(4);
+        self.pixels.clear();
+        self.pixels
+            .extend(pixels.clone().flat_map(|p| [p[0], p[1], p[2]]));
+        let transparent = pixels.clone().any(|p| p[3] != 255);
+        self.alpha = transparent.then(|| pixels.map(|p| p[3]).collect());
+    }
+
+    /// Becomes opaque: what shows through is black.
+    pub fn flatten(&mut self) {
+        let Some(alpha) = self.alpha.take() else {
+            return;
+        };
+        for (pixel, alpha) in self.pixels.chunks_exact_mut(3).zip(alpha) {
+            for value in pixel {
+                *value = ((u32::from(*value) * u32::from(alpha) + 127) / 255) as u8;
+            }
+        }
+    }
+
     /// Columns and rows.
     pub fn size(&self) -> Size {
         Size {

@@ -32,6 +32,8 @@ pub mod error;
 pub mod frame;
 pub mod pool;
 
+pub mod ffmpeg;
+
 pub mod audio;
 pub mod mel;
 pub mod window;
@@ -41,6 +43,7 @@ pub mod bicubic;
 pub mod crop_rects;
 pub mod face;
 pub mod order;
+pub mod video;
 
 pub mod infer;
 pub mod listen;
