@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::assets;
 use crate::audio::Sound;
-use crate::background::BackgroundFolder;
+use crate::background::Backgrounds;
 use crate::error::Fault;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
@@ -64,7 +64,7 @@ pub struct Request {
     pub frames: Option<PathBuf>,
     /// A model's name or path.
     pub model: Option<PathBuf>,
-    /// A background folder.
+    /// A background folder or video.
     pub background: Option<PathBuf>,
     /// A file or folder of rectangles.
     pub crop_rects: Option<PathBuf>,
@@ -93,10 +93,10 @@ pub struct Plan {
     pub sound: Sound,
     /// The networks' files.
     pub model: ModelFiles,
-    /// The background folder's path.
+    /// The path of the background folder or video.
     pub background: PathBuf,
-    /// The background folder, checked.
-    pub backgrounds: BackgroundFolder,
+    /// The backgrounds, checked.
+    pub backgrounds: Backgrounds,
     /// Order of the backgrounds.
     pub order: Order,
     /// The first background.
@@ -143,12 +143,16 @@ impl Plan {
             (None, None) => {
                 return Err(
                     Fault::usage(format!("model `{}` names no background", model.id))
-                        .hint("name a folder of frames with --background")
+                        .hint("name a folder of frames or a video with --background")
                         .into(),
                 );
             }
         };
-        let backgrounds = BackgroundFolder::open(&background, request.crop_rects.as_deref())?;
+        let fps = FrameRate::TRAINED;
+        // PNGs can be transparent, H.264 cannot.
+        let keep_alpha = target.kind == Kind::Frames;
+        let backgrounds =
+            Backgrounds::open(&background, request.crop_rects.as_deref(), fps, keep_alpha)?;
         if request.start_frame >= backgrounds.count() {
             return Err(Fault::usage(format!(
                 "--start-frame {} is past the last background: `{}` has 0 to {}",
@@ -158,7 +162,6 @@ impl Plan {
             ))
             .into());
         }
-        let fps = FrameRate::TRAINED;
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Self {
             fps,

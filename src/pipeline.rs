@@ -17,7 +17,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use anyhow::{Error, Result};
 
 use crate::audio::Sound;
-use crate::background::{Background, BackgroundCache, BackgroundFolder};
+use crate::background::{Background, BackgroundCache, Backgrounds, DEFAULT_KEEP_BYTES};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
 use crate::error::{Exit, Fault, Report};
@@ -40,7 +40,7 @@ pub struct Clip<'a> {
     /// The speech.
     pub sound: &'a Sound,
     /// The presenter.
-    pub backgrounds: &'a BackgroundFolder,
+    pub backgrounds: &'a Backgrounds,
     /// How the background pictures follow each other.
     pub order: Order,
     /// The first background picture.
@@ -173,7 +173,7 @@ fn listen(
 
 fn prepare(clip: Clip<'_>, out: &SyncSender<Prepared>, cancel: &Cancel) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
-    let mut cache = BackgroundCache::new(clip.backgrounds);
+    let mut cache = BackgroundCache::new(clip.backgrounds, DEFAULT_KEEP_BYTES);
     for batch in clip.batches() {
         cancel.check()?;
         let backgrounds = cache.get(&clip.backgrounds_of(batch))?;
@@ -370,7 +370,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let (backgrounds, wav) = material(dir.path());
         let sound = Sound::open(&wav, None)?;
-        let backgrounds = BackgroundFolder::open(&backgrounds, None)?;
+        let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false)?;
         let clip = Clip {
             sound: &sound,
             backgrounds: &backgrounds,

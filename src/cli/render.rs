@@ -40,10 +40,10 @@ pub(super) struct RenderArgs {
     /// [default: ada]
     #[arg(short, long, value_name = "ID|PATH")]
     model: Option<PathBuf>,
-    /// Folder of numbered JPEG or PNG frames [default: the model's]
-    #[arg(short, long, value_name = "DIR")]
+    /// Folder of numbered JPEG or PNG frames, or a video [default: the model's]
+    #[arg(short, long, value_name = "DIR|VIDEO")]
     background: Option<PathBuf>,
-    /// Crop rectangles: a JSON file, or a folder of landmark files [default: in or beside the background folder]
+    /// Crop rectangles: a JSON file, or a folder of landmark files [default: in or beside the background]
     #[arg(long, value_name = "FILE")]
     crop_rects: Option<PathBuf>,
     /// Order of the background frames
