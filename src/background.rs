@@ -1,58 +1,98 @@
-//! A folder of background pictures with their crop rectangles: checked as a whole, then decoded as needed.
+//! Background pictures with their crop rectangles, from a folder or a video: checked as a whole, then decoded as needed.
 
-use std::collections::{BTreeMap, HashMap};
+pub(crate) mod folder;
+mod footage;
+mod sequence;
+mod still;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use rayon::prelude::*;
 
-use crate::crop_rects::{self, CropRects};
+use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
 use crate::face;
-use crate::frame::{BackgroundIndex, Picture, Rect, Size};
+use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
+use crate::video::VideoFile;
+use footage::{Footage, FootageReader};
 
-/// Memory for decoded pictures that is enough for short folders, in bytes: 64 frames of 1280x720 with their crops.
+/// Decoded pictures that are kept if nothing else is asked for, in bytes: 64 frames of 1280x720 with their crops.
 pub const DEFAULT_KEEP_BYTES: usize = 192 << 20;
 
-/// Extensions of pictures, lower case.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
-
-/// A background folder that was checked: every frame has a number, a size and a rectangle inside it.
+/// Backgrounds that were checked: every picture has a size and a rectangle inside it.
 #[derive(Debug)]
-pub struct BackgroundFolder {
-    frames: Vec<(PathBuf, Rect)>,
+pub struct Backgrounds {
+    source: Source,
+    /// The rectangle of each file, or of each of the video's pictures that is shown.
+    rects: Vec<Rect>,
     size: Size,
+    keep_alpha: bool,
+    has_alpha: bool,
     /// What the user should know although it stops nothing.
     pub warnings: Vec<String>,
 }
 
-impl BackgroundFolder {
-    /// Lists and checks `folder` (or `full_body_img/` in it); `crop_rects` names the rectangles' file or folder,
-    /// else they are looked for in and beside the folder.
-    pub fn open(folder: &Path, crop_rects: Option<&Path>) -> Result<Self> {
-        let (folder, numbered) = list_frames(folder)?;
-        let source = match crop_rects {
-            Some(path) => path.to_owned(),
-            None => crop_rects::find(&folder).ok_or_else(|| {
-                Fault::failed(format!("background folder `{}` has no crop rectangles", folder.display()))
-                    .because("neither crop_rects.json nor crop_rectangles.json nor landmarks/ is in or beside it")
-                    .hint("write crop_rects.json: a list with one [x0, y0, x1, y1] for each frame, in pixels; or name a file with --crop-rects")
-            })?,
+#[derive(Debug)]
+enum Source {
+    /// One file for each background picture.
+    Files(Vec<PathBuf>),
+    /// A video, sampled at the clip's rate.
+    Video(Box<Footage>),
+}
+
+impl Backgrounds {
+    /// Lists and checks a folder of frames (or `full_body_img/` in it), a single picture, or a video.
+    ///
+    /// `crop_rects` names the rectangles' file or folder, else they are looked for in and beside `path`. Of a folder, each
+    /// picture is one background, whatever `fps`; of a video, background k is what it shows at k / `fps` seconds, so that
+    /// it moves at its own speed. Without `keep_alpha`, transparent pictures come on black.
+    pub fn open(
+        path: &Path,
+        crop_rects: Option<&Path>,
+        fps: FrameRate,
+        keep_alpha: bool,
+    ) -> Result<Self> {
+        let kind = fs::metadata(path).map_err(|e| {
+            Fault::failed(format!("cannot read background `{}`", path.display()))
+                .because(plain_io(&e))
+        })?;
+        let mut backgrounds = if kind.is_dir() {
+            let (folder, numbered) = folder::list(path)?;
+            let rects = read_rects(path, crop_rects, || crop_rects::find(&folder))?;
+            Self::of_files(numbered, &rects)?
+        } else {
+            let rects = || read_rects(path, crop_rects, || crop_rects::find_for_file(path));
+            if still::is_named_like_one(path) {
+                Self::of_files(vec![(0, path.to_owned())], &rects()?)?
+            } else {
+                Self::of_video(Footage::open(path, fps)?, &rects()?)?
+            }
         };
-        let rects = crop_rects::read(&source)?;
+        backgrounds.keep_alpha = keep_alpha;
+        if backgrounds.has_alpha && !keep_alpha {
+            backgrounds.warnings.push(
+                "the background is transparent, which this output cannot be: it is shown on black; --codec prores4444 -o NAME.mov keeps it"
+                    .into(),
+            );
+        }
+        Ok(backgrounds)
+    }
+
+    fn of_files(numbered: Vec<(u64, PathBuf)>, rects: &CropRects) -> Result<Self> {
         let mut warnings = Vec::new();
-        let rects = pair(&numbered, &rects, &mut warnings)?;
-        let sizes: Vec<Size> = numbered
+        let raw = pair(numbered[0].0, numbered.len(), rects, &mut warnings)?;
+        let headers: Vec<(Size, bool)> = numbered
             .par_iter()
-            .map(|(_, path)| picture_size(path))
+            .map(|(_, path)| still::header(path))
             .collect::<Result<_>>()?;
-        let size = sizes[0];
-        let mut frames = Vec::with_capacity(numbered.len());
-        for (((number, path), raw), frame_size) in numbered.into_iter().zip(rects).zip(sizes) {
-            if frame_size != size {
+        let size = headers[0].0;
+        let mut checked = Vec::with_capacity(numbered.len());
+        for (((number, path), raw), (frame_size, _)) in numbered.iter().zip(raw).zip(&headers) {
+            if *frame_size != size {
                 return Err(Fault::failed(format!(
                     "background frame `{}` is {frame_size}, the first one is {size}",
                     path.display()
@@ -60,30 +100,58 @@ impl BackgroundFolder {
                 .hint("all frames of a folder must have one size")
                 .into());
             }
-            let rect = inside(raw, size).ok_or_else(|| {
-                let [x0, y0, x1, y1] = raw;
-                Fault::failed(format!(
-                    "crop rectangle [{x0}, {y0}, {x1}, {y1}] of frame {number} is not inside its picture"
-                ))
-                .because(format!(
-                    "`{}` is {size}; the rectangle comes from `{}`",
-                    path.display(),
-                    source.display()
-                ))
-                .hint("rectangles are [x0, y0, x1, y1] in pixels with 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height")
-            })?;
-            frames.push((path, rect));
+            checked.push(check_rect(raw, *number, path, size, rects)?);
         }
+        // Most pictures with an alpha channel are opaque all over; the first one tells.
+        let first_may_be = headers[0].1;
+        let has_alpha = first_may_be && still::load(&numbered[0].1)?.alpha.is_some();
         Ok(Self {
-            frames,
+            source: Source::Files(numbered.into_iter().map(|(_, path)| path).collect()),
+            rects: checked,
             size,
+            keep_alpha: false,
+            has_alpha,
             warnings,
         })
     }
 
-    /// How many pictures there are; at least 1.
+    fn of_video(footage: Footage, rects: &CropRects) -> Result<Self> {
+        let (path, size) = (footage.file.path(), footage.file.size);
+        if size.width > still::MAX_SIDE || size.height > still::MAX_SIDE {
+            let most = still::MAX_SIDE;
+            return Err(Fault::failed(format!(
+                "cannot use video `{}` as background",
+                path.display()
+            ))
+            .because(format!(
+                "it is {size}; pictures of up to {most}x{most} can be read"
+            ))
+            .into());
+        }
+        let mut warnings = notes_on(&footage.file);
+        let raw = pair(0, footage.sequence.frames(), rects, &mut warnings)?;
+        let mut checked = Vec::with_capacity(raw.len());
+        for (number, raw) in (0..).zip(raw) {
+            checked.push(check_rect(raw, number, path, size, rects)?);
+        }
+        let mut first = Picture::default();
+        FootageReader::new(&footage)?.read(0, &mut first)?;
+        Ok(Self {
+            rects: footage.sequence.shown.iter().map(|&n| checked[n]).collect(),
+            source: Source::Video(Box::new(footage)),
+            size,
+            keep_alpha: false,
+            has_alpha: first.alpha.is_some(),
+            warnings,
+        })
+    }
+
+    /// How many background pictures there are; at least 1.
     pub fn count(&self) -> usize {
-        self.frames.len()
+        match &self.source {
+            Source::Files(paths) => paths.len(),
+            Source::Video(footage) => footage.sequence.places.len(),
+        }
     }
 
     /// The size of every picture.
@@ -91,22 +159,39 @@ impl BackgroundFolder {
         self.size
     }
 
-    /// Where the face is in a picture.
+    /// Where the face is in a background.
     pub fn rect(&self, index: BackgroundIndex) -> Rect {
-        self.frames[index.0].1
+        self.rects[self.place(index)]
     }
 
-    fn load(&self, index: BackgroundIndex) -> Result<Background> {
-        let (path, rect) = &self.frames[index.0];
-        let picture = image::open(path)
-            .map_err(|e| unreadable(path, e))?
-            .into_rgb8();
-        let frame = Picture {
-            width: picture.width() as usize,
-            height: picture.height() as usize,
-            pixels: picture.into_raw(),
-            alpha: None,
-        };
+    /// Whether pictures come with their transparency.
+    pub fn has_alpha(&self) -> bool {
+        self.has_alpha && self.keep_alpha
+    }
+
+    /// What is decoded for `index`: the number of a file, or of a picture among those of the video that are shown.
+    fn place(&self, index: BackgroundIndex) -> usize {
+        match &self.source {
+            Source::Files(_) => index.0,
+            Source::Video(footage) => footage.sequence.places[index.0],
+        }
+    }
+
+    /// Cuts out the crop of the picture at `place`.
+    fn background(&self, place: usize, mut frame: Picture) -> Background {
+        if !self.keep_alpha {
+            frame.flatten();
+        }
+        let rect = self.rects[place];
+        Background {
+            crop: face::crop(&frame, rect),
+            frame,
+            rect,
+        }
+    }
+
+    fn load(&self, place: usize, path: &Path) -> Result<Background> {
+        let frame = still::load(path)?;
         if frame.size() != self.size {
             return Err(Fault::failed(format!(
                 "background frame `{}` changed while it was in use: it was {}, now it is {}",
@@ -116,11 +201,7 @@ impl BackgroundFolder {
             ))
             .into());
         }
-        Ok(Background {
-            crop: face::crop(&frame, *rect),
-            frame,
-            rect: *rect,
-        })
+        Ok(self.background(place, frame))
     }
 }
 
@@ -137,146 +218,156 @@ pub struct Background {
 
 impl Background {
     fn bytes(&self) -> usize {
-        self.frame.pixels.len() + self.crop.pixels.len()
+        let of = |p: &Picture| p.pixels.len() + p.alpha.as_ref().map_or(0, Vec::len);
+        of(&self.frame) + of(&self.crop)
     }
 }
 
-/// Decodes backgrounds and keeps the first ones that fit the budget.
+/// Decodes backgrounds, and keeps of them what fits into its memory.
 ///
-/// Nothing is ever thrown out: the pictures are asked for in a cycle, where a cache that keeps the latest would always
-/// have lost the next one.
-#[derive(Debug)]
+/// Of files, it keeps the first ones for good: the pictures are asked for in a cycle, where a cache that keeps the latest
+/// would always have lost the next one. A video can be decoded only forward, from a key picture on: going forward, it keeps
+/// the latest; going backward, it decodes a run of pictures at a time and hands them out from the end.
 pub struct BackgroundCache<'a> {
-    folder: &'a BackgroundFolder,
-    kept: HashMap<BackgroundIndex, Arc<Background>>,
+    backgrounds: &'a Backgrounds,
+    /// Pictures by their place.
+    kept: BTreeMap<usize, Arc<Background>>,
+    bytes: usize,
     bytes_left: usize,
+    reader: Option<FootageReader<'a>>,
 }
 
 impl<'a> BackgroundCache<'a> {
-    /// An empty cache over `folder`, for `bytes` of decoded pictures.
-    pub fn new(folder: &'a BackgroundFolder, bytes: usize) -> Self {
+    /// An empty cache over `backgrounds` that keeps up to so many bytes, and of a video at least one picture.
+    pub fn new(backgrounds: &'a Backgrounds, bytes: usize) -> Self {
         Self {
-            folder,
-            kept: HashMap::new(),
+            backgrounds,
+            kept: BTreeMap::new(),
+            bytes,
             bytes_left: bytes,
+            reader: None,
         }
     }
 
-    /// The pictures of `indices`, in that order; what is missing is decoded in parallel.
+    /// The pictures of `indices`, in that order.
     pub fn get(&mut self, indices: &[BackgroundIndex]) -> Result<Vec<Arc<Background>>> {
-        let pictures: Vec<Arc<Background>> = indices
+        let places: Vec<usize> = indices
+            .iter()
+            .map(|&index| self.backgrounds.place(index))
+            .collect();
+        match &self.backgrounds.source {
+            Source::Files(paths) => self.get_files(paths, &places),
+            Source::Video(footage) => places
+                .iter()
+                .map(|&place| self.get_shown(footage, place))
+                .collect(),
+        }
+    }
+
+    /// What is missing is decoded in parallel.
+    fn get_files(&mut self, paths: &[PathBuf], places: &[usize]) -> Result<Vec<Arc<Background>>> {
+        let (backgrounds, kept) = (self.backgrounds, &self.kept);
+        let pictures: Vec<Arc<Background>> = places
             .par_iter()
-            .map(|index| match self.kept.get(index) {
+            .map(|&place| match kept.get(&place) {
                 Some(kept) => Ok(Arc::clone(kept)),
-                None => self.folder.load(*index).map(Arc::new),
+                None => backgrounds.load(place, &paths[place]).map(Arc::new),
             })
             .collect::<Result<_>>()?;
-        for (index, picture) in indices.iter().zip(&pictures) {
-            if self.bytes_left >= picture.bytes() && !self.kept.contains_key(index) {
+        for (&place, picture) in places.iter().zip(&pictures) {
+            if self.bytes_left >= picture.bytes() && !self.kept.contains_key(&place) {
                 self.bytes_left -= picture.bytes();
-                self.kept.insert(*index, Arc::clone(picture));
+                self.kept.insert(place, Arc::clone(picture));
             }
         }
         Ok(pictures)
     }
-}
 
-/// The numbered pictures of `folder` or of `full_body_img/` in it, in order, without a gap.
-fn list_frames(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
-    let mut pictures = list_pictures(folder)?;
-    let mut place = folder.to_owned();
-    let inner = folder.join("full_body_img");
-    if pictures.is_empty() && inner.is_dir() {
-        pictures = list_pictures(&inner)?;
-        place = inner;
-    }
-    if pictures.is_empty() {
-        return Err(Fault::failed(format!(
-            "background folder `{}` holds no pictures",
-            folder.display()
-        ))
-        .hint("put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..")
-        .into());
-    }
-    let mut numbered = BTreeMap::new();
-    for path in pictures {
-        let number = frame_number(&path).ok_or_else(|| {
-            Fault::failed(format!(
-                "background frame `{}` has no number",
-                path.display()
-            ))
-            .hint(
-                "name frames 0.jpg, 1.jpg, .. or frame_0000.png, ..; move other pictures elsewhere",
-            )
-        })?;
-        if let Some(other) = numbered.insert(number, path.clone()) {
-            return Err(Fault::failed(format!(
-                "two background frames have the number {number}: `{}` and `{}`",
-                other.display(),
-                path.display()
-            ))
-            .hint("keep one of them")
-            .into());
+    fn get_shown(&mut self, footage: &'a Footage, wanted: usize) -> Result<Arc<Background>> {
+        if let Some(kept) = self.kept.get(&wanted) {
+            return Ok(Arc::clone(kept));
         }
-    }
-    let first = numbered.keys().next().copied().unwrap_or(0);
-    let last = numbered.keys().next_back().copied().unwrap_or(0);
-    if let Some(gap) = (first..last).find(|n| !numbered.contains_key(n)) {
-        return Err(Fault::failed(format!(
-            "background folder `{}` lacks frame {gap}",
-            place.display()
-        ))
-        .because(format!(
-            "its {} pictures are numbered {first} to {last}",
-            numbered.len()
-        ))
-        .hint("put the frame back, or number the frames without a gap")
-        .into());
-    }
-    Ok((place, numbered.into_iter().collect()))
-}
-
-/// The pictures of a folder in the order of their names; hidden files and those of other kinds are left out.
-pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let fault = |e: &std::io::Error| {
-        Fault::failed(format!(
-            "cannot read background folder `{}`",
-            folder.display()
-        ))
-        .because(plain_io(e))
-    };
-    let mut pictures = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| fault(&e))? {
-        let path = entry.map_err(|e| fault(&e))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-        if !hidden
-            && EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
-            && path.is_file()
-        {
-            pictures.push(path);
+        let room = self.room();
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(FootageReader::new(footage)?),
+        };
+        for place in footage.sequence.run_to(wanted, room, reader.at) {
+            // Room first, so that there is never one picture too many.
+            while self.kept.len() >= room {
+                let last_is_passed = self.kept.keys().next_back() > Some(&wanted);
+                let _ = if last_is_passed {
+                    self.kept.pop_last()
+                } else {
+                    self.kept.pop_first()
+                };
+            }
+            let mut frame = Picture::default();
+            reader.read(place, &mut frame)?;
+            let background = self.backgrounds.background(place, frame);
+            self.kept.insert(place, Arc::new(background));
         }
+        Ok(Arc::clone(&self.kept[&wanted]))
     }
-    pictures.sort_by(|a, b| natord::compare(&a.to_string_lossy(), &b.to_string_lossy()));
-    Ok(pictures)
+
+    /// Pictures of a video that fit.
+    fn room(&self) -> usize {
+        let Size { width, height } = self.backgrounds.size;
+        let channels = if self.backgrounds.has_alpha() { 4 } else { 3 };
+        let each = width as usize * height as usize * channels + face::CROP * face::CROP * 3;
+        (self.bytes / each).max(1)
+    }
 }
 
-/// The number at the end of a file's stem: 7 for `7.jpg` and `frame_0007.png`.
-pub(crate) fn frame_number(path: &Path) -> Option<u64> {
-    let stem = path.file_stem()?.to_str()?;
-    let digits = stem.len() - stem.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    stem[stem.len() - digits..].parse().ok()
+/// Reads the rectangles of `path` from the file that is named, else from where `find` finds them.
+fn read_rects(
+    path: &Path,
+    named: Option<&Path>,
+    find: impl Fn() -> Option<PathBuf>,
+) -> Result<CropRects> {
+    let source = named.map(Path::to_owned).or_else(find).ok_or_else(|| {
+        let fault = Fault::failed(format!("background `{}` has no crop rectangles", path.display()));
+        let fault = if path.is_dir() {
+            fault.because("neither crop_rects.json nor crop_rectangles.json nor landmarks/ is in or beside it")
+        } else {
+            let own = crop_rects::own_name(path);
+            fault.because(format!(
+                "neither {} nor crop_rects.json nor crop_rectangles.json nor landmarks/ is beside it",
+                own.to_string_lossy()
+            ))
+        };
+        fault.hint("write crop_rects.json: a list with one [x0, y0, x1, y1] for each frame, in pixels; or name a file with --crop-rects")
+    })?;
+    crop_rects::read(&source)
 }
 
-/// The n-th rectangle for the n-th frame; says so where their numbers differ.
+/// What a video's user may want to know.
+fn notes_on(file: &VideoFile) -> Vec<String> {
+    let mut notes = Vec::new();
+    let shown = file.path().display();
+    if file.is_hdr() {
+        notes.push(format!(
+            "`{shown}` is HDR video, which will look pale: convert it to BT.709 first"
+        ));
+    }
+    if (file.pixel_aspect - 1.0).abs() > 0.01 {
+        notes.push(format!(
+            "the pixels of `{shown}` are {:.3} times as wide as high; the clip shows them square",
+            file.pixel_aspect
+        ));
+    }
+    notes
+}
+
+/// The n-th rectangle for the n-th of `need` frames, of which the first has the number `first`; says so where the
+/// rectangles' numbers differ.
 fn pair(
-    frames: &[(u64, PathBuf)],
+    first: u64,
+    need: usize,
     rects: &CropRects,
     warnings: &mut Vec<String>,
-) -> Result<Vec<[i64; 4]>> {
-    let (have, need) = (rects.rects.len(), frames.len());
+) -> Result<Vec<RawRect>> {
+    let have = rects.rects.len();
     let source = rects.source.display();
     if have < need {
         return Err(Fault::failed(format!(
@@ -288,10 +379,10 @@ fn pair(
     if have > need {
         warnings.push(format!("`{source}` has more crop rectangles ({have}) than there are background frames ({need}): the last {} are not used", have - need));
     }
-    let (frame, rect) = (frames[0].0, rects.rects[0].0);
-    if rects.numbered && frame != rect {
+    let rect = rects.rects[0].0;
+    if rects.numbered && first != rect {
         warnings.push(format!(
-            "background frames are numbered from {frame}, `{source}` from {rect}: paired in order, the first with the first"
+            "background frames are numbered from {first}, `{source}` from {rect}: paired in order, the first with the first"
         ));
     }
     Ok(rects
@@ -302,8 +393,29 @@ fn pair(
         .collect())
 }
 
-/// The rectangle, if it is not empty and lies inside a picture of `size`.
-pub(crate) fn inside([x0, y0, x1, y1]: [i64; 4], size: Size) -> Option<Rect> {
+/// The rectangle of frame `number`, if it is not empty and lies inside the picture of `path`, which has `size`.
+fn check_rect(
+    raw: RawRect,
+    number: u64,
+    path: &Path,
+    size: Size,
+    rects: &CropRects,
+) -> Result<Rect> {
+    let [x0, y0, x1, y1] = raw;
+    Ok(inside(raw, size).ok_or_else(|| {
+        Fault::failed(format!(
+            "crop rectangle [{x0}, {y0}, {x1}, {y1}] of frame {number} is not inside its picture"
+        ))
+        .because(format!(
+            "`{}` is {size}; the rectangle comes from `{}`",
+            path.display(),
+            rects.source.display()
+        ))
+        .hint("rectangles are [x0, y0, x1, y1] in pixels with 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height")
+    })?)
+}
+
+pub(crate) fn inside([x0, y0, x1, y1]: RawRect, size: Size) -> Option<Rect> {
     let fits = 0 <= x0 && x0 < x1 && x1 <= i64::from(size.width);
     let fits = fits && 0 <= y0 && y0 < y1 && y1 <= i64::from(size.height);
     fits.then_some(Rect {
@@ -314,45 +426,19 @@ pub(crate) fn inside([x0, y0, x1, y1]: [i64; 4], size: Size) -> Option<Rect> {
     })
 }
 
-fn picture_size(path: &Path) -> Result<Size> {
-    let (width, height) = image::image_dimensions(path).map_err(|e| unreadable(path, e))?;
-    Ok(Size { width, height })
-}
-
-fn unreadable(path: &Path, error: image::ImageError) -> Fault {
-    let fault = Fault::failed(format!("cannot read background frame `{}`", path.display()));
-    match error {
-        image::ImageError::IoError(io) if io.kind() != ErrorKind::UnexpectedEof => {
-            fault.because(plain_io(&io))
-        }
-        damage => fault
-            .because(damage)
-            .hint("the picture is damaged; export it again"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_end_the_stem() {
-        let number = |name: &str| frame_number(Path::new(name));
-        assert_eq!(number("7.jpg"), Some(7));
-        assert_eq!(number("frame_0012.png"), Some(12));
-        assert_eq!(number("cover.png"), None);
-    }
-
-    #[test]
     fn pairing_says_when_the_numbers_differ() {
-        let frames: Vec<(u64, PathBuf)> = (1..4).map(|n| (n, PathBuf::new())).collect();
         let rects = CropRects {
             source: "landmarks".into(),
             rects: (0..3).map(|n| (n, [n as i64, 0, 9, 9])).collect(),
             numbered: true,
         };
         let mut warnings = Vec::new();
-        let paired = pair(&frames, &rects, &mut warnings).unwrap();
+        let paired = pair(1, 3, &rects, &mut warnings).unwrap();
         assert_eq!(paired[0], [0, 0, 9, 9]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
     }

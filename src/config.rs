@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 use crate::assets;
 use crate::audio::Sound;
-use crate::background::{BackgroundFolder, DEFAULT_KEEP_BYTES};
+use crate::background::{Backgrounds, DEFAULT_KEEP_BYTES};
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::{Codec, VideoEncoder};
 use crate::encode::container::Container;
@@ -148,7 +148,7 @@ pub struct Plan {
     /// Path of the background folder or video.
     pub background: PathBuf,
     /// The background, checked.
-    pub backgrounds: BackgroundFolder,
+    pub backgrounds: Backgrounds,
     /// Order of the backgrounds.
     pub order: Order,
     /// The first background.
@@ -293,7 +293,12 @@ impl Plan {
         });
         let crop_rects =
             crop_rects.map(|s| decisions.note("crop-rects", s, |p| p.display().to_string()));
-        let backgrounds = BackgroundFolder::open(&background, crop_rects.as_deref())?;
+        let keep_alpha = match &format {
+            Some(format) => format.video.encoder.keeps_alpha(),
+            // PNGs can be transparent.
+            None => true,
+        };
+        let backgrounds = Backgrounds::open(&background, crop_rects.as_deref(), fps, keep_alpha)?;
         let start = decisions.choose("start-frame", request.start_frame, None, 0, |n| {
             n.to_string()
         });
@@ -497,7 +502,7 @@ fn background(
         }),
         None => Err(
             Fault::usage(format!("model `{}` names no background", model.id))
-                .hint("name a folder of frames with --background")
+                .hint("name a folder of frames or a video with --background")
                 .into(),
         ),
     }

@@ -1,5 +1,6 @@
-//! The crop rectangles of a background folder, in the three forms that data sets have them.
+//! The crop rectangles of backgrounds, in the three forms that data sets have them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ pub type RawRect = [i64; 4];
 pub struct CropRects {
     /// Where they were read from.
     pub source: PathBuf,
-    /// `(number, rectangle)`, rising numbers.
+    /// `(number, rectangle)`, numbers rising by one.
     pub rects: Vec<(u64, RawRect)>,
     /// Whether the numbers come from the source itself (keys, file names) and not from the order in a list.
     pub numbered: bool,
@@ -35,12 +36,30 @@ pub fn find(folder: &Path) -> Option<PathBuf> {
     [Some(folder), beside]
         .into_iter()
         .flatten()
-        .find_map(|place| {
-            ["crop_rects.json", "crop_rectangles.json", "landmarks"]
-                .map(|name| place.join(name))
-                .into_iter()
-                .find(|path| path.exists())
-        })
+        .find_map(find_in)
+}
+
+/// Looks beside the video or picture `file` for `STEM.crop_rects.json`, then for what [`find`] looks for.
+pub fn find_for_file(file: &Path) -> Option<PathBuf> {
+    let own = file.with_file_name(own_name(file));
+    if own.exists() {
+        return Some(own);
+    }
+    find_in(file.parent()?)
+}
+
+/// The name that rectangles of only `file` have: `talk.crop_rects.json` for `talk.mp4`.
+pub fn own_name(file: &Path) -> OsString {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push(".crop_rects.json");
+    name
+}
+
+fn find_in(folder: &Path) -> Option<PathBuf> {
+    ["crop_rects.json", "crop_rectangles.json", "landmarks"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .find(|path| path.exists())
 }
 
 /// Reads rectangles from a JSON file or a folder of landmark files.
@@ -70,11 +89,10 @@ fn read_json(source: &Path) -> Result<CropRects> {
             .hint("write a list with one [x0, y0, x1, y1] for each frame, in pixels")
     };
     let rect = |value: &Value, name: &str| -> Result<RawRect, Fault> {
-        let numbers: Option<Vec<i64>> = value.as_array().map(|list| {
-            list.iter()
-                .filter_map(|v| v.as_f64().map(|x| x as i64))
-                .collect()
-        });
+        // The cast saturates: what is absurd stays outside every picture.
+        let numbers: Option<Vec<i64>> = value
+            .as_array()
+            .and_then(|list| list.iter().map(|v| v.as_f64().map(|x| x as i64)).collect());
         numbers
             .and_then(|n| RawRect::try_from(n).ok())
             .ok_or_else(|| shape(format!("entry {name} is {value}, not four numbers")))
@@ -96,12 +114,31 @@ fn read_json(source: &Path) -> Result<CropRects> {
         }
         _ => return Err(shape("it holds neither a list nor an object".into()).into()),
     };
-    rects.sort_unstable_by_key(|(number, _)| *number);
+    sort(source, &mut rects)?;
     Ok(CropRects {
         source: source.to_owned(),
         rects,
         numbered,
     })
+}
+
+/// Sorts by number; a number that is there twice or not at all would shift all rectangles after it.
+fn sort(source: &Path, rects: &mut [(u64, RawRect)]) -> Result<(), Fault> {
+    rects.sort_unstable_by_key(|(number, _)| *number);
+    for pair in rects.windows(2) {
+        let (number, next) = (pair[0].0, pair[1].0);
+        if number == next {
+            return Err(fault(source).because(format!("it has two rectangles of frame {number}")));
+        }
+        if number + 1 != next {
+            return Err(fault(source)
+                .because(format!(
+                    "it has a rectangle of frame {number} and of frame {next}, none between them"
+                ))
+                .hint("each frame needs a rectangle"));
+        }
+    }
+    Ok(())
 }
 
 /// A folder of `N.lms` files with a line "x y" for each landmark.
@@ -121,7 +158,7 @@ fn read_landmarks(folder: &Path) -> Result<CropRects> {
             .ok_or_else(|| fault(&path).because("its name is not a frame number"))?;
         rects.push((number, landmark_rect(&path)?));
     }
-    rects.sort_unstable_by_key(|(number, _)| *number);
+    sort(folder, &mut rects)?;
     Ok(CropRects {
         source: folder.to_owned(),
         rects,
@@ -156,6 +193,7 @@ fn landmark_rect(path: &Path) -> Result<RawRect> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn json(text: &str) -> Result<CropRects> {
         let dir = tempfile::tempdir().unwrap();
@@ -183,6 +221,78 @@ mod tests {
         fs::write(dir.path().join("3.lms"), lines.join("\n")).unwrap();
         let read = read(dir.path()).unwrap();
         assert_eq!(read.rects, [(3, [100, 80, 300, 280])]);
+    }
+
+    #[test]
+    fn what_is_not_four_numbers_is_refused() {
+        for wrong in [
+            "[[1, 2, 3]]",
+            "[[1, \"x\", 2, 3, 4]]",
+            "[[1, 2, 3, null]]",
+            "[[1, 2, 3, NaN]]",
+            "[7]",
+            "7",
+            r#"{"0": {"box": [1, 2, 3, 4]}}"#,
+            r#"{"-1": [1, 2, 3, 4]}"#,
+            r#"{"1": [1, 2, 3, 4], "01": [1, 2, 3, 4]}"#,
+            r#"{"1": [1, 2, 3, 4], "3": [1, 2, 3, 4]}"#,
+            r#"{"99999999999999999999": [1, 2, 3, 4]}"#,
+            &"[".repeat(100_000),
+        ] {
+            assert!(json(wrong).is_err(), "{wrong}");
+        }
+        let huge = json("[[-1e308, 1e308, 1e19, -5]]").unwrap();
+        assert_eq!(huge.rects[0].1, [i64::MIN, i64::MAX, i64::MAX, -5]);
+    }
+
+    #[test]
+    fn rectangles_of_a_video_have_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let video = dir.path().join("day 1.mp4");
+        assert_eq!(find_for_file(&video), None);
+        for name in ["landmarks", "crop_rects.json", "day 1.crop_rects.json"] {
+            let path = dir.path().join(name);
+            fs::write(&path, "[]").unwrap();
+            assert_eq!(find_for_file(&video), Some(path));
+        }
+    }
+
+    proptest! {
+        /// Whatever is in the file, there is an answer.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>()) {
+            let dir = tempfile::tempdir().unwrap();
+            for name in ["crop_rects.json", "7.lms"] {
+                fs::write(dir.path().join(name), &bytes).unwrap();
+            }
+            let _ = read(&dir.path().join("crop_rects.json"));
+            let _ = read(dir.path());
+        }
+
+        #[test]
+        fn any_numbers_are_read_as_they_are(rects in prop::collection::vec(any::<[i32; 4]>(), 1..9), first in 0_u64..9) {
+            let list = serde_json::to_string(&rects).unwrap();
+            let wide: Vec<RawRect> = rects.iter().map(|r| r.map(i64::from)).collect();
+            let read = json(&list).unwrap().rects;
+            prop_assert!(read.iter().map(|(_, r)| *r).eq(wide.iter().copied()));
+            let map: serde_json::Map<_, _> = (first..).zip(&rects)
+                .map(|(n, r)| (n.to_string(), serde_json::json!({"rect": r})))
+                .collect();
+            let read = json(&Value::Object(map).to_string()).unwrap().rects;
+            prop_assert!(read.into_iter().eq((first..).zip(wide)));
+        }
+
+        /// Coordinates of any size make a rectangle, without overflow.
+        #[test]
+        fn any_landmarks_make_a_rectangle(values in prop::collection::vec(any::<f64>(), 3)) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut lines = vec!["0 0".to_owned(); 53];
+            for (line, value) in [LEFT, RIGHT, TOP].into_iter().zip(values) {
+                lines[line] = format!("{value} {value}");
+            }
+            fs::write(dir.path().join("0.lms"), lines.join("\n")).unwrap();
+            prop_assert_eq!(read(dir.path()).unwrap().rects.len(), 1);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use anyhow::{Error, Result};
 
 use crate::activity::Rest;
 use crate::audio::Sound;
-use crate::background::{Background, BackgroundCache, BackgroundFolder};
+use crate::background::{Background, BackgroundCache, Backgrounds};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
 use crate::error::{Exit, Fault, Report};
@@ -76,7 +76,7 @@ pub struct Clip<'a> {
     /// Where the mouth rests; without it, the networks paint every frame.
     pub rest: Option<&'a Rest>,
     /// The presenter.
-    pub backgrounds: &'a BackgroundFolder,
+    pub backgrounds: &'a Backgrounds,
     /// Memory for decoded backgrounds, bytes.
     pub keep_bytes: usize,
     /// How the background pictures follow each other.
@@ -527,7 +527,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let (backgrounds, wav) = material(dir.path());
         let sound = Sound::open(&wav, None)?;
-        let backgrounds = BackgroundFolder::open(&backgrounds, None)?;
+        let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false)?;
         let all = FrameRate::TRAINED.frames_covering(sound.frames, sound.rate);
         let whole = Selection::Range(0..all);
         let clip = Clip {

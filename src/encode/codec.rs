@@ -322,6 +322,11 @@ impl VideoEncoder {
         })
     }
 
+    /// Whether transparency of the frames stays.
+    pub fn keeps_alpha(&self) -> bool {
+        self.pixels == Pixels::Yuva444
+    }
+
     fn lacks(&self, flag: &str, what: &str) -> anyhow::Error {
         Fault::usage(format!("{flag} has no meaning for {}", self.name))
             .because(format!("it has no {what}"))

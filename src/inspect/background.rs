@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Row, counted, listed, rounded};
-use crate::background::{frame_number, inside, list_pictures};
+use crate::background::folder::{frame_number, list_pictures};
+use crate::background::inside;
 use crate::cancel::Cancel;
 use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::Fault;
@@ -143,9 +144,9 @@ impl BackgroundSurvey {
         let (mut unnumbered, mut doubled_numbers) = (Vec::new(), Vec::new());
         for picture in pictures {
             match frame_number(&picture) {
-                Some(number) if numbered.contains_key(&number) => doubled_numbers.push(number),
-                Some(number) => drop(numbered.insert(number, picture)),
-                None => unnumbered.push(file_name(&picture)),
+                Ok(number) if numbered.contains_key(&number) => doubled_numbers.push(number),
+                Ok(number) => drop(numbered.insert(number, picture)),
+                Err(_) => unnumbered.push(file_name(&picture)),
             }
         }
         let rects = read_rects(&folder, crop_rects, warnings);
@@ -388,10 +389,7 @@ fn list(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
         pictures = list_pictures(&inner)?;
         place = inner;
     }
-    if !pictures
-        .iter()
-        .any(|picture| frame_number(picture).is_some())
-    {
+    if !pictures.iter().any(|picture| frame_number(picture).is_ok()) {
         return Err(
             Fault::failed(format!("cannot inspect `{}`", folder.display()))
                 .because(

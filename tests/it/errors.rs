@@ -21,7 +21,7 @@ fn told(place: &Place, output: &Output) -> String {
 }
 
 /// Runs what must fail; checks that the folder holds what it held before.
-fn refused(place: &Place, args: &[&str]) -> String {
+pub(crate) fn refused(place: &Place, args: &[&str]) -> String {
     let before = place.names();
     let output = place.run(args);
     assert!(output.stdout.is_empty());
@@ -48,6 +48,7 @@ macro_rules! snapshot {
         })
     };
 }
+pub(crate) use snapshot;
 
 #[test]
 fn sounds() {

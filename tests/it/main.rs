@@ -7,6 +7,7 @@
     reason = "tests fail by panicking and compare to the bit"
 )]
 
+mod backgrounds;
 mod clip;
 mod errors;
 mod golden;

@@ -1,0 +1,139 @@
+//! The numbered pictures of a folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::still;
+use crate::error::{Fault, plain_io};
+
+/// The numbered pictures of `folder` or of `full_body_img/` in it, in order, without a gap; and which folder it was.
+pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
+    let mut pictures = list_pictures(folder)?;
+    let mut place = folder.to_owned();
+    let inner = folder.join("full_body_img");
+    if pictures.is_empty() && inner.is_dir() {
+        pictures = list_pictures(&inner)?;
+        place = inner;
+    }
+    if pictures.is_empty() {
+        return Err(Fault::failed(format!(
+            "background folder `{}` holds no pictures",
+            folder.display()
+        ))
+        .hint("put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..")
+        .into());
+    }
+    let mut numbered = BTreeMap::new();
+    for path in pictures {
+        let number = frame_number(&path)?;
+        if let Some(other) = numbered.insert(number, path.clone()) {
+            return Err(Fault::failed(format!(
+                "two background frames have the number {number}: `{}` and `{}`",
+                other.display(),
+                path.display()
+            ))
+            .hint("keep one of them")
+            .into());
+        }
+    }
+    let first = numbered.keys().next().copied().unwrap_or(0);
+    let last = numbered.keys().next_back().copied().unwrap_or(0);
+    if let Some(gap) = (first..last).find(|n| !numbered.contains_key(n)) {
+        return Err(Fault::failed(format!(
+            "background folder `{}` lacks frame {gap}",
+            place.display()
+        ))
+        .because(format!(
+            "its {} pictures are numbered {first} to {last}",
+            numbered.len()
+        ))
+        .hint("put the frame back, or number the frames without a gap")
+        .into());
+    }
+    Ok((place, numbered.into_iter().collect()))
+}
+
+/// What is named like a picture, sorted by name; folders and hidden files are left out.
+pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
+    let fault = |e: &std::io::Error| {
+        Fault::failed(format!(
+            "cannot read background folder `{}`",
+            folder.display()
+        ))
+        .because(plain_io(e))
+    };
+    let mut pictures = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| fault(&e))? {
+        let path = entry.map_err(|e| fault(&e))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
+        if hidden || !still::is_named_like_one(&path) {
+            continue;
+        }
+        // A link that leads nowhere is a frame that is lost, not one that never was.
+        let metadata = fs::metadata(&path).map_err(|e| {
+            Fault::failed(format!("cannot read background frame `{}`", path.display()))
+                .because(plain_io(&e))
+        })?;
+        if metadata.is_file() {
+            pictures.push(path);
+        }
+    }
+    pictures.sort_by(|a, b| natord::compare(&a.to_string_lossy(), &b.to_string_lossy()));
+    Ok(pictures)
+}
+
+pub(crate) fn frame_number(path: &Path) -> Result<u64, Fault> {
+    let digits = number_in(path);
+    let fault = |what: &str| {
+        Fault::failed(format!("background frame `{}` {what}", path.display())).hint(
+            "name frames 0.jpg, 1.jpg, .. or frame_0000.png, ..; move other pictures elsewhere",
+        )
+    };
+    match digits {
+        Some("") | None => Err(fault("has no number")),
+        Some(digits) => digits
+            .parse()
+            .map_err(|_| fault("has a number that is too large")),
+    }
+}
+
+/// The digits at the end of a file's stem: 0007 for `frame_0007.png`.
+fn number_in(path: &Path) -> Option<&str> {
+    let stem = path.file_stem()?.to_str()?;
+    Some(&stem[stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(name: &str) -> Option<u64> {
+        frame_number(Path::new(name)).ok()
+    }
+
+    #[test]
+    fn numbers_end_the_stem() {
+        assert_eq!(number("7.jpg"), Some(7));
+        assert_eq!(number("frame_0012.png"), Some(12));
+        assert_eq!(number("take2_0012.png"), Some(12));
+        assert_eq!(number("cover.png"), None);
+        assert_eq!(number("18446744073709551615.png"), Some(u64::MAX));
+        let error = frame_number(Path::new("99999999999999999999.png")).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_has_a_number_or_none(name in "\\PC*", n in any::<u64>(), zeros in 0_usize..30) {
+            let _ = number(&name);
+            let stem: String = name.chars().filter(|c| !"/.0123456789".contains(*c)).collect();
+            prop_assert_eq!(number(&format!("{stem}_{}{n}.png", "0".repeat(zeros))), Some(n));
+        }
+    }
+}

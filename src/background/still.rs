@@ -1,0 +1,141 @@
+//! One picture file, JPEG or PNG of any kind -> R G B, upright.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Cursor, ErrorKind};
+use std::path::Path;
+
+use anyhow::Result;
+use image::error::ImageFormatHint;
+use image::metadata::Orientation;
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
+};
+
+use crate::error::{Fault, plain_io};
+use crate::frame::{Picture, Size};
+
+/// Extensions of pictures, lower case.
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// Longest side of a picture, in pixels: 8K video has 7680.
+pub(super) const MAX_SIDE: u32 = 8192;
+
+/// Whether the name is that of a picture.
+pub(super) fn is_named_like_one(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+}
+
+/// The size of the upright picture, and whether it may be transparent; only the header is looked at.
+pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
+    let look = || -> ImageResult<(Size, bool)> {
+        let reader = ImageReader::new(BufReader::new(File::open(path)?));
+        let mut decoder = reader.with_guessed_format()?.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        let size = match decoder.orientation()? {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => Size {
+                width: height,
+                height: width,
+            },
+            _ => Size { width, height },
+        };
+        Ok((size, decoder.color_type().has_alpha()))
+    };
+    let (size, may_be_transparent) = look().map_err(|e| unreadable(path, e))?;
+    if size.width > MAX_SIDE || size.height > MAX_SIDE {
+        return Err(fault(path)
+            .because(format!(
+                "it is {size}; pictures of up to {MAX_SIDE}x{MAX_SIDE} can be read"
+            ))
+            .hint("make it smaller; if it is not so large, it is damaged: export it again")
+            .into());
+    }
+    Ok((size, may_be_transparent))
+}
+
+/// Decodes the picture.
+pub(super) fn load(path: &Path) -> Result<Picture> {
+    let bytes = fs::read(path).map_err(|e| fault(path).because(plain_io(&e)))?;
+    let picture = decode(&bytes).map_err(|e| unreadable(path, e))?;
+    let mut out = Picture {
+        width: picture.width() as usize,
+        height: picture.height() as usize,
+        ..Picture::default()
+    };
+    if picture.color().has_alpha() {
+        out.set_rgba(&picture.into_rgba8());
+    } else {
+        out.pixels = picture.into_rgb8().into_raw();
+    }
+    Ok(out)
+}
+
+fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(bytes) {
+        // The decoder would fill the rest with grey.
+        return Err(ImageError::IoError(ErrorKind::UnexpectedEof.into()));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// Whether the end marker of a JPEG is missing after its last scan, in which no such marker can occur.
+fn is_cut_off(jpeg: &[u8]) -> bool {
+    let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
+    last(0xd9) < last(0xda)
+}
+
+fn fault(path: &Path) -> Fault {
+    Fault::failed(format!("cannot read background frame `{}`", path.display()))
+}
+
+fn unreadable(path: &Path, error: ImageError) -> Fault {
+    match error {
+        ImageError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => fault(path)
+            .because("its end is missing")
+            .hint("the picture is damaged; export it again"),
+        ImageError::IoError(io) => fault(path).because(plain_io(&io)),
+        ImageError::Unsupported(what) if is_another_format(&what.format_hint()) => fault(path)
+            .because(match what.format_hint() {
+                ImageFormatHint::Exact(format) => format!("it is not JPEG or PNG but {format:?}"),
+                _ => "it is neither JPEG nor PNG".into(),
+            })
+            .hint("frames are JPEG or PNG: convert it, or remove it if it is no picture"),
+        damage => fault(path)
+            .because(damage)
+            .hint("the picture is damaged; export it again"),
+    }
+}
+
+fn is_another_format(hint: &ImageFormatHint) -> bool {
+    !matches!(
+        hint,
+        ImageFormatHint::Exact(ImageFormat::Jpeg | ImageFormat::Png)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_ends_after_its_last_scan() {
+        let thumbnail = [0xff, 0xd8, 0xff, 0xda, 7, 0xff, 0xd9];
+        let whole = [&thumbnail[..], &[0xff, 0xda, 1, 0xff, 0xd0, 2, 0xff, 0xd9]].concat();
+        assert!(!is_cut_off(&whole));
+        assert!(!is_cut_off(&[&whole[..], b"made by a camera"].concat()));
+        for end in 10..whole.len() {
+            assert!(is_cut_off(&whole[..end]), "{end}");
+        }
+    }
+}
