@@ -1,5 +1,6 @@
 //! FFmpeg's libraries, set up once.
 
+use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use anyhow::Result;
@@ -14,4 +15,35 @@ pub fn init() -> Result<()> {
         Ok(())
     });
     Ok((*done)?)
+}
+
+/// Lets FFmpeg write what it warns of to stderr.
+pub fn speak() -> Result<()> {
+    init()?;
+    ff::log::set_level(ff::log::Level::Warning);
+    Ok(())
+}
+
+/// FFmpeg's version, such as `5.1.9-0+deb12u1`.
+#[expect(
+    unsafe_code,
+    reason = "ffmpeg-next knows only the versions of the single libraries"
+)]
+pub fn version() -> String {
+    // SAFETY: the function returns a string with its zero that lies in the library for good.
+    let text = unsafe { CStr::from_ptr(ff::ffi::av_version_info()) };
+    text.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_a_version() {
+        let version = super::version();
+        let number = version.split(['.', '-']).next().unwrap();
+        assert!(
+            number.trim_start_matches(['n', 'N']).parse::<u32>().is_ok(),
+            "{version}"
+        );
+    }
 }

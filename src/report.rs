@@ -8,7 +8,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::config::Plan;
+use crate::encode::clip::ClipSound;
 use crate::error::{self, Fault};
+use crate::ffmpeg;
 use crate::output::{Kind, Target};
 use crate::pipeline::StageTime;
 
@@ -107,6 +109,9 @@ pub struct Output {
     /// FFmpeg's name of the video encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<&'static str>,
+    /// The clip's sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<ClipSound>,
     /// Columns of the frames.
     pub width: u32,
     /// Rows of the frames.
@@ -116,6 +121,110 @@ pub struct Output {
     /// The picture of twelve moments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact_sheet: Option<PathBuf>,
+}
+
+/// The networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// The presenter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
+    /// Frames of the clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+    /// Frames a second, as a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Frames a second, as an exact fraction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps_exact: Option<String>,
+    /// Length of the sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Where the networks really ran: `CPU`, `CUDA:0`, ..
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Why not somewhere better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_reason: Option<String>,
+    /// Frames that went through the generator at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// CPU threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Whether the bytes are the same on every run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
+    /// Time from the start of the program to the end of the work, seconds.
+    pub wall_s: f64,
+    /// Frames rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_s: Option<f64>,
+    /// Seconds of clip rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime_factor: Option<f64>,
+    /// Most memory that the process held, MB (10^6 bytes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_mb: Option<f64>,
+    /// How each stage spent its time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<&'static str, StageReport>,
+    /// What was warned of.
+    pub warnings: Vec<String>,
+    /// What it was made with.
+    pub versions: BTreeMap<&'static str, String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<serde_json::Value>,
+}
+
+/// The speech.
+#[derive(Debug, Serialize)]
+pub struct Input {
+    /// Its file.
+    pub path: PathBuf,
+    /// Samples a second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Length.
+    pub seconds: f64,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+pub struct Output {
+    /// The clip, the folder of frames, or `-` for stdout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// `video` or `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// FFmpeg's name of the video encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<&'static str>,
+    /// The clip's sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<ClipSound>,
+    /// Columns of the frames.
+    pub width: u32,
+    /// Rows of the frames.
+    pub height: u32,
+    /// Whether it carries the mark that it is AI-generated.
+    pub marked: bool,
+    /// The picture of twelve moments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_sheet: Option<PathBuf>,
+}
+
+/// The clip's sound.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClipSound {
+    /// FFmpeg's name of the codec.
+    pub codec: &'static str,
+    /// Whether the input's own packets were taken.
+    pub copied: bool,
 }
 
 /// The networks.
@@ -168,6 +277,7 @@ impl RenderReport {
                 Kind::File | Kind::Stdout => "video",
             }),
             encoder: format.map(|format| format.video.encoder.name),
+            sound: None,
             width: size.width,
             height: size.height,
             marked: plan.mark.is_some(),
@@ -193,6 +303,13 @@ impl RenderReport {
         self.deterministic = Some(plan.hardware.deterministic);
     }
 
+    /// Takes over how the clip's sound is written.
+    pub fn set_sound(&mut self, sound: ClipSound) {
+        if let Some(output) = &mut self.output {
+            output.sound = Some(sound);
+        }
+    }
+
     /// Takes over how the stages spent their time.
     pub fn set_stages(&mut self, times: &[StageTime]) {
         self.stages = times
@@ -211,6 +328,9 @@ impl RenderReport {
     /// Takes over how the work ended, `wall_s` seconds after the program's start.
     pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
+        self.versions
+            .insert("lipsync", env!("CARGO_PKG_VERSION").into());
+        self.versions.insert("ffmpeg", ffmpeg::version());
         self.wall_s = seconds(wall_s);
         self.peak_rss_mb = peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0);
         self.error = error.map(error::Report::to_json);

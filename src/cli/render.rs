@@ -22,6 +22,7 @@ use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipSpec};
 use crate::encode::png::PngFolder;
 use crate::error::Report;
+use crate::ffmpeg;
 use crate::infer::onnx::{Networks, Runtime};
 use crate::output::Target;
 use crate::pipeline::{self, Clip, Selection};
@@ -74,6 +75,9 @@ fn plan(
     if let Some(level) = config.as_ref().and_then(|config| config.log_level.as_ref()) {
         ui.suggest_level(Level::named(level.value));
     }
+    if ui.shows(Level::Trace) {
+        ffmpeg::speak()?;
+    }
     let plan = Plan::new(request, config.as_ref())?;
     report.set_plan(&plan);
     for warning in &plan.backgrounds.warnings {
@@ -99,6 +103,9 @@ impl Job {
             &plan.model.generator,
             plan.hardware,
         )?;
+        report
+            .versions
+            .insert("onnxruntime", Runtime::version(&runtime));
         let placement = &networks.placement;
         let batch = plan.batch.on(placement);
         report.device = Some(placement.device.clone());
@@ -152,7 +159,7 @@ impl Job {
             frames: &frames,
             batch: self.batch,
         };
-        let mut sink = Box::new(Preview::new(clip, moments, sink(plan)?));
+        let mut sink = Box::new(Preview::new(clip, moments, sink(plan, report)?));
         ui.event(
             "start",
             json!({
@@ -336,7 +343,7 @@ impl Job {
 }
 
 /// Where the frames go; nowhere if only moments were asked for.
-fn sink(plan: &Plan) -> Result<Option<Box<dyn FrameSink>>> {
+fn sink(plan: &Plan, report: &mut RenderReport) -> Result<Option<Box<dyn FrameSink>>> {
     let Some(target) = plan.target.clone() else {
         return Ok(None);
     };
@@ -352,7 +359,9 @@ fn sink(plan: &Plan) -> Result<Option<Box<dyn FrameSink>>> {
                 deterministic: plan.hardware.deterministic,
                 mark: plan.mark.clone(),
             };
-            Box::new(ClipFile::create(target, spec, &plan.sound)?)
+            let clip = ClipFile::create(target, spec, &plan.sound)?;
+            report.set_sound(clip.sound());
+            Box::new(clip)
         }
     }))
 }

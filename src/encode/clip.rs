@@ -8,6 +8,7 @@ use anyhow::{Context as _, Error, Result};
 use ff::format::context::{Input, Output};
 use ff::{Dictionary, codec, format};
 use ffmpeg_next as ff;
+use serde::Serialize;
 
 use super::FrameSink;
 use super::codec::VideoSettings;
@@ -111,9 +112,12 @@ impl ClipFile {
         Ok(clip)
     }
 
-    /// FFmpeg's name of the video encoder.
-    pub fn encoder_name(&self) -> &'static str {
-        self.spec.format.video.encoder.name
+    /// How the sound is written.
+    pub fn sound(&self) -> ClipSound {
+        ClipSound {
+            codec: self.audio.codec_id().name(),
+            copied: self.audio.is_copied(),
+        }
     }
 
     /// Writes what stands before the packets.

@@ -73,6 +73,11 @@ impl AudioTrack {
         Ok(Self::Encoded(Box::new(encoded)))
     }
 
+    /// Whether the input's own packets are taken.
+    pub(super) fn is_copied(&self) -> bool {
+        matches!(self, Self::Copied(_))
+    }
+
     /// The codec that the stream is of.
     pub(super) fn codec_id(&self) -> Id {
         match self {

@@ -125,6 +125,12 @@ impl Runtime {
             .map_err(|e| fault().because(e))?;
         Ok(Self { environment })
     }
+
+    /// The version of the library at `path`, such as 1.24; what cannot be told is `?`.
+    pub fn version(path: &Path) -> String {
+        let minor = ort::util::probe(path).map(|minor| minor.to_string());
+        format!("1.{}", minor.as_deref().unwrap_or("?"))
+    }
 }
 
 /// Both networks of a model, loaded and checked.
