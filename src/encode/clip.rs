@@ -66,6 +66,15 @@ impl ClipSpec {
     }
 }
 
+/// How a clip's sound is written.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClipSound {
+    /// FFmpeg's name of the codec.
+    pub codec: &'static str,
+    /// Whether the input's own packets are taken.
+    pub copied: bool,
+}
+
 /// A clip that is being written.
 pub struct ClipFile {
     // Before `part`, so that FFmpeg closes the file before it is moved or removed.
