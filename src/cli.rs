@@ -1,5 +1,7 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod completions;
+mod doctor;
 mod render;
 mod ui;
 
@@ -7,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -32,6 +34,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(render::RenderArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// How much is said.
@@ -55,6 +60,12 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Render(args) => render::render(args, &ui, &cancel),
+        Command::Doctor(args) => doctor::doctor(args, None, &ui),
+        Command::Completions(args) => {
+            completions::completions(args, Cli::command(), &ui);
+            Ok(())
+        }
+        Command::Man(args) => completions::man(&args, Cli::command(), &ui),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,7 +101,7 @@ fn stop_on_signals(cancel: &Cancel) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -53,4 +53,5 @@ pub mod pipeline;
 pub mod assets;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod model;

@@ -1,8 +1,8 @@
-//! All that people read while the program runs. Nothing else prints; everything goes to stderr.
+//! All that the program says. Nothing else prints; data goes to stdout, everything else to stderr.
 #![expect(clippy::print_stderr, reason = "this is the one file that prints")]
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -47,6 +47,16 @@ impl Ui {
     pub(super) fn detail(&self, text: &str) {
         if self.verbose {
             self.line(text);
+        }
+    }
+
+    /// What was asked for: the only thing on stdout.
+    pub(super) fn data(&self, text: &str) {
+        // A reader that went away has what it wanted.
+        let write = || drop(writeln!(stdout(), "{text}"));
+        match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 

@@ -84,6 +84,21 @@ impl Runtime {
             .map_err(|e| fault().because(e))?;
         Ok(Self { environment })
     }
+
+    /// The version of the library at `path`, such as 1.24; what cannot be told is `?`.
+    pub fn version(path: &Path) -> String {
+        let minor = ort::util::probe(path).map(|minor| minor.to_string());
+        format!("1.{}", minor.as_deref().unwrap_or("?"))
+    }
+
+    /// Of CUDA and the CPU, where this build could run networks; whether the machine has it is another question.
+    pub fn providers(&self) -> Vec<&'static str> {
+        if CUDA::is_available().unwrap_or(false) {
+            vec!["CUDA", "CPU"]
+        } else {
+            vec!["CPU"]
+        }
+    }
 }
 
 /// Both networks of a model, loaded and checked.

@@ -8,6 +8,8 @@
 )]
 
 mod clip;
+mod completions;
+mod doctor;
 mod errors;
 mod golden;
 mod presenter;
