@@ -1,5 +1,7 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod completions;
+mod doctor;
 mod inspect;
 mod render;
 mod ui;
@@ -38,6 +40,9 @@ struct Cli {
 enum Command {
     Render(render::RenderArgs),
     Inspect(inspect::InspectArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// Parses the command line, runs what it says, and tells how that ended.
@@ -49,13 +54,17 @@ pub fn main() -> ExitCode {
     if let Err(error) = stop_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));
     }
+    let config = cli.config.as_deref();
     let result = match cli.command {
         Command::Render(args) => {
             // The same matches again, for who decided each argument.
             let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
-            render::render(args, matches, cli.config.as_deref(), &ui, &cancel)
+            render::render(args, matches, config, &ui, &cancel)
         }
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
+        Command::Doctor(args) => doctor::doctor(args, config, &ui),
+        Command::Completions(args) => completions::completions(args, Cli::command(), &ui),
+        Command::Man(args) => completions::man(&args, Cli::command(), &ui),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,7 +100,7 @@ fn stop_on_signals(cancel: &Cancel) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

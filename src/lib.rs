@@ -62,4 +62,5 @@ pub mod report;
 pub mod assets;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod model;

@@ -131,6 +131,15 @@ impl Runtime {
         let minor = ort::util::probe(path).map(|minor| minor.to_string());
         format!("1.{}", minor.as_deref().unwrap_or("?"))
     }
+
+    /// Of CUDA and the CPU, where this build could run networks; whether the machine has it is another question.
+    pub fn providers(&self) -> Vec<&'static str> {
+        if CUDA::is_available().unwrap_or(false) {
+            vec!["CUDA", "CPU"]
+        } else {
+            vec!["CPU"]
+        }
+    }
 }
 
 /// Both networks of a model, loaded and checked.

@@ -9,6 +9,8 @@
 
 mod backgrounds;
 mod clip;
+mod completions;
+mod doctor;
 mod errors;
 mod golden;
 mod presenter;

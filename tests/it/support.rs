@@ -58,9 +58,11 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(LIPSYNC);
         command.args(args).current_dir(&self.path);
-        for variable in ["LIPSYNC_HOME", "ORT_DYLIB_PATH"] {
+        for variable in ["LIPSYNC_HOME", "LIPSYNC_CONFIG", "ORT_DYLIB_PATH"] {
             command.env_remove(variable);
         }
+        // The user's own configuration must not matter.
+        command.env("XDG_CONFIG_HOME", self.path.join("no config"));
         command
     }
 

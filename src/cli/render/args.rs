@@ -16,16 +16,19 @@ use crate::order::Order;
 
 /// Render one clip
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    after_help = "Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: \
+    LIPSYNC_FPS=30.\nFlags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.\n\n\
+    Examples:\n  \
     lipsync render                            the bundled sample and presenter -> hello.mp4\n  \
     lipsync render speech.wav                 -> speech.mp4\n  \
     lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna\n  \
     lipsync render speech.wav --fps 29.97 --silence rest\n  \
     lipsync render speech.wav --frames pngs --limit 2\n  \
+    lipsync render speech.wav -o - | ffplay -     fragmented MP4 through a pipe\n  \
     lipsync render speech.wav --contact-sheet look.png      twelve moments, no clip\n  \
-    lipsync render speech.wav --dry-run -v                  what would be done, and who decided it\n\n\
-    Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: LIPSYNC_FPS=30.\n\
-    Flags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.")]
+    lipsync render speech.wav --dry-run -v        what would be done, and who decided it"
+)]
 pub(in crate::cli) struct RenderArgs {
     /// Speech: any sound file, or a video's sound; without it, the bundled sample
     #[arg(value_hint = ValueHint::FilePath)]
