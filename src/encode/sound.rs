@@ -26,30 +26,19 @@ const OPUS_RATES: &[u32] = &[8000, 12_000, 16_000, 24_000, 48_000];
 /// Bits a second of an Opus stream for each channel, at most, to FFmpeg's encoder.
 const OPUS_BITS: usize = 256_000;
 
-/// Whether a container, by the name of its muxer, holds sound of this codec so that players find it.
-fn holds(muxer: &str, codec: Id) -> bool {
-    let plain = matches!(
-        codec,
-        Id::PCM_S16LE | Id::PCM_S24LE | Id::PCM_S32LE | Id::PCM_F32LE | Id::PCM_F64LE
-    );
-    match muxer {
-        "mp4" => matches!(
-            codec,
-            Id::AAC | Id::MP3 | Id::ALAC | Id::AC3 | Id::EAC3 | Id::OPUS
-        ),
-        "mov" => plain || matches!(codec, Id::AAC | Id::MP3 | Id::ALAC | Id::AC3 | Id::EAC3),
-        "matroska" => {
-            plain
-                || matches!(
-                    codec,
-                    Id::AAC | Id::MP2 | Id::MP3 | Id::ALAC | Id::AC3 | Id::EAC3 | Id::DTS
-                )
-                || matches!(
-                    codec,
-                    Id::FLAC | Id::OPUS | Id::VORBIS | Id::TTA | Id::WAVPACK
-                )
-        }
-        "webm" => matches!(codec, Id::OPUS | Id::VORBIS),
+/// Lowest rate of MP3 in MP4, Hz: FFmpeg refuses what MPEG-2.5 added below.
+const MP3_IN_MP4: u32 = 16_000;
+
+/// Whether a container, by the name of its muxer, holds such sound so that players play it.
+fn holds(muxer: &str, codec: Id, rate: u32) -> bool {
+    match (muxer, codec) {
+        ("mp4" | "mov", Id::MP3) => rate >= MP3_IN_MP4,
+        ("mp4", Id::OPUS)
+        | ("mp4" | "mov" | "matroska", Id::AAC | Id::ALAC | Id::AC3 | Id::EAC3)
+        | ("mov" | "matroska", Id::PCM_S16LE | Id::PCM_S24LE | Id::PCM_S32LE)
+        | ("mov" | "matroska", Id::PCM_F32LE | Id::PCM_F64LE)
+        | ("matroska", Id::MP2 | Id::MP3 | Id::DTS | Id::FLAC | Id::TTA | Id::WAVPACK)
+        | ("matroska" | "webm", Id::OPUS | Id::VORBIS) => true,
         _ => false,
     }
 }
@@ -65,7 +54,11 @@ impl AudioTrack {
     pub(super) fn add(muxer: &mut Output, sound: &Sound, bits: Option<usize>) -> Result<Self> {
         if bits.is_none()
             && let Some(packets) = sound.packets()?
-            && holds(muxer.format().name(), packets.parameters()?.id())
+            && holds(
+                muxer.format().name(),
+                packets.parameters()?.id(),
+                sound.rate,
+            )
         {
             return Ok(Self::Copied(Box::new(Copied::add(muxer, packets)?)));
         }
@@ -298,5 +291,125 @@ fn fill(frame: &mut frame::Audio, samples: &[f32], channels: usize) {
         for (to, from) in to.iter_mut().zip(from) {
             *to = from.to_ne_bytes();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What the ffmpeg or ffprobe program writes to stdout.
+    fn told(program: &str, folder: &Path, args: &[&str]) -> Vec<u8> {
+        let output = Command::new(program)
+            .args(["-v", "error"])
+            .args(args)
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{program} {args:?}");
+        output.stdout
+    }
+
+    /// Writes the sound of `from` alone into a container and gives the codec's name and where the loudest sample is,
+    /// in seconds.
+    fn carried(
+        folder: &Path,
+        from: &str,
+        container: &str,
+        bits: Option<usize>,
+    ) -> (String, f64, f64) {
+        let sound = Sound::open(&folder.join(from), None).unwrap();
+        let path = folder.join("clip");
+        let mut muxer = format::output_as(&path, container).unwrap();
+        let mut track = AudioTrack::add(&mut muxer, &sound, bits).unwrap();
+        muxer.write_header().unwrap();
+        track.header_written(&muxer);
+        track.write_until(&mut muxer, 0.7).unwrap();
+        track.finish(&mut muxer).unwrap();
+        muxer.write_trailer().unwrap();
+        drop(muxer);
+        let kind = [
+            "-show_entries",
+            "stream=codec_name",
+            "-of",
+            "csv=p=0",
+            "clip",
+        ];
+        let name = String::from_utf8(told("ffprobe", folder, &kind)).unwrap();
+        assert_eq!(name.trim(), track.codec_id().name());
+        let wanted = ["-i", "clip", "-ac", "1", "-ar", "48000", "-f", "f32le", "-"];
+        let bytes = told("ffmpeg", folder, &wanted);
+        let samples: Vec<f32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect();
+        let loudest = |a: &usize, b: &usize| samples[*a].abs().total_cmp(&samples[*b].abs());
+        let at = (0..samples.len()).max_by(loudest).unwrap();
+        fs::remove_file(&path).unwrap();
+        (
+            name.trim().into(),
+            at as f64 / 48_000.0,
+            samples.len() as f64 / 48_000.0,
+        )
+    }
+
+    #[test]
+    fn each_container_takes_what_it_holds_and_has_the_rest_encoded() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let click = "aevalsrc='if(between(t,1.5,1.502),0.9,0)':s=48000:d=3";
+        told("ffmpeg", folder, &["-f", "lavfi", "-i", click, "in.wav"]);
+        for file in ["in.mp3", "in.m4a", "in.flac", "in.ogg", "in.opus"] {
+            told("ffmpeg", folder, &["-i", "in.wav", file]);
+        }
+        told(
+            "ffmpeg",
+            folder,
+            &["-i", "in.wav", "-ar", "8000", "low.mp3"],
+        );
+        told("ffmpeg", folder, &["-i", "in.wav", "-ac", "6", "six.flac"]);
+        for (from, container, codec) in [
+            ("in.wav", "mp4", "aac"),
+            ("in.wav", "mov", "pcm_s16le"),
+            ("in.wav", "matroska", "pcm_s16le"),
+            ("in.wav", "webm", "opus"),
+            ("in.mp3", "mp4", "mp3"),
+            ("in.mp3", "mov", "mp3"),
+            ("in.mp3", "matroska", "mp3"),
+            ("in.mp3", "webm", "opus"),
+            ("low.mp3", "mp4", "aac"),
+            ("in.m4a", "mp4", "aac"),
+            ("in.m4a", "mov", "aac"),
+            ("in.m4a", "matroska", "aac"),
+            ("in.m4a", "webm", "opus"),
+            ("in.flac", "mp4", "aac"),
+            ("in.flac", "matroska", "flac"),
+            ("in.ogg", "mp4", "aac"),
+            ("in.ogg", "matroska", "vorbis"),
+            ("in.ogg", "webm", "vorbis"),
+            ("in.opus", "mp4", "opus"),
+            ("in.opus", "mov", "aac"),
+            ("in.opus", "matroska", "opus"),
+            ("in.opus", "webm", "opus"),
+            ("six.flac", "webm", "opus"),
+        ] {
+            let (name, at, lasts) = carried(folder, from, container, None);
+            assert_eq!(name, codec, "{from} in {container}");
+            assert!((at - 1.5).abs() < 0.005, "{from} in {container}: at {at}");
+            assert!(
+                (lasts - 3.0).abs() < 0.05,
+                "{from} in {container}: {lasts} s"
+            );
+        }
+        // Who asks for a bit rate gets it.
+        let (name, at, _) = carried(folder, "in.mp3", "mp4", Some(64_000));
+        assert_eq!(name, "aac");
+        assert!((at - 1.5).abs() < 0.005, "{at}");
     }
 }
