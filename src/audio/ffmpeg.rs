@@ -133,6 +133,8 @@ impl Source {
     /// The next packet of the sound.
     fn next(&mut self, packet: &mut Packet) -> Result<(), ff::Error> {
         loop {
+            // FFmpeg writes over what a packet holds, without giving it back.
+            *packet = Packet::empty();
             packet.read(&mut self.input)?;
             if packet.stream() == self.stream {
                 return Ok(());
@@ -446,18 +448,14 @@ fn interleave<const N: usize>(
     out: &mut Vec<f32>,
     sample: impl Fn([u8; N]) -> f32,
 ) {
-    let (samples, channels) = (frame.samples(), usize::from(frame.channels()));
-    if frame.is_packed() {
-        let values = frame.data(0).as_chunks().0.iter().take(samples * channels);
-        out.extend(values.map(|&bytes| sample(bytes)));
-        return;
-    }
+    let channels = usize::from(frame.channels());
     let start = out.len();
-    out.resize(start + samples * channels, 0.0);
-    for channel in 0..channels {
-        let values = frame.data(channel).as_chunks().0.iter();
-        let places = out[start..].iter_mut().skip(channel).step_by(channels);
-        for (place, &bytes) in places.zip(values) {
+    out.resize(start + frame.samples() * channels, 0.0);
+    // A packed frame is one plane of all channels.
+    let step = if frame.is_planar() { channels } else { 1 };
+    for plane in 0..frame.planes() {
+        let places = out[start..].iter_mut().skip(plane).step_by(step);
+        for (place, &bytes) in places.zip(frame.data(plane).as_chunks().0) {
             *place = sample(bytes);
         }
     }

@@ -28,7 +28,7 @@ use crate::pipeline::{self, Clip};
     lipsync render speech.wav -o out/talk.mp4 -b frames/anna -m models/anna\n  \
     lipsync render speech.wav --frames pngs --limit 2")]
 pub(super) struct RenderArgs {
-    /// Speech: a WAV file; without it, the bundled sample
+    /// Speech: a sound file, or a video with sound; without it, the bundled sample
     audio: Option<PathBuf>,
     /// Clip to write [default: the audio's name with .mp4, in the current folder]
     #[arg(short, long, value_name = "FILE", conflicts_with = "frames")]
