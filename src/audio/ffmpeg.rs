@@ -21,8 +21,10 @@ const LEAD: f64 = 0.004;
 const GAP: f64 = 0.1;
 /// Seconds that a gap lasts at most: beyond, the time stamps are nonsense.
 const LONGEST_GAP: f64 = 3600.0;
-/// Damaged packets that may lie at a file's end: tags and the rest of a frame look like that.
-const TAIL: usize = 2;
+/// Damaged packets that are passed over at a file's end: tags and the rest of a frame look like that.
+const JUNK: usize = 2;
+/// Containers that are nothing but frames in a row, so that files of theirs are joined with their tags between them.
+const JOINABLE: [&str; 2] = ["mp3", "aac"];
 /// Seconds by which the length in the header may be wrong.
 const SHORTFALL: f64 = 0.5;
 /// Containers whose header tells the length of the sound, and not an estimate.
@@ -96,7 +98,7 @@ impl Source {
                     unreadable(path)
                         .because(match e {
                             ff::Error::InvalidData => "FFmpeg finds no sound or video in it".into(),
-                            other => format!("FFmpeg: {other}"),
+                            other => format!("FFmpeg cannot open it: {other}"),
                         })
                         .hint(
                             "give a sound file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with sound",
@@ -131,6 +133,8 @@ impl Source {
     /// The next packet of the sound.
     fn next(&mut self, packet: &mut Packet) -> Result<(), ff::Error> {
         loop {
+            // FFmpeg writes over what a packet holds, without giving it back.
+            *packet = Packet::empty();
             packet.read(&mut self.input)?;
             if packet.stream() == self.stream {
                 return Ok(());
@@ -244,7 +248,7 @@ impl Decoder {
             match self.codec.receive_frame(&mut self.frame) {
                 Ok(()) => self.place_frame()?,
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => self.feed()?,
-                Err(ff::Error::Eof) if self.damaged <= TAIL => return Ok(false),
+                Err(ff::Error::Eof) if self.damaged <= JUNK => return Ok(false),
                 Err(ff::Error::Eof) => return Err(self.damage().into()),
                 Err(_) => self.count_damage()?,
             }
@@ -254,6 +258,10 @@ impl Decoder {
     /// Gives the decoder the next packet.
     fn feed(&mut self) -> Result<()> {
         match self.source.next(&mut self.packet) {
+            Ok(()) if self.is_tag() => {
+                self.line.gapless = false;
+                Ok(())
+            }
             Ok(()) => {
                 self.line.follow(&self.packet, self.source.base);
                 match self.codec.send_packet(&self.packet) {
@@ -269,9 +277,19 @@ impl Decoder {
         }
     }
 
+    /// Whether the packet is an ID3 tag, taken for sound.
+    fn is_tag(&self) -> bool {
+        JOINABLE.contains(&self.source.input.format().name())
+            && self
+                .packet
+                .data()
+                .is_some_and(|data| data.starts_with(b"ID3"))
+    }
+
+    /// Counts a packet that could not be read or decoded.
     fn count_damage(&mut self) -> Result<()> {
         self.damaged += 1;
-        if self.damaged > TAIL {
+        if self.damaged > JUNK {
             return Err(self.damage().into());
         }
         Ok(())
@@ -430,18 +448,14 @@ fn interleave<const N: usize>(
     out: &mut Vec<f32>,
     sample: impl Fn([u8; N]) -> f32,
 ) {
-    let (samples, channels) = (frame.samples(), usize::from(frame.channels()));
-    if frame.is_packed() {
-        let values = frame.data(0).as_chunks().0.iter().take(samples * channels);
-        out.extend(values.map(|&bytes| sample(bytes)));
-        return;
-    }
+    let channels = usize::from(frame.channels());
     let start = out.len();
-    out.resize(start + samples * channels, 0.0);
-    for channel in 0..channels {
-        let values = frame.data(channel).as_chunks().0.iter();
-        let places = out[start..].iter_mut().skip(channel).step_by(channels);
-        for (place, &bytes) in places.zip(values) {
+    out.resize(start + frame.samples() * channels, 0.0);
+    // A packed frame is one plane of all channels.
+    let step = if frame.is_planar() { channels } else { 1 };
+    for plane in 0..frame.planes() {
+        let places = out[start..].iter_mut().skip(plane).step_by(step);
+        for (place, &bytes) in places.zip(frame.data(plane).as_chunks().0) {
             *place = sample(bytes);
         }
     }
