@@ -73,13 +73,28 @@ pub(super) struct RenderArgs {
     force: bool,
     /// Video codec: h264, h265, av1, prores4444 (keeps alpha), or an encoder by FFmpeg's name, such as h264_nvenc
     /// [default: h264; av1 for .webm]
-    #[arg(long, value_name = "CODEC", conflicts_with = "frames", help_heading = "Compression")]
+    #[arg(
+        long,
+        value_name = "CODEC",
+        conflicts_with = "frames",
+        help_heading = "Compression"
+    )]
     codec: Option<Codec>,
     /// Constant rate factor, smaller is better [default: 18 for h264, 20 for h265, 24 for av1]
-    #[arg(long, value_name = "N", conflicts_with = "frames", help_heading = "Compression")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "frames",
+        help_heading = "Compression"
+    )]
     crf: Option<u32>,
     /// The encoder's trade of speed for size [default: veryfast for h264 and h265, 10 for av1]
-    #[arg(long, value_name = "P", conflicts_with = "frames", help_heading = "Compression")]
+    #[arg(
+        long,
+        value_name = "P",
+        conflicts_with = "frames",
+        help_heading = "Compression"
+    )]
     preset: Option<String>,
     /// Bits a second for the sound: 128000 or 128k
     #[arg(long, value_name = "N", value_parser = bit_rate, conflicts_with = "frames", help_heading = "Compression")]

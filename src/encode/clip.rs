@@ -98,7 +98,7 @@ impl ClipFile {
         let mut muxer = format::output_as(path, spec.format.container.muxer())
             .map_err(|e| target.cannot_write(&plain(e)))?;
         let video = VideoTrack::add(&mut muxer, &spec)?;
-        let audio = AudioTrack::add(&mut muxer, sound)?;
+        let audio = AudioTrack::add(&mut muxer, sound, &spec.format)?;
         let mut clip = Self {
             muxer,
             video,
@@ -119,8 +119,8 @@ impl ClipFile {
 
     /// Writes what stands before the packets.
     fn begin(&mut self) -> Result<()> {
-        let container = self.spec.format.container;
-        let mut options: Dictionary = container.options().iter().copied().collect();
+        let options = self.spec.format.container.options();
+        let mut options: Dictionary = options.iter().copied().collect();
         if self.spec.deterministic {
             // No version of FFmpeg, no random number in Matroska.
             options.set("fflags", "+bitexact");
@@ -134,11 +134,6 @@ impl ClipFile {
             if let Some(stream) = self.muxer.stream(track.stream) {
                 track.muxer_base = stream.time_base();
             }
-        }
-        if container == Container::Fragments
-            && let Some(mark) = &self.spec.mark
-        {
-            write_box(&mut self.muxer, &mark.xmp_box());
         }
         Ok(())
     }
@@ -182,10 +177,11 @@ impl FrameSink for ClipFile {
             ..
         } = *self;
         drop(muxer);
+        append_mark(part.as_ref().map(Part::path), &spec)
+            .map_err(|e| explained(e.into(), &target, part.as_ref()))?;
         let Some(part) = part else {
             return Ok(());
         };
-        append_mark(part.path(), &spec).map_err(|e| explained(e.into(), &target, Some(&part)))?;
         verify(part.path(), &spec, sound, seconds).map_err(|e| {
             part.removed().map_or_else(
                 || {
@@ -209,31 +205,26 @@ fn explained(error: Error, target: &Target, part: Option<&Part>) -> Error {
     }
 }
 
-/// Puts the mark's box at the end of an MP4 or MOV, where no offset of the index changes.
-fn append_mark(path: &Path, spec: &ClipSpec) -> io::Result<()> {
-    match &spec.mark {
-        Some(mark) if spec.format.container.has_boxes() => {
-            let mut file = OpenOptions::new().append(true).open(path)?;
-            file.write_all(&mark.xmp_box())
-        }
-        _ => Ok(()),
+/// Puts the mark's box at the end of an MP4 or MOV (on stdout if there is no path), where no offset of the index
+/// changes.
+fn append_mark(path: Option<&Path>, spec: &ClipSpec) -> io::Result<()> {
+    let Some(mark) = &spec.mark else {
+        return Ok(());
+    };
+    if !spec.format.container.has_boxes() {
+        return Ok(());
     }
-}
-
-/// Writes a whole box where the muxer stands: between `moov` and the first fragment.
-#[expect(
-    unsafe_code,
-    reason = "the muxer counts the bytes of its file, and only this function adds to them"
-)]
-fn write_box(muxer: &mut Output, bytes: &[u8]) {
-    // SAFETY: the muxer's `pb` was opened by `output_as` and is closed only with the muxer, which is borrowed here;
-    // FFmpeg copies the bytes before the call ends.
-    unsafe {
-        ff::ffi::avio_write(
-            (*muxer.as_mut_ptr()).pb,
-            bytes.as_ptr(),
-            bytes.len() as std::ffi::c_int,
-        );
+    let bytes = mark.xmp_box();
+    match path {
+        Some(path) => OpenOptions::new()
+            .append(true)
+            .open(path)?
+            .write_all(&bytes),
+        None => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&bytes)?;
+            stdout.flush()
+        }
     }
 }
 
@@ -247,7 +238,7 @@ struct Extent {
 /// Opens the finished file again and compares it with what was asked for.
 fn verify(path: &Path, spec: &ClipSpec, sound: codec::Id, seconds: f64) -> Result<()> {
     let mut input = format::input(path).context("it cannot be opened again")?;
-    let mut find = |medium, id: codec::Id| {
+    let find = |medium, id: codec::Id| {
         let stream = input.streams().best(medium);
         let found = stream.filter(|s| s.parameters().id() == id);
         found

@@ -374,7 +374,10 @@ impl VideoSettings {
     /// The options by which FFmpeg tells the encoder all this.
     pub(super) fn options(&self, threads: usize) -> Vec<(&'static str, String)> {
         let encoder = self.encoder;
-        let fixed = encoder.fixed.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let fixed = encoder
+            .fixed
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()));
         let mut options: Vec<_> = fixed.chain([encoder.threads(threads)]).collect();
         if let (Some(known), Some(crf)) = (&encoder.crf, self.crf) {
             options.push((known.option, crf.to_string()));
@@ -417,14 +420,31 @@ mod tests {
     #[test]
     fn settings_are_checked_for_each_encoder() {
         let x264 = named("libx264").settings(None, None).unwrap();
-        assert_eq!((x264.crf, x264.preset.as_deref()), (Some(18), Some("veryfast")));
-        let svt = named("libsvtav1").settings(Some(63), Some("13".into())).unwrap();
+        assert_eq!(
+            (x264.crf, x264.preset.as_deref()),
+            (Some(18), Some("veryfast"))
+        );
+        let svt = named("libsvtav1")
+            .settings(Some(63), Some("13".into()))
+            .unwrap();
         assert_eq!((svt.crf, svt.preset.as_deref()), (Some(63), Some("13")));
         assert!(named("libx264").settings(Some(52), None).is_err());
-        assert!(named("libsvtav1").settings(None, Some("fast".into())).is_err());
-        assert!(named("libsvtav1").settings(None, Some("14".into())).is_err());
+        assert!(
+            named("libsvtav1")
+                .settings(None, Some("fast".into()))
+                .is_err()
+        );
+        assert!(
+            named("libsvtav1")
+                .settings(None, Some("14".into()))
+                .is_err()
+        );
         assert!(named("prores_ks").settings(Some(10), None).is_err());
-        assert!(named("prores_ks").settings(None, Some("fast".into())).is_err());
+        assert!(
+            named("prores_ks")
+                .settings(None, Some("fast".into()))
+                .is_err()
+        );
     }
 
     #[test]

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn the_box_says_its_length() {
-        let mark = Mark { model: "ada".into() };
+        let mark = Mark {
+            model: "ada".into(),
+        };
         let bytes = mark.xmp_box();
         assert_eq!(bytes[..4], (bytes.len() as u32).to_be_bytes());
         assert_eq!(&bytes[4..8], b"uuid");

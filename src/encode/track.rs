@@ -67,6 +67,14 @@ impl Track {
         self.encoder.send_eof().context("the encoder failed")?;
         self.drain(muxer)
     }
+
+    /// Lets the encoder end its work without a file to put it into.
+    pub(super) fn abandon(&mut self) {
+        let mut packet = Packet::empty();
+        if self.encoder.send_eof().is_ok() {
+            while self.encoder.receive_packet(&mut packet).is_ok() {}
+        }
+    }
 }
 
 pub(super) fn find_encoder(name: &str, what: &str) -> Result<ff::Codec> {

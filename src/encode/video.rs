@@ -22,6 +22,8 @@ pub(super) struct VideoTrack {
     pub(super) track: Track,
     pub(super) next: u64,
     pixels: Pixels,
+    /// Whether the encoder must be told of the end before it is closed.
+    must_end: bool,
     /// The frame with a replicated last row or column, if its size is odd.
     padded: Picture,
 }
@@ -38,8 +40,8 @@ impl VideoTrack {
             .because(e)
             .hint("choose another one with --codec")
         };
-        let codec = encoder::find_by_name(name)
-            .ok_or_else(|| cannot_start(ff::Error::EncoderNotFound))?;
+        let codec =
+            encoder::find_by_name(name).ok_or_else(|| cannot_start(ff::Error::EncoderNotFound))?;
         let base = Rational(spec.fps.den as i32, spec.fps.num as i32);
         let mut video = codec::context::Context::new_with_codec(codec)
             .encoder()
@@ -87,6 +89,7 @@ impl VideoTrack {
             track,
             next: 0,
             pixels: settings.encoder.pixels,
+            must_end: name == "libsvtav1",
             padded: Picture::default(),
         })
     }
@@ -104,13 +107,28 @@ impl VideoTrack {
             }
             Pixels::Yuva444 => to_yuva444(picture),
         };
+        // ProRes takes them from the frame, not from the encoder.
+        frame.set_color_space(color::Space::BT709);
+        frame.set_color_range(color::Range::MPEG);
+        frame.set_color_primaries(color::Primaries::BT709);
+        frame.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
         frame.set_pts(Some(self.next as i64));
         self.next += 1;
         self.track.send(muxer, &frame)
     }
 
     pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
+        self.must_end = false;
         self.track.finish(muxer)
+    }
+}
+
+impl Drop for VideoTrack {
+    fn drop(&mut self) {
+        // SVT-AV1 complains on stderr, or waits for ever, when it is closed in the middle.
+        if self.must_end {
+            self.track.abandon();
+        }
     }
 }
 
@@ -188,7 +206,12 @@ fn to_yuva444(picture: &Picture) -> frame::Video {
         }
     }
     let stride = frame.stride(3);
-    for (y, to) in frame.data_mut(3).chunks_exact_mut(stride).take(height).enumerate() {
+    for (y, to) in frame
+        .data_mut(3)
+        .chunks_exact_mut(stride)
+        .take(height)
+        .enumerate()
+    {
         for (x, to) in to.chunks_exact_mut(2).take(width).enumerate() {
             let alpha = picture.alpha.as_ref().map_or(255, |a| a[y * width + x]);
             let value = (u32::from(alpha) * 1023 + 127) / 255;

@@ -8,6 +8,7 @@
 )]
 
 mod clip;
+mod codecs;
 mod errors;
 mod golden;
 mod presenter;
