@@ -183,13 +183,9 @@ impl FrameSink for ClipFile {
             return Ok(());
         };
         verify(part.path(), &spec, sound, seconds).map_err(|e| {
-            part.removed().map_or_else(
-                || {
-                    Fault::failed("the written clip is not what it should be, so it was not kept")
-                        .because(e)
-                },
-                |removed| removed,
-            )
+            let wrong =
+                Fault::failed("the written clip is not what it should be, so it was not kept");
+            part.removed().unwrap_or_else(|| wrong.because(e))
         })?;
         part.commit()
     }
@@ -215,24 +211,22 @@ fn append_mark(path: Option<&Path>, spec: &ClipSpec) -> io::Result<()> {
         return Ok(());
     }
     let bytes = mark.xmp_box();
-    match path {
-        Some(path) => OpenOptions::new()
-            .append(true)
-            .open(path)?
-            .write_all(&bytes),
-        None => {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&bytes)?;
-            stdout.flush()
-        }
+    if let Some(path) = path {
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        return file.write_all(&bytes);
     }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&bytes)?;
+    stdout.flush()
 }
 
 /// What a stream of the finished file holds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Extent {
     packets: u64,
     seconds: f64,
+    /// How much longer than its content it may last, in seconds: Matroska ends with a whole block of sound.
+    slack: f64,
 }
 
 /// Opens the finished file again and compares it with what was asked for.
@@ -254,10 +248,13 @@ fn verify(path: &Path, spec: &ClipSpec, sound: codec::Id, seconds: f64) -> Resul
         video.packets,
         spec.frames
     );
-    for (lasts, what) in [(video.seconds, "picture"), (audio.seconds, "sound")] {
+    let tolerance = 1.0 / spec.fps.as_f64() + 1e-3;
+    for (stream, what) in [(video, "picture"), (audio, "sound")] {
+        let over = stream.seconds - seconds;
         anyhow::ensure!(
-            (lasts - seconds).abs() <= 1.0 / spec.fps.as_f64() + 1e-3,
-            "its {what} lasts {lasts:.3} s instead of {seconds:.3} s"
+            (-tolerance..=tolerance + stream.slack).contains(&over),
+            "its {what} lasts {:.3} s instead of {seconds:.3} s",
+            stream.seconds
         );
     }
     Ok(())
@@ -271,25 +268,23 @@ fn extents(input: &mut Input, streams: [usize; 2]) -> [Extent; 2] {
         (stream.frames() > 0).then(|| Extent {
             packets: stream.frames() as u64,
             seconds,
+            slack: 0.0,
         })
     });
     if let [Some(first), Some(second)] = indexed {
         return [first, second];
     }
-    let mut counted = streams.map(|_| (0, f64::INFINITY, 0.0_f64));
+    let mut extents = streams.map(|_| Extent::default());
     for (stream, packet) in input.packets() {
-        let Some(of) = streams.iter().position(|&index| index == stream.index()) else {
-            continue;
-        };
-        let base = f64::from(stream.time_base());
-        let (packets, from, to) = &mut counted[of];
-        let start = packet.pts().unwrap_or_default();
-        *packets += 1;
-        *from = from.min(start as f64 * base);
-        *to = to.max((start + packet.duration()) as f64 * base);
+        if let Some(of) = streams.iter().position(|&index| index == stream.index()) {
+            let base = f64::from(stream.time_base());
+            let lasts = packet.duration() as f64 * base;
+            let starts = packet.pts().unwrap_or_default() as f64 * base;
+            let extent = &mut extents[of];
+            extent.packets += 1;
+            extent.seconds = extent.seconds.max(starts + lasts);
+            extent.slack = extent.slack.max(lasts);
+        }
     }
-    counted.map(|(packets, from, to)| Extent {
-        packets,
-        seconds: to - from,
-    })
+    extents
 }

@@ -123,24 +123,20 @@ const X26X_PRESETS: PresetValues = PresetValues::Names(&[
 const NVENC_PRESETS: PresetValues =
     PresetValues::Names(&["p1", "p2", "p3", "p4", "p5", "p6", "p7"]);
 
-const fn crf(option: &'static str, range: RangeInclusive<u32>, default: u32) -> Option<Crf> {
-    Some(Crf {
+const fn crf(option: &'static str, range: RangeInclusive<u32>, default: u32) -> Crf {
+    Crf {
         option,
         range,
         default,
-    })
+    }
 }
 
-const fn preset(
-    option: &'static str,
-    values: PresetValues,
-    default: &'static str,
-) -> Option<Preset> {
-    Some(Preset {
+const fn preset(option: &'static str, values: PresetValues, default: &'static str) -> Preset {
+    Preset {
         option,
         values,
         default,
-    })
+    }
 }
 
 const fn nvenc(name: &'static str, id: Id) -> VideoEncoder {
@@ -148,8 +144,8 @@ const fn nvenc(name: &'static str, id: Id) -> VideoEncoder {
         name,
         id,
         pixels: Pixels::Yuv420,
-        crf: crf("cq", 1..=51, 19),
-        preset: preset("preset", NVENC_PRESETS, "p5"),
+        crf: Some(crf("cq", 1..=51, 19)),
+        preset: Some(preset("preset", NVENC_PRESETS, "p5")),
         fixed: &[("rc", "vbr"), ("b", "0")],
     }
 }
@@ -160,8 +156,8 @@ static ENCODERS: [VideoEncoder; 11] = [
         name: "libx264",
         id: Id::H264,
         pixels: Pixels::Yuv420,
-        crf: crf("crf", 0..=51, 18),
-        preset: preset("preset", X26X_PRESETS, "veryfast"),
+        crf: Some(crf("crf", 0..=51, 18)),
+        preset: Some(preset("preset", X26X_PRESETS, "veryfast")),
         fixed: &[],
     },
     VideoEncoder {
@@ -177,8 +173,8 @@ static ENCODERS: [VideoEncoder; 11] = [
         name: "libx265",
         id: Id::HEVC,
         pixels: Pixels::Yuv420,
-        crf: crf("crf", 0..=51, 20),
-        preset: preset("preset", X26X_PRESETS, "veryfast"),
+        crf: Some(crf("crf", 0..=51, 20)),
+        preset: Some(preset("preset", X26X_PRESETS, "veryfast")),
         fixed: &[],
     },
     nvenc("hevc_nvenc", Id::HEVC),
@@ -187,24 +183,24 @@ static ENCODERS: [VideoEncoder; 11] = [
         id: Id::AV1,
         pixels: Pixels::Yuv420,
         // FFmpeg takes 0 for "none given".
-        crf: crf("crf", 1..=63, 24),
-        preset: preset("preset", PresetValues::Numbers(0..=13), "10"),
+        crf: Some(crf("crf", 1..=63, 24)),
+        preset: Some(preset("preset", PresetValues::Numbers(0..=13), "10")),
         fixed: &[],
     },
     VideoEncoder {
         name: "libaom-av1",
         id: Id::AV1,
         pixels: Pixels::Yuv420,
-        crf: crf("crf", 0..=63, 24),
-        preset: preset("cpu-used", PresetValues::Numbers(0..=8), "8"),
+        crf: Some(crf("crf", 0..=63, 24)),
+        preset: Some(preset("cpu-used", PresetValues::Numbers(0..=8), "8")),
         fixed: &[("b", "0")],
     },
     VideoEncoder {
         name: "librav1e",
         id: Id::AV1,
         pixels: Pixels::Yuv420,
-        crf: crf("qp", 0..=255, 80),
-        preset: preset("speed", PresetValues::Numbers(0..=10), "10"),
+        crf: Some(crf("qp", 0..=255, 80)),
+        preset: Some(preset("speed", PresetValues::Numbers(0..=10), "10")),
         fixed: &[],
     },
     nvenc("av1_nvenc", Id::AV1),
@@ -212,8 +208,8 @@ static ENCODERS: [VideoEncoder; 11] = [
         name: "libvpx-vp9",
         id: Id::VP9,
         pixels: Pixels::Yuv420,
-        crf: crf("crf", 0..=63, 24),
-        preset: preset("cpu-used", PresetValues::Numbers(0..=5), "5"),
+        crf: Some(crf("crf", 0..=63, 24)),
+        preset: Some(preset("cpu-used", PresetValues::Numbers(0..=5), "5")),
         fixed: &[("b", "0"), ("row-mt", "0")],
     },
     VideoEncoder {

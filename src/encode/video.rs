@@ -13,7 +13,7 @@ use super::clip::ClipSpec;
 use super::codec::Pixels;
 use super::track::Track;
 use crate::error::Fault;
-use crate::frame::Picture;
+use crate::frame::{Picture, Size};
 
 /// Bits for each pixel where the encoder knows no rate factor: 4.6 Mbit/s at 1280x720 and 25 frames a second.
 const BITS_PER_PIXEL: f64 = 0.2;
@@ -21,6 +21,8 @@ const BITS_PER_PIXEL: f64 = 0.2;
 pub(super) struct VideoTrack {
     pub(super) track: Track,
     pub(super) next: u64,
+    /// Of the frames that the encoder takes, where it takes only even ones.
+    size: Size,
     pixels: Pixels,
     /// Whether the encoder must be told of the end before it is closed.
     must_end: bool,
@@ -88,6 +90,10 @@ impl VideoTrack {
         Ok(Self {
             track,
             next: 0,
+            size: Size {
+                width: spec.size.width.next_multiple_of(2),
+                height: spec.size.height.next_multiple_of(2),
+            },
             pixels: settings.encoder.pixels,
             must_end: name == "libsvtav1",
             padded: Picture::default(),
@@ -125,9 +131,12 @@ impl VideoTrack {
 
 impl Drop for VideoTrack {
     fn drop(&mut self) {
-        // SVT-AV1 complains on stderr, or waits for ever, when it is closed in the middle.
+        // SVT-AV1 complains on stderr when it is closed in the middle, and waits for ever when it never got a frame.
         if self.must_end {
-            self.track.abandon();
+            let size = self.size;
+            let blank = Picture::new(size.width as usize, size.height as usize);
+            let blank = (self.next == 0).then(|| to_yuv420(&blank).ok()).flatten();
+            self.track.abandon(blank.as_deref());
         }
     }
 }

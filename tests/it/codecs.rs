@@ -151,7 +151,8 @@ fn each_codec_keeps_colours_in_each_container() {
         assert!(start.abs() < 1e-6, "{name} starts at {start}");
         let lasts = &probed["format"]["duration"];
         let lasts: f64 = lasts.as_str().unwrap().parse().unwrap();
-        assert!((lasts - 1.0).abs() <= 0.04, "{name} lasts {lasts}");
+        // Matroska ends with a whole block of sound.
+        assert!((0.96..=1.07).contains(&lasts), "{name} lasts {lasts}");
         let folder = place.join(&format!("{name} frames"));
         decode(&path, &folder);
         let decoded = pictures(&folder);
@@ -286,11 +287,10 @@ fn stdout_gets_a_clip_that_plays() {
         fs::write(&piped, &output.stdout).unwrap();
         let probed = probe(&piped);
         assert_eq!(stream(&probed, "video")["codec_name"], codec);
-        assert_eq!(times(&piped).0.len(), 108);
-        assert_eq!(times(&piped).0[0], 0);
-        let lasts = probed["format"]["duration"].as_str().unwrap();
-        let lasts: f64 = lasts.parse().unwrap();
-        assert!((lasts - 4.305).abs() <= 0.05, "{codec} lasts {lasts}");
+        let (times, base) = times(&piped);
+        let unit: i64 = base.strip_prefix("1/").unwrap().parse().unwrap();
+        let wanted: Vec<i64> = (0..108).map(|i| i * unit / 25).collect();
+        assert_eq!(times, wanted, "{codec}");
         assert!(marked(&output.stdout));
     }
 }
@@ -362,7 +362,7 @@ fn a_clip_whose_part_vanishes_fails_and_leaves_nothing() {
         let path = place.join(name);
         let mut clip = Box::new(ClipFile::create(target(&path), spec, &second(&place)).unwrap());
         (0..25).for_each(|i| clip.write(&quarters(i)).unwrap());
-        let hidden = place.names().into_iter().find(|n| n.ends_with(".part"));
+        let hidden = place.names().into_iter().find(|n| n.starts_with(".a."));
         fs::remove_file(place.join(&hidden.unwrap())).unwrap();
         let report = Report::of(&clip.finish().unwrap_err());
         assert_eq!(report.message, format!("cannot write `{}`", path.display()));
@@ -563,6 +563,6 @@ fn settings_and_containers_that_do_not_fit() {
     .collect();
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("settings_that_do_not_fit", told.join("\n\n"))
+        insta::assert_snapshot!("settings_that_do_not_fit", told.join("\n\n"));
     });
 }
