@@ -47,6 +47,7 @@ enum Command {
 
 /// Parses the command line, runs what it says, and tells how that ended.
 pub fn main() -> ExitCode {
+    quiet_svt_av1();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);
@@ -74,6 +75,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(report.exit as u8)
         }
     }
+}
+
+/// SVT-AV1 writes a banner to stderr unless the environment tells it to write only errors.
+#[expect(unsafe_code, reason = "the encoder has no other switch for it")]
+fn quiet_svt_av1() {
+    // SAFETY: no other thread was started yet that could read the environment meanwhile.
+    unsafe { std::env::set_var("SVT_LOG", "1") };
 }
 
 /// The first signal asks the stages to stop; the second ends the program at once.

@@ -11,7 +11,7 @@
 //!                                                    |                                         |
 //!                                                    +---------------- face (paste) <----------+
 //!                                                                           |
-//!                                                                  encode (mp4, png) --output--> the clip
+//!                                                                  encode (clip, png) --output--> the clip
 //! ```
 //!
 //! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`cli`] talks to people.

@@ -186,10 +186,11 @@ impl Target {
     }
 }
 
+/// As it follows "write".
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            Kind::Stdout => f.write_str("stdout"),
+            Kind::Stdout => f.write_str("to stdout"),
             Kind::File | Kind::Frames => write!(f, "`{}`", self.path.display()),
         }
     }

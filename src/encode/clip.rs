@@ -131,8 +131,8 @@ impl ClipFile {
 
     /// Writes what stands before the packets.
     fn begin(&mut self) -> Result<()> {
-        let container = self.spec.format.container;
-        let mut options: Dictionary = container.options().iter().copied().collect();
+        let options = self.spec.format.container.options();
+        let mut options: Dictionary = options.iter().copied().collect();
         if self.spec.deterministic {
             // No version of FFmpeg, no random number in Matroska.
             options.set("fflags", "+bitexact");
@@ -146,11 +146,6 @@ impl ClipFile {
             self.video.track.muxer_base = stream.time_base();
         }
         self.audio.header_written(&self.muxer);
-        if container == Container::Fragments
-            && let Some(mark) = &self.spec.mark
-        {
-            write_box(&mut self.muxer, &mark.xmp_box());
-        }
         Ok(())
     }
 
@@ -191,18 +186,15 @@ impl FrameSink for ClipFile {
             ..
         } = *self;
         drop(muxer);
+        append_mark(part.as_ref().map(Part::path), &spec)
+            .map_err(|e| explained(e.into(), &target, part.as_ref()))?;
         let Some(part) = part else {
             return Ok(());
         };
-        append_mark(part.path(), &spec).map_err(|e| explained(e.into(), &target, Some(&part)))?;
         verify(part.path(), &spec, audio.codec_id(), seconds).map_err(|e| {
-            part.removed().map_or_else(
-                || {
-                    Fault::failed("the written clip is not what it should be, so it was not kept")
-                        .because(e)
-                },
-                |removed| removed,
-            )
+            let wrong =
+                Fault::failed("the written clip is not what it should be, so it was not kept");
+            part.removed().unwrap_or_else(|| wrong.because(e))
         })?;
         part.commit()
     }
@@ -218,39 +210,32 @@ fn explained(error: Error, target: &Target, part: Option<&Part>) -> Error {
     }
 }
 
-/// Puts the mark's box at the end of an MP4 or MOV, where no offset of the index changes.
-fn append_mark(path: &Path, spec: &ClipSpec) -> io::Result<()> {
-    match &spec.mark {
-        Some(mark) if spec.format.container.has_boxes() => {
-            let mut file = OpenOptions::new().append(true).open(path)?;
-            file.write_all(&mark.xmp_box())
-        }
-        _ => Ok(()),
+/// Puts the mark's box at the end of an MP4 or MOV (on stdout if there is no path), where no offset of the index
+/// changes.
+fn append_mark(path: Option<&Path>, spec: &ClipSpec) -> io::Result<()> {
+    let Some(mark) = &spec.mark else {
+        return Ok(());
+    };
+    if !spec.format.container.has_boxes() {
+        return Ok(());
     }
-}
-
-/// Writes a whole box where the muxer stands: between `moov` and the first fragment.
-#[expect(
-    unsafe_code,
-    reason = "the muxer counts the bytes of its file, and only this function adds to them"
-)]
-fn write_box(muxer: &mut Output, bytes: &[u8]) {
-    // SAFETY: the muxer's `pb` was opened by `output_as` and is closed only with the muxer, which is borrowed here;
-    // FFmpeg copies the bytes before the call ends.
-    unsafe {
-        ff::ffi::avio_write(
-            (*muxer.as_mut_ptr()).pb,
-            bytes.as_ptr(),
-            bytes.len() as std::ffi::c_int,
-        );
+    let bytes = mark.xmp_box();
+    if let Some(path) = path {
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        return file.write_all(&bytes);
     }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&bytes)?;
+    stdout.flush()
 }
 
 /// What a stream of the finished file holds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Extent {
     packets: u64,
     seconds: f64,
+    /// How much longer than its content it may last, in seconds: Matroska ends with a whole block of sound.
+    slack: f64,
 }
 
 /// Opens the finished file again and compares it with what was asked for.
@@ -272,10 +257,13 @@ fn verify(path: &Path, spec: &ClipSpec, sound: codec::Id, seconds: f64) -> Resul
         video.packets,
         spec.frames
     );
-    for (lasts, what) in [(video.seconds, "picture"), (audio.seconds, "sound")] {
+    let tolerance = 1.0 / spec.fps.as_f64() + 1e-3;
+    for (stream, what) in [(video, "picture"), (audio, "sound")] {
+        let over = stream.seconds - seconds;
         anyhow::ensure!(
-            (lasts - seconds).abs() <= 1.0 / spec.fps.as_f64() + 1e-3,
-            "its {what} lasts {lasts:.3} s instead of {seconds:.3} s"
+            (-tolerance..=tolerance + stream.slack).contains(&over),
+            "its {what} lasts {:.3} s instead of {seconds:.3} s",
+            stream.seconds
         );
     }
     Ok(())
@@ -289,25 +277,23 @@ fn extents(input: &mut Input, streams: [usize; 2]) -> [Extent; 2] {
         (stream.frames() > 0).then(|| Extent {
             packets: stream.frames() as u64,
             seconds,
+            slack: 0.0,
         })
     });
     if let [Some(first), Some(second)] = indexed {
         return [first, second];
     }
-    let mut counted = streams.map(|_| (0, f64::INFINITY, 0.0_f64));
+    let mut extents = streams.map(|_| Extent::default());
     for (stream, packet) in input.packets() {
-        let Some(of) = streams.iter().position(|&index| index == stream.index()) else {
-            continue;
-        };
-        let base = f64::from(stream.time_base());
-        let (packets, from, to) = &mut counted[of];
-        let start = packet.pts().unwrap_or_default();
-        *packets += 1;
-        *from = from.min(start as f64 * base);
-        *to = to.max((start + packet.duration()) as f64 * base);
+        if let Some(of) = streams.iter().position(|&index| index == stream.index()) {
+            let base = f64::from(stream.time_base());
+            let lasts = packet.duration() as f64 * base;
+            let starts = packet.pts().unwrap_or_default() as f64 * base;
+            let extent = &mut extents[of];
+            extent.packets += 1;
+            extent.seconds = extent.seconds.max(starts + lasts);
+            extent.slack = extent.slack.max(lasts);
+        }
     }
-    counted.map(|(packets, from, to)| Extent {
-        packets,
-        seconds: to - from,
-    })
+    extents
 }

@@ -134,8 +134,14 @@ impl Container {
     pub(super) fn options(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Mp4 | Self::Mov => &[("movflags", "+faststart")],
-            Self::Fragments => &[("movflags", "+frag_keyframe+empty_moov+default_base_moof")],
-            Self::Mkv | Self::WebM => &[],
+            // The index waits for the first fragment, so that it can say where sound and picture start; the table of
+            // fragments at the end would be of no use in a pipe.
+            Self::Fragments => &[(
+                "movflags",
+                "+frag_keyframe+delay_moov+default_base_moof+skip_trailer",
+            )],
+            // The sound's priming lies before 0, as the codec delay says; else all pictures would come later.
+            Self::Mkv | Self::WebM => &[("avoid_negative_ts", "disabled")],
         }
     }
 }

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use anyhow::Result;
-
 use super::FrameSink;
 use super::mark::Mark;
 use crate::frame::Picture;
@@ -24,7 +22,7 @@ pub struct PngFolder {
 
 impl PngFolder {
     /// Starts a folder at `target`; without `mark`, the pictures do not say how they were made.
-    pub fn create(target: Target, mark: Option<&Mark>) -> Result<Self> {
+    pub fn create(target: Target, mark: Option<&Mark>) -> anyhow::Result<Self> {
         Ok(Self {
             part: target.begin()?,
             next: 0,
@@ -34,19 +32,26 @@ impl PngFolder {
 }
 
 impl FrameSink for PngFolder {
-    fn write(&mut self, frame: &Picture) -> Result<()> {
+    fn write(&mut self, frame: &Picture) -> anyhow::Result<()> {
         let path = self.part.path().join(format!("{:06}.png", self.next));
         self.next += 1;
         write(&path, frame, self.xmp.as_deref()).map_err(|e| self.part.cannot_write(&e).into())
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
         self.part.commit()
     }
 }
 
-/// R G B, or R G B A where the picture has alpha.
 fn write(path: &Path, picture: &Picture, xmp: Option<&str>) -> io::Result<()> {
+    encode(path, picture, xmp).map_err(|e| match e {
+        png::EncodingError::IoError(io) => io,
+        other => io::Error::other(other),
+    })
+}
+
+/// Writes R G B, or R G B A where the picture has alpha.
+fn encode(path: &Path, picture: &Picture, xmp: Option<&str>) -> Result<(), png::EncodingError> {
     let mut file = BufWriter::new(File::create(path)?);
     let size = picture.size();
     let mut encoder = png::Encoder::new(&mut file, size.width, size.height);
@@ -74,5 +79,5 @@ fn write(path: &Path, picture: &Picture, xmp: Option<&str>) -> io::Result<()> {
             writer.finish()?;
         }
     }
-    file.flush()
+    Ok(file.flush()?)
 }

@@ -67,6 +67,15 @@ impl Track {
         self.encoder.send_eof().context("the encoder failed")?;
         self.drain(muxer)
     }
+
+    /// Lets the encoder end its work, after a last frame if there is one, without a file to put it into.
+    pub(super) fn abandon(&mut self, last: Option<&ff::Frame>) {
+        let mut packet = Packet::empty();
+        let sent = last.map_or(Ok(()), |frame| self.encoder.send_frame(frame));
+        if sent.and_then(|()| self.encoder.send_eof()).is_ok() {
+            while self.encoder.receive_packet(&mut packet).is_ok() {}
+        }
+    }
 }
 
 pub(super) fn find_encoder(name: &str, what: &str) -> Result<ff::Codec> {

@@ -13,7 +13,7 @@ use super::clip::ClipSpec;
 use super::codec::Pixels;
 use super::track::Track;
 use crate::error::Fault;
-use crate::frame::Picture;
+use crate::frame::{Picture, Size};
 
 /// Bits for each pixel where the encoder knows no rate factor: 4.6 Mbit/s at 1280x720 and 25 frames a second.
 const BITS_PER_PIXEL: f64 = 0.2;
@@ -21,7 +21,11 @@ const BITS_PER_PIXEL: f64 = 0.2;
 pub(super) struct VideoTrack {
     pub(super) track: Track,
     pub(super) next: u64,
+    /// Of the frames that the encoder takes, where it takes only even ones.
+    size: Size,
     pixels: Pixels,
+    /// Whether the encoder must be told of the end before it is closed.
+    must_end: bool,
     /// The frame with a replicated last row or column, if its size is odd.
     padded: Picture,
 }
@@ -86,7 +90,12 @@ impl VideoTrack {
         Ok(Self {
             track,
             next: 0,
+            size: Size {
+                width: spec.size.width.next_multiple_of(2),
+                height: spec.size.height.next_multiple_of(2),
+            },
             pixels: settings.encoder.pixels,
+            must_end: name == "libsvtav1",
             padded: Picture::default(),
         })
     }
@@ -104,13 +113,31 @@ impl VideoTrack {
             }
             Pixels::Yuva444 => to_yuva444(picture),
         };
+        // ProRes takes them from the frame, not from the encoder.
+        frame.set_color_space(color::Space::BT709);
+        frame.set_color_range(color::Range::MPEG);
+        frame.set_color_primaries(color::Primaries::BT709);
+        frame.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
         frame.set_pts(Some(self.next as i64));
         self.next += 1;
         self.track.send(muxer, &frame)
     }
 
     pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
+        self.must_end = false;
         self.track.finish(muxer)
+    }
+}
+
+impl Drop for VideoTrack {
+    fn drop(&mut self) {
+        // SVT-AV1 complains on stderr when it is closed in the middle, and waits for ever when it never got a frame.
+        if self.must_end {
+            let size = self.size;
+            let blank = Picture::new(size.width as usize, size.height as usize);
+            let blank = (self.next == 0).then(|| to_yuv420(&blank).ok()).flatten();
+            self.track.abandon(blank.as_deref());
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod backgrounds;
 mod clip;
+mod codecs;
 mod completions;
 mod doctor;
 mod errors;

@@ -175,7 +175,7 @@ pub(crate) fn decode(clip: &Path, folder: &Path) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(clip)
-        .args(["-start_number", "0"])
+        .args(["-fps_mode", "passthrough", "-start_number", "0"])
         .arg(folder.join("%06d.png"))
         .status()
         .unwrap();
