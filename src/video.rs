@@ -2,6 +2,7 @@
 
 mod colours;
 mod reader;
+mod tags;
 mod turn;
 
 use std::fs;
@@ -22,6 +23,7 @@ pub use reader::VideoReader;
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;
 use crate::frame::Size;
+use tags::ColourTags;
 use turn::Turn;
 
 /// Threads that decode a video; more take memory and are seldom faster than what comes after them.
@@ -77,6 +79,7 @@ impl VideoFile {
                 .because("it is to be shown rotated by an angle that is no multiple of 90 degrees")
                 .hint("encode it again: ffmpeg rotates the pictures while it does")
         })?;
+        let tags = ColourTags::of_stream(&decoder);
         let stored = Size {
             width: decoder.width(),
             height: decoder.height(),
@@ -99,9 +102,9 @@ impl VideoFile {
             container: input.format().name().to_owned(),
             codec: decoder.id().name(),
             pixel_format: decoder.format().descriptor().map(Descriptor::name),
-            range: decoder.color_range().name(),
-            matrix: decoder.color_space().name(),
-            transfer: decoder.color_transfer_characteristic().name(),
+            range: tags.range.name(),
+            matrix: tags.space.name(),
+            transfer: tags.transfer.name(),
             pixel_aspect: Some(f64::from(decoder.aspect_ratio()))
                 .filter(|a| a.is_normal())
                 .unwrap_or(1.0),

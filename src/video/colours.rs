@@ -7,6 +7,7 @@ use ff::software::scaling;
 use ff::{color, frame};
 use ffmpeg_next as ff;
 
+use super::tags::ColourTags;
 use crate::error::Fault;
 
 /// From this height on, untagged pictures are taken as BT.709, as players do.
@@ -14,33 +15,31 @@ const HD_HEIGHT: u32 = 720;
 
 /// What decides how a picture is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tags {
+struct Kind {
     format: Pixel,
     width: u32,
     height: u32,
-    space: color::Space,
-    range: color::Range,
+    tags: ColourTags,
 }
 
-/// A conversion, planned for the tags it met last.
+/// A conversion, planned for the kind of picture it met last.
 #[derive(Default)]
 pub(super) struct Converter {
-    plan: Option<(Tags, scaling::Context)>,
+    plan: Option<(Kind, scaling::Context)>,
 }
 
 impl Converter {
     /// Converts `decoded`; the result is RGBA where the format can be transparent, else RGB24.
     pub(super) fn convert(&mut self, decoded: &frame::Video) -> Result<frame::Video> {
-        let tags = Tags {
+        let kind = Kind {
             format: decoded.format(),
             width: decoded.width(),
             height: decoded.height(),
-            space: decoded.color_space(),
-            range: decoded.color_range(),
+            tags: ColourTags::of_picture(decoded),
         };
-        let plan = match self.plan.take().filter(|(known, _)| *known == tags) {
+        let plan = match self.plan.take().filter(|(known, _)| *known == kind) {
             Some(plan) => plan,
-            None => (tags, plan_for(tags)?),
+            None => (kind, plan_for(kind)?),
         };
         let (_, scaler) = self.plan.insert(plan);
         let mut converted = frame::Video::empty();
@@ -49,13 +48,13 @@ impl Converter {
     }
 }
 
-fn plan_for(tags: Tags) -> Result<scaling::Context> {
-    let Tags {
+fn plan_for(kind: Kind) -> Result<scaling::Context> {
+    let Kind {
         format,
         width,
         height,
         ..
-    } = tags;
+    } = kind;
     let components = format.descriptor().map_or(3, Descriptor::nb_components);
     let transparent = matches!(components, 2 | 4) || format == Pixel::PAL8;
     let to = if transparent {
@@ -63,31 +62,30 @@ fn plan_for(tags: Tags) -> Result<scaling::Context> {
     } else {
         Pixel::RGB24
     };
-    // Without the full chroma path, colours are repeated from pixel to pixel and several levels off.
-    let flags = scaling::Flags::BICUBIC
-        | scaling::Flags::FULL_CHR_H_INT
-        | scaling::Flags::FULL_CHR_H_INP
-        | scaling::Flags::ACCURATE_RND;
+    // Without the full chroma path, colours are repeated from pixel to pixel and several levels off. Bicubic chroma
+    // would take twice the time.
+    let flags =
+        scaling::Flags::BILINEAR | scaling::Flags::FULL_CHR_H_INT | scaling::Flags::ACCURATE_RND;
     let mut scaler = scaling::Context::get(format, width, height, to, width, height, flags)
         .map_err(|e| {
             let name = format.descriptor().map_or("unknown", |d| d.name());
             Fault::failed(format!("pixel format {name} cannot be converted")).because(e)
         })?;
-    set_source_colours(&mut scaler, matrix(tags)?, is_full_range(tags));
+    set_source_colours(&mut scaler, matrix(kind)?, is_full_range(kind));
     Ok(scaler)
 }
 
 /// libswscale's number for the matrix.
-fn matrix(tags: Tags) -> Result<i32> {
-    let number = match tags.space {
+fn matrix(kind: Kind) -> Result<i32> {
+    let number = match kind.tags.space {
         color::Space::BT709 => ff::ffi::SWS_CS_ITU709,
         color::Space::BT470BG | color::Space::SMPTE170M => ff::ffi::SWS_CS_ITU601,
         color::Space::FCC => ff::ffi::SWS_CS_FCC,
         color::Space::SMPTE240M => ff::ffi::SWS_CS_SMPTE240M,
         color::Space::BT2020NCL => ff::ffi::SWS_CS_BT2020,
         // R G B has no matrix; what is named here is not used.
-        color::Space::RGB | color::Space::Unspecified | color::Space::Reserved => {
-            if tags.height >= HD_HEIGHT {
+        color::Space::RGB | color::Space::Unspecified => {
+            if kind.height >= HD_HEIGHT {
                 ff::ffi::SWS_CS_ITU709
             } else {
                 ff::ffi::SWS_CS_ITU601
@@ -106,12 +104,12 @@ fn matrix(tags: Tags) -> Result<i32> {
 }
 
 /// Whether black is 0 and white 255 (and not 16 and 235).
-fn is_full_range(tags: Tags) -> bool {
-    match tags.range {
+fn is_full_range(kind: Kind) -> bool {
+    match kind.tags.range {
         color::Range::JPEG => true,
         color::Range::MPEG => false,
         color::Range::Unspecified => matches!(
-            tags.format,
+            kind.format,
             Pixel::YUVJ420P
                 | Pixel::YUVJ422P
                 | Pixel::YUVJ444P

@@ -10,6 +10,10 @@ use lipsync::background::{BackgroundCache, Backgrounds, DEFAULT_KEEP_BYTES};
 use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Size};
 use lipsync::order::Order;
 use lipsync::video::VideoFile;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any};
+use proptest::sample::Index;
+use proptest::test_runner::TestRunner;
 
 use crate::errors::{refused, snapshot};
 use crate::support::{Place, difference, pictures};
@@ -755,6 +759,49 @@ fn a_frame_that_goes_wrong_later_is_named() {
         format!("{error:#}").contains("its end is missing"),
         "{error:#}"
     );
+}
+
+/// Whatever happened to a file, reading it ends: with pictures or with an error.
+#[test]
+fn damaged_videos_are_read_or_refused() {
+    let place = Place::new();
+    let files = [
+        greys(&place, "a.mp4", "-c:v libx264 -bf 2 -pix_fmt yuv420p"),
+        greys(&place, "a.mkv", "-c:v ffv1 -pix_fmt bgr0"),
+        greys(&place, "a.webm", "-c:v libvpx -b:v 1M"),
+    ]
+    .map(|path| (fs::read(&path).unwrap(), path));
+    rects(&place, "crop_rects.json", 10, [0, 0, 40, 40]);
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let damage = (
+        0..files.len(),
+        vec((any::<Index>(), any::<u8>()), 1..9),
+        any::<Index>(),
+    );
+    let result = runner.run(&damage, |(file, changes, end)| {
+        let (whole, path) = &files[file];
+        let mut bytes = whole.clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        // Half of them are cut off as well.
+        bytes.truncate(bytes.len().min(2 * end.index(bytes.len()) + 1));
+        fs::write(path, bytes).unwrap();
+        if let Ok(backgrounds) = Backgrounds::open(path, None, FrameRate::TRAINED, false) {
+            let all: Vec<_> = (0..backgrounds.count().min(100))
+                .rev()
+                .map(BackgroundIndex)
+                .collect();
+            let _ = BackgroundCache::new(&backgrounds, 1 << 20).get(&all);
+        }
+        Ok(())
+    });
+    assert!(result.is_ok(), "{result:?}");
 }
 
 /// `render` with a background that cannot be used.
