@@ -10,5 +10,6 @@
 mod clip;
 mod errors;
 mod golden;
+mod inspect;
 mod presenter;
 mod support;
