@@ -11,6 +11,9 @@ const IN_RECT: usize = 20;
 /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
 const KEPT: usize = 3000;
 
+/// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
+const STILL: f32 = 0.5;
+
 /// The frames of a video in small.
 #[derive(Debug)]
 pub(super) struct Motion {
@@ -21,9 +24,10 @@ pub(super) struct Motion {
     /// Cells across and down.
     pub(super) grid: (usize, usize),
     size: Size,
-    /// Stretches in which no pixel changes, in seconds.
+    /// Stretches in which no cell changes, in seconds; the last one is still growing.
     still: Vec<Range<f64>>,
-    before: Vec<u8>,
+    /// The cells at the start of the last stretch.
+    anchor: Vec<f32>,
 }
 
 impl Motion {
@@ -41,7 +45,7 @@ impl Motion {
             grid,
             size,
             still: Vec::new(),
-            before: Vec::new(),
+            anchor: Vec::new(),
         }
     }
 
@@ -50,24 +54,26 @@ impl Motion {
         // Green carries most of the brightness.
         let green = frame.pixels.iter().skip(1).step_by(3).copied();
         let now: Vec<u8> = green.collect();
-        if let Some(&last) = self.times.last().filter(|_| now == self.before) {
-            match self.still.last_mut() {
-                Some(stretch) if stretch.end >= last => stretch.end = seconds,
-                _ => self.still.push(last..seconds),
+        let whole = Rect {
+            x0: 0,
+            y0: 0,
+            x1: self.size.width,
+            y1: self.size.height,
+        };
+        let cells = self.brightness(&now, rect.unwrap_or(whole));
+        let mut pairs = self.anchor.iter().zip(&cells);
+        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL);
+        match self.still.last_mut() {
+            Some(stretch) if is_still => stretch.end = seconds,
+            _ => {
+                self.still.push(seconds..seconds);
+                self.anchor.clone_from(&cells);
             }
         }
         self.times.push(seconds);
         if self.cells.len() < KEPT {
-            let whole = Rect {
-                x0: 0,
-                y0: 0,
-                x1: self.size.width,
-                y1: self.size.height,
-            };
-            let cells = self.brightness(&now, rect.unwrap_or(whole));
             self.cells.push(cells);
         }
-        self.before = now;
     }
 
     fn brightness(&self, green: &[u8], area: Rect) -> Vec<f32> {
@@ -111,7 +117,7 @@ impl Motion {
         self.times.len() > 2 && longest > shortest * 1.1 + 0.002
     }
 
-    /// Stretches longer than `least` seconds in which no pixel changes.
+    /// Stretches longer than `least` seconds in which nothing changes.
     pub(super) fn frozen(&self, least: f64) -> Vec<Range<f64>> {
         let long = self.still.iter().filter(|s| s.end - s.start > least);
         long.cloned().collect()
