@@ -19,7 +19,7 @@ use embedded_graphics::{Pixel, prelude::Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-pub(crate) use sheet::{Cell, grid};
+pub(crate) use sheet::{Cell, grid, to_image};
 pub use sheet::{Moment, contact_sheet};
 
 use crate::error::Fault;

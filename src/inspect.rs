@@ -57,7 +57,7 @@ pub enum Subject {
     /// A sound.
     Sound(SoundSurvey),
     /// Moving pictures, perhaps with sound.
-    Video(VideoSurvey),
+    Video(Box<VideoSurvey>),
 }
 
 impl Inspection {
@@ -72,7 +72,8 @@ impl Inspection {
             }
             Kind::Sound(media) => Subject::Sound(SoundSurvey::of(path, media, found, cancel)?),
             Kind::Video(media) => {
-                Subject::Video(VideoSurvey::of(path, media, crop_rects, found, cancel)?)
+                let survey = VideoSurvey::of(path, media, crop_rects, found, cancel)?;
+                Subject::Video(Box::new(survey))
             }
         };
         Ok(Self {
@@ -183,9 +184,9 @@ fn counted(count: usize, what: &str) -> String {
 fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
     const MOST: usize = 20;
     let more = items.len().saturating_sub(MOST);
-    let mut text = items.take(MOST).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
+    let text = items.take(MOST).collect::<Vec<_>>().join(", ");
+    match more {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
-    text
 }

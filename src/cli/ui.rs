@@ -153,8 +153,14 @@ impl Ui {
 
     /// A result that was asked for, with its line ends: to stdout, whatever `--quiet` says.
     pub(super) fn data(&self, text: &str) -> Result<(), Fault> {
-        let mut out = stdout().lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let write = || {
+            let mut out = stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        };
+        let written = match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        };
         match written {
             // Whoever reads has read enough, like `head`.
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),

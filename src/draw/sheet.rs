@@ -38,6 +38,7 @@ pub fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
         .map(|moment| Cell {
             picture: to_image(&moment.frame),
             rect: Some(moment.rect),
+            masked: true,
             label: format!("{:.2} s  frame {}", moment.seconds, moment.index.0),
         })
         .collect();
@@ -50,6 +51,8 @@ pub fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
 pub(crate) struct Cell {
     pub(crate) picture: RgbImage,
     pub(crate) rect: Option<Rect>,
+    /// Whether the rectangle is a crop, in which the mask lies.
+    pub(crate) masked: bool,
     pub(crate) label: String,
 }
 
@@ -67,14 +70,10 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
             let top = canvas.y + Type::Small.line();
             let mut bottom = top + frame(canvas, x, top, width, cell);
             if let (true, Some(rect)) = (enlarge, cell.rect) {
-                bottom += 4;
-                enlarged(
-                    canvas,
-                    Area::new(x, bottom, width, width),
-                    &cell.picture,
-                    rect,
-                );
-                bottom += width;
+                let rows = width * rect.height() as i32 / rect.width().max(1) as i32;
+                let area = Area::new(x, bottom + 4, width, rows.clamp(1, 2 * width));
+                enlarged(canvas, area, cell, rect);
+                bottom = area.y + area.height;
             }
             lowest = lowest.max(bottom);
         }
@@ -101,16 +100,18 @@ fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell) -> i32 {
             at(rect.x1 - rect.x0),
             at(rect.y1 - rect.y0),
         );
-        canvas.tint(masked(area), MASK, 0.25);
+        if cell.masked {
+            canvas.tint(masked(area), MASK, 0.16);
+        }
         canvas.outline(area, BLUE, 2);
     }
     height
 }
 
-/// The rectangle's content in `area`, with the masked area's outline.
-fn enlarged(canvas: &mut Canvas, area: Area, picture: &RgbImage, rect: Rect) {
+/// The rectangle's content in `area`, with the outline of the masked area if there is one.
+fn enlarged(canvas: &mut Canvas, area: Area, cell: &Cell, rect: Rect) {
     let content = imageops::crop_imm(
-        picture,
+        &cell.picture,
         rect.x0,
         rect.y0,
         rect.width() as u32,
@@ -123,13 +124,10 @@ fn enlarged(canvas: &mut Canvas, area: Area, picture: &RgbImage, rect: Rect) {
         FilterType::CatmullRom,
     );
     canvas.picture(area.x, area.y, &content);
-    outline_crop(canvas, area);
-}
-
-/// Draws the crop's edge and the masked area's into a crop that fills `area`.
-fn outline_crop(canvas: &mut Canvas, area: Area) {
     canvas.outline(area, BLUE, 2);
-    dashed(canvas, masked(area), MASK);
+    if cell.masked {
+        dashed(canvas, masked(area), MASK);
+    }
 }
 
 /// The area of a crop that is hidden from the networks, where the crop fills `area`.

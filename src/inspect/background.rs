@@ -263,7 +263,7 @@ impl BackgroundSurvey {
                     listed(jumps)
                 ));
             }
-            if rects.count > self.shots.len() {
+            if rects.count as u64 > self.last - self.first + 1 {
                 warnings.push(format!(
                     "there are {} crop rectangles for {}",
                     rects.count,
@@ -299,7 +299,7 @@ impl BackgroundSurvey {
             (
                 "motion",
                 self.loop_seam.map_or_else(
-                    || "none".into(),
+                    || "first and last frame cannot be compared".into(),
                     |seam| {
                         format!("from the last frame to the first {seam:.1} times the usual change")
                     },

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::error::Fault;
+use crate::ffmpeg;
 
 /// A container and its first sound and picture streams.
 #[derive(Debug, Clone, Serialize)]
@@ -77,24 +78,25 @@ impl Media {
     /// Reads the headers of `path`.
     pub fn open(path: &Path) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
-        if path.to_str().is_none() {
+        ffmpeg::init()?;
+        let Some(text) = path.to_str() else {
             return Err(fault()
                 .because("FFmpeg takes only paths in UTF-8")
                 .hint("rename the file or its folder")
                 .into());
-        }
-        ff::init()?;
-        ff::log::set_level(ff::log::Level::Fatal);
+        };
         let mut options = Dictionary::new();
         // A playlist must not lead to other files, or out into the network.
         options.set("protocol_whitelist", "file");
         // Where programs write down that a picture is synthetic.
         options.set("export_xmp", "1");
-        let input = format::input_with_dictionary(path, options).map_err(|e| {
-            fault()
+        // With the protocol in front, a colon in the name is not taken for one.
+        let input =
+            format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
+                fault()
                 .because(format!("FFmpeg does not know what it is: {e}"))
                 .hint("give a model folder, an .onnx file, a background folder, a sound or a video")
-        })?;
+            })?;
         let video = input.streams().find(|stream| {
             let cover = format::stream::Disposition::ATTACHED_PIC;
             stream.parameters().medium() == media::Type::Video

@@ -258,19 +258,17 @@ fn read_sidecar(path: &Path, warnings: &mut Vec<String>) -> serde_yaml::Mapping 
 /// Whether the networks make a model; what is off becomes a warning.
 fn contract(networks: &[NetworkSurvey], alone: bool, warnings: &mut Vec<String>) -> String {
     if let ([network], true) = (networks, alone) {
-        return match network.role {
-            Some(role) => format!("fits {FAMILY} as {role}"),
-            None => {
-                for role in ["audio encoder", "generator"] {
-                    let wanted = expected(role);
-                    warnings.push(format!(
-                        "`{}` cannot serve as {role}, which is {wanted}",
-                        network.file
-                    ));
-                }
-                format!("does not fit {FAMILY}")
-            }
-        };
+        if let Some(role) = network.role {
+            return format!("fits {FAMILY} as {role}");
+        }
+        for role in ["audio encoder", "generator"] {
+            warnings.push(format!(
+                "`{}` cannot serve as {role}: expected {}",
+                network.file,
+                expected(role)
+            ));
+        }
+        return format!("does not fit {FAMILY}");
     }
     let mut fits = true;
     for (file, role) in [

@@ -343,7 +343,7 @@ impl Samples {
     /// How much quieter the channels' mean is than the channels, in dB.
     fn mix_loss(&self) -> f64 {
         let mixed = (self.mixed / self.count.max(1) as f64).sqrt();
-        if self.rms() < 1e-5 || self.squares.iter().any(|square| *square == 0.0) {
+        if self.rms() < 1e-5 || self.squares.contains(&0.0) {
             return 0.0;
         }
         decibels(self.rms()) - decibels(mixed)

@@ -1,22 +1,295 @@
-//! m
-use super::*;
-/// m
+//! A video: what its streams are, whether it says that it is synthetic, and whether mouth and sound agree.
+
+mod motion;
+mod picture;
+mod sync;
+
+use std::path::Path;
+
+use anyhow::Result;
+use image::RgbImage;
+use serde::Serialize;
+
+use super::media::{Media, VideoStream};
+use super::sound::stream_words;
+use super::{Row, counted, listed, rounded};
+use crate::audio::Sound;
+use crate::cancel::Cancel;
+use crate::crop_rects;
+use crate::frame::{Picture, Rect};
+use crate::video::VideoFile;
+use motion::Motion;
+use sync::{Envelope, Sync};
+
+/// A picture that stands still for longer, in seconds, is a fault.
+const FROZEN: f64 = 1.0;
+
+/// What was found in a video.
 #[derive(Debug, Serialize)]
-pub struct VideoSurvey {}
+pub struct VideoSurvey {
+    /// The container and its streams.
+    #[serde(flatten)]
+    pub media: Media,
+    /// Frames that were decoded.
+    pub frames: usize,
+    /// What says that the pictures are made by a machine; none where nothing does.
+    pub mark: Option<String>,
+    /// How far apart mouth and sound are; none without sound or without motion.
+    pub sync: Option<Sync>,
+    #[serde(skip)]
+    file: VideoFile,
+    #[serde(skip)]
+    envelope: Option<Envelope>,
+    /// When each frame is shown, in seconds from the start of the sound or of the pictures, whichever is first.
+    #[serde(skip)]
+    times: Vec<f64>,
+    /// The rectangle of each frame; empty where none are known.
+    #[serde(skip)]
+    rects: Vec<Rect>,
+}
+
 impl VideoSurvey {
     pub(super) fn of(
-        _: &Path,
-        _: Media,
-        _: Option<&Path>,
-        _: &mut Vec<String>,
-        _: &Cancel,
+        path: &Path,
+        media: Media,
+        crop_rects: Option<&Path>,
+        warnings: &mut Vec<String>,
+        cancel: &Cancel,
     ) -> Result<Self> {
-        Ok(Self {})
+        let file = VideoFile::open(path)?;
+        let rects = match crop_rects {
+            Some(source) => read_rects(source, &file, warnings)?,
+            None => Vec::new(),
+        };
+        let sound = match &media.audio {
+            Some(_) => open_sound(path, warnings),
+            None => None,
+        };
+        let motion = watch(&file, late(&media), &rects, warnings, cancel)?;
+        let envelope = sound
+            .as_ref()
+            .map(|sound| Envelope::of(sound, cancel))
+            .transpose()?;
+        let sync = envelope
+            .as_ref()
+            .and_then(|envelope| Sync::of(&motion, envelope, !rects.is_empty()));
+        let survey = Self {
+            frames: motion.times.len(),
+            mark: media.mark().map(str::to_owned),
+            sync,
+            file,
+            envelope,
+            rects,
+            times: motion.times.clone(),
+            media,
+        };
+        survey.judge(&motion, warnings);
+        Ok(survey)
     }
+
+    fn judge(&self, motion: &Motion, warnings: &mut Vec<String>) {
+        let Some(video) = &self.media.video else {
+            return;
+        };
+        if let Some(stated) = video.stated_frames.filter(|n| *n != self.frames as u64) {
+            warnings.push(format!(
+                "the container states {stated} frames, {} can be decoded",
+                self.frames
+            ));
+        }
+        match &self.media.audio {
+            None => warnings.push("there is no sound".into()),
+            Some(audio) => {
+                let lengths = audio.seconds.zip(video.seconds);
+                let apart = lengths.map_or(0.0, |(sound, picture)| {
+                    sound + audio.start - picture - video.start
+                });
+                if apart.abs() > 1.5 / video.fps.max(1.0) {
+                    let longer = if apart > 0.0 { "sound" } else { "picture" };
+                    warnings.push(format!(
+                        "the {longer} ends {:.2} s after the rest",
+                        apart.abs()
+                    ));
+                }
+            }
+        }
+        if motion.has_uneven_steps() {
+            warnings.push("the frames are not evenly spaced (variable frame rate)".into());
+        }
+        if video.matrix.is_none() || video.range.is_none() {
+            warnings.push(
+                "the colour matrix or range is not stated: players guess, and colours may shift"
+                    .into(),
+            );
+        }
+        if video.pix_fmt.contains("420") && (video.width % 2 == 1 || video.height % 2 == 1) {
+            warnings.push(format!(
+                "{}x{} is odd: many players cannot show it",
+                video.width, video.height
+            ));
+        }
+        let frozen = motion.frozen(FROZEN);
+        if !frozen.is_empty() {
+            let stretches = frozen
+                .iter()
+                .map(|r| format!("{:.2}-{:.2}", r.start, r.end));
+            warnings.push(format!(
+                "the picture stands still, in seconds: {}",
+                listed(stretches)
+            ));
+        }
+        if let Some(sync) = self.sync.as_ref().filter(|sync| sync.is_off()) {
+            warnings.push(sync.verdict());
+        }
+    }
+
     pub(super) fn rows(&self) -> Vec<Row> {
-        vec![]
+        let mut rows = vec![(
+            "container",
+            match self.media.seconds {
+                Some(seconds) => format!("{}, {seconds:.3} s", self.media.container),
+                None => self.media.container.clone(),
+            },
+        )];
+        if let Some(video) = &self.media.video {
+            rows.push((
+                "picture",
+                format!(
+                    "{}, {}x{}, {} fps, {}, {}",
+                    video.codec,
+                    video.width,
+                    video.height,
+                    video.fps,
+                    video.pix_fmt,
+                    counted(self.frames, "frame")
+                ),
+            ));
+            rows.push(("colour", colour_words(video)));
+        }
+        rows.push((
+            "sound",
+            self.media.audio.as_ref().map_or_else(
+                || "none".into(),
+                |audio| match audio.seconds {
+                    Some(seconds) => format!("{}, {seconds:.3} s", stream_words(audio)),
+                    None => stream_words(audio),
+                },
+            ),
+        ));
+        rows.push((
+            "mark",
+            match &self.mark {
+                Some(_) => "says that it is AI-generated".into(),
+                None => "none: nothing says that it is AI-generated".into(),
+            },
+        ));
+        rows.push((
+            "sync",
+            match &self.sync {
+                Some(sync) => format!("{} ({})", sync.verdict(), sync.numbers()),
+                None => "not looked at: it needs sound and a second of moving pictures".into(),
+            },
+        ));
+        rows
     }
-    pub(super) fn draw(&self, path: &str, _: &[String], _: &Cancel) -> Result<RgbImage> {
-        Ok(crate::draw::Canvas::new(path, "").finish())
+
+    pub(super) fn draw(
+        &self,
+        path: &str,
+        warnings: &[String],
+        cancel: &Cancel,
+    ) -> Result<RgbImage> {
+        picture::draw(self, path, warnings, cancel)
     }
+
+    /// What is worth enlarging in a frame: its rectangle, or the area that was found with as much again around it.
+    fn rect(&self, frame: usize) -> Option<Rect> {
+        let given = self.rects.get(frame).or(self.rects.last());
+        given.copied().or_else(|| {
+            let found = self.sync.as_ref()?.region()?;
+            let (x, y) = (found.width() as u32 / 2, found.height() as u32 / 2);
+            Some(Rect {
+                x0: found.x0.saturating_sub(x),
+                y0: found.y0.saturating_sub(y),
+                x1: (found.x1 + x).min(self.file.size.width),
+                y1: (found.y1 + y).min(self.file.size.height),
+            })
+        })
+    }
+}
+
+/// Seconds by which the first picture comes after the first sample.
+fn late(media: &Media) -> f64 {
+    let starts = media.video.as_ref().zip(media.audio.as_ref());
+    starts.map_or(0.0, |(video, audio)| (video.start - audio.start).max(0.0))
+}
+
+/// Rectangles that lie inside the pictures.
+fn read_rects(source: &Path, file: &VideoFile, warnings: &mut Vec<String>) -> Result<Vec<Rect>> {
+    let read = crop_rects::read(source)?;
+    let rects: Vec<Rect> = read
+        .rects
+        .iter()
+        .filter_map(|(_, raw)| crate::background::inside(*raw, file.size))
+        .collect();
+    let lost = read.rects.len() - rects.len();
+    if lost > 0 {
+        warnings.push(format!(
+            "{} of {} crop rectangles are empty or not inside the picture",
+            lost,
+            read.rects.len()
+        ));
+    }
+    Ok(rects)
+}
+
+/// The sound; that it cannot be read is a finding, not the end.
+fn open_sound(path: &Path, warnings: &mut Vec<String>) -> Option<Sound> {
+    match Sound::open(path, None) {
+        Ok(sound) => Some(sound),
+        Err(error) => {
+            warnings.push(format!("the sound cannot be read: {error:#}"));
+            None
+        }
+    }
+}
+
+/// Decodes all pictures; where that fails on the way, what came before is kept.
+fn watch(
+    file: &VideoFile,
+    late: f64,
+    rects: &[Rect],
+    warnings: &mut Vec<String>,
+    cancel: &Cancel,
+) -> Result<Motion> {
+    let mut reader = file.frames()?;
+    let mut motion = Motion::new(file.size, !rects.is_empty());
+    let mut frame = Picture::default();
+    loop {
+        cancel.check()?;
+        match reader.next(&mut frame) {
+            Ok(Some(seconds)) => {
+                let index = motion.times.len();
+                let rect = rects.get(index).or(rects.last()).copied();
+                motion.push(seconds + late, &frame, rect);
+            }
+            Ok(None) => return Ok(motion),
+            Err(error) if motion.times.is_empty() => return Err(error),
+            Err(error) => {
+                warnings.push(format!("{error:#}"));
+                return Ok(motion);
+            }
+        }
+    }
+}
+
+fn colour_words(video: &VideoStream) -> String {
+    let or_not = |name: &Option<String>| name.clone().unwrap_or_else(|| "not stated".into());
+    format!(
+        "primaries {}, transfer {}, matrix {}, range {}",
+        or_not(&video.primaries),
+        or_not(&video.transfer),
+        or_not(&video.matrix),
+        or_not(&video.range)
+    )
 }

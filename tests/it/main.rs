@@ -14,6 +14,7 @@ mod completions;
 mod doctor;
 mod errors;
 mod golden;
+mod inspect;
 mod presenter;
 mod render;
 mod sounds;

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn blurring_lowers_sharpness_and_hardly_changes_the_cells() {
-        let noise = |x: u32, y: u32| (x * 7919 ^ y * 104_729).wrapping_mul(2_654_435_761) >> 24;
+        let noise = |x: u32, y: u32| ((x * 7919) ^ (y * 104_729)).wrapping_mul(2_654_435_761) >> 24;
         let sharp = RgbImage::from_fn(100, 80, |x, y| image::Rgb([noise(x, y) as u8; 3]));
         let blurred = imageops::blur(&sharp, 2.0);
         let (a, b) = (looked_at(&sharp, "a.png"), looked_at(&blurred, "b.png"));

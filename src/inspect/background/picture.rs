@@ -52,6 +52,7 @@ fn cells(shots: &[Shot], cancel: &Cancel) -> Result<Vec<Cell>> {
         cells.push(Cell {
             picture: picture.into_rgb8(),
             rect: shot.rect(),
+            masked: true,
             label: format!("frame {}", shot.number),
         });
     }
