@@ -62,7 +62,7 @@ impl Turn {
         let largest = [a, b, c, d].into_iter().map(f64::abs).fold(0.0, f64::max);
         // Sines and cosines are rounded, so that a quarter turn is one only nearly.
         let sign = |value: f64| {
-            if value.abs() < largest / 50.0 {
+            if value.abs() <= largest / 50.0 {
                 0
             } else {
                 value.signum() as i8
