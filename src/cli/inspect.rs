@@ -11,7 +11,7 @@ use crate::draw;
 use crate::inspect::Inspection;
 use crate::output::{Kind, Target};
 
-/// Say what a model, a background folder, a sound or a video is, and what is wrong with it
+/// Say what a file or folder is, and what is wrong with it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     lipsync inspect speech.wav                    rate, length, loudness, pauses, clipping\n  \

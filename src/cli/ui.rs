@@ -26,10 +26,11 @@ pub(super) struct UiArgs {
     /// Say nothing but errors
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// How progress is shown; json writes one object a line to stderr (docs/progress.schema.json)
+    /// How progress is shown: auto, bar, plain, json (one object a line, docs/progress.schema.json) or none
     #[arg(
         long,
         value_enum,
+        hide_possible_values = true,
         global = true,
         value_name = "HOW",
         env = "LIPSYNC_PROGRESS",
@@ -37,10 +38,11 @@ pub(super) struct UiArgs {
         default_value = "auto"
     )]
     progress: ProgressMode,
-    /// Whether messages are coloured
+    /// Whether messages are coloured: auto, always or never
     #[arg(
         long,
         value_enum,
+        hide_possible_values = true,
         global = true,
         value_name = "WHEN",
         env = "LIPSYNC_COLOR",

@@ -124,16 +124,16 @@ fn each_codec_keeps_colours_in_each_container() {
         .collect();
     for (name, codec, found, sound, tag) in [
         ("h264.mp4", "h264", "h264", "aac", "avc1"),
-        ("h264.mov", "h264", "h264", "aac", "avc1"),
-        ("h264.mkv", "h264", "h264", "aac", ""),
+        ("h264.mov", "h264", "h264", "pcm_s16le", "avc1"),
+        ("h264.mkv", "h264", "h264", "pcm_s16le", ""),
         ("h265.mp4", "h265", "hevc", "aac", "hvc1"),
-        ("h265.mov", "h265", "hevc", "aac", "hvc1"),
-        ("h265.mkv", "h265", "hevc", "aac", ""),
+        ("h265.mov", "h265", "hevc", "pcm_s16le", "hvc1"),
+        ("h265.mkv", "h265", "hevc", "pcm_s16le", ""),
         ("av1.mp4", "av1", "av1", "aac", "av01"),
         ("av1.webm", "av1", "av1", "opus", ""),
         ("vp9.webm", "libvpx-vp9", "vp9", "opus", ""),
-        ("prores.mov", "prores4444", "prores", "aac", "ap4h"),
-        ("prores.mkv", "prores4444", "prores", "aac", ""),
+        ("prores.mov", "prores4444", "prores", "pcm_s16le", "ap4h"),
+        ("prores.mkv", "prores4444", "prores", "pcm_s16le", ""),
     ] {
         let path = write(&place, name, spec(name, codec, FrameRate::TRAINED));
         let probed = probe(&path);

@@ -183,8 +183,6 @@ fn the_whole_clip_matches_whatever_the_batch_and_threads() {
     for batch in ["1", "3", "8"] {
         for threads in ["1", "2"] {
             place.render(&[
-                "--paste",
-                "reference",
                 "--frames",
                 "out",
                 "--force",

@@ -12,7 +12,7 @@ const IN_RECT: usize = 20;
 const KEPT: usize = 3000;
 
 /// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
-const STILL: f32 = 0.5;
+const STILL: f32 = 2.0;
 
 /// The frames of a video in small.
 #[derive(Debug)]
