@@ -47,7 +47,8 @@ const FULL_FFMPEG: &str = "apt-get install libavcodec-extra";
 pub(super) fn ffmpeg() -> Vec<Finding> {
     let version = |number: u32| format!("{}.{}", number >> 16, number >> 8 & 0xff);
     let libraries = format!(
-        "libavcodec {}, libavformat {}, libavutil {}",
+        "{} (libavcodec {}, libavformat {}, libavutil {})",
+        crate::ffmpeg::version(),
         version(codec::version()),
         version(format::version()),
         version(ff::util::version())

@@ -68,7 +68,7 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
             let label: String = cell.label.chars().take(most).collect();
             canvas.text(x, canvas.y, Type::Small, INK, &label);
             let top = canvas.y + Type::Small.line();
-            let mut bottom = top + frame(canvas, x, top, width, cell);
+            let mut bottom = top + frame(canvas, x, top, width, cell, cell.masked && !enlarge);
             if let (true, Some(rect)) = (enlarge, cell.rect) {
                 let rows = width * rect.height() as i32 / rect.width().max(1) as i32;
                 let area = Area::new(x, bottom + 4, width, rows.clamp(1, 2 * width));
@@ -81,8 +81,8 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
     }
 }
 
-/// One picture `width` columns wide, with its rectangle and the masked area in it. Returns its rows.
-fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell) -> i32 {
+/// One picture `width` columns wide, with its rectangle, and the masked area in it if it is `tinted`. Returns its rows.
+fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell, tinted: bool) -> i32 {
     let scale = f64::from(width) / f64::from(cell.picture.width().max(1));
     let height = (f64::from(cell.picture.height()) * scale).round().max(1.0) as i32;
     let small = imageops::resize(
@@ -100,7 +100,7 @@ fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell) -> i32 {
             at(rect.x1 - rect.x0),
             at(rect.y1 - rect.y0),
         );
-        if cell.masked {
+        if tinted {
             canvas.tint(masked(area), MASK, 0.16);
         }
         canvas.outline(area, BLUE, 2);

@@ -160,7 +160,8 @@ fn no_seam_on_the_presenter_and_none_from_a_network_that_is_too_bright() {
                 &folder,
             ]);
         }
-        let (mut own, mut seamless, mut reference, mut changed) = (0.0, 0.0, 0.0, 0_u32);
+        let (mut own, mut seamless, mut reference, mut looked_at, mut changed) =
+            (0.0, 0.0, 0.0, 0.0, 0_u32);
         let pasted = pictures(&place.join(&format!("{model}-seamless")));
         let as_reference = pictures(&place.join(&format!("{model}-reference")));
         for (i, (frame, by_reference)) in pasted.iter().zip(&as_reference).enumerate().step_by(5) {
@@ -177,7 +178,9 @@ fn no_seam_on_the_presenter_and_none_from_a_network_that_is_too_bright() {
             own += step_across(&background, area);
             seamless += step_across(frame, area);
             reference += step_across(by_reference, area);
+            looked_at += 1.0;
         }
+        let [own, seamless, reference] = [own, seamless, reference].map(|sum: f64| sum / looked_at);
         println!(
             "{model}: step across the border {seamless:.3}, the background's own {own:.3}, reference paste {reference:.3}"
         );
@@ -242,7 +245,7 @@ fn the_mouth_comes_to_rest_in_pauses_and_back_without_a_pop() {
         .iter()
         .map(|f| difference(f.as_raw(), background.as_raw()).1)
         .collect();
-    // Speech ends 0.1 s after the sound, the mouth is at rest 0.2 s later, and leaves it 0.28 s before the next sound.
+    // The mouth comes to rest 0.2 s after the sound has ended, and leaves it 0.26 s before it begins again.
     for frame in 34..=54 {
         assert_eq!(
             change[frame], 0.0,
