@@ -17,6 +17,9 @@ use crate::frame::{BackgroundIndex, Picture, Rect, Size};
 /// Memory for decoded pictures that is enough for short folders, in bytes: 64 frames of 1280x720 with their crops.
 pub const DEFAULT_KEEP_BYTES: usize = 192 << 20;
 
+/// Pixels of a frame at most: a header may promise any number, and many frames are held at a time.
+const MOST_PIXELS: u64 = 8192 * 8192;
+
 /// Extensions of pictures, lower case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
@@ -121,6 +124,15 @@ impl BackgroundFolder {
             frame,
             rect: *rect,
         })
+    }
+}
+
+#[cfg(test)]
+impl BackgroundFolder {
+    /// The same with another rectangle, unchecked.
+    pub(crate) fn with_rect(mut self, rect: Rect) -> Self {
+        self.frames.iter_mut().for_each(|frame| frame.1 = rect);
+        self
     }
 }
 
@@ -316,7 +328,17 @@ pub(crate) fn inside([x0, y0, x1, y1]: [i64; 4], size: Size) -> Option<Rect> {
 
 fn picture_size(path: &Path) -> Result<Size> {
     let (width, height) = image::image_dimensions(path).map_err(|e| unreadable(path, e))?;
-    Ok(Size { width, height })
+    let size = Size { width, height };
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(Fault::failed(format!(
+            "background frame `{}` is too large: {size}",
+            path.display()
+        ))
+        .because(format!("frames have {MOST_PIXELS} pixels (8192x8192) at most"))
+        .hint("make the frames smaller, or export a damaged one again")
+        .into());
+    }
+    Ok(size)
 }
 
 fn unreadable(path: &Path, error: image::ImageError) -> Fault {

@@ -4,7 +4,8 @@ pub(crate) mod plot;
 mod sheet;
 
 use std::convert::Infallible;
-use std::io::BufWriter;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
 
 use anyhow::Result;
 use embedded_graphics::Drawable;
@@ -17,12 +18,11 @@ use embedded_graphics::primitives::{Line, Primitive, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use embedded_graphics::{Pixel, prelude::Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage};
 
 pub(crate) use sheet::{Cell, grid};
 pub use sheet::{Moment, contact_sheet};
 
-use crate::error::Fault;
 use crate::output::Target;
 
 /// Width of every picture, in pixels.
@@ -385,20 +385,25 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
-    let shown = target.path.display().to_string();
     let part = target.begin()?;
-    let write = || -> Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(part.path())?);
-        PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive)
+    let write = || -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(part.path())?);
+        let encoder =
+            PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive);
+        encoder
             .write_image(
                 picture,
                 picture.width(),
                 picture.height(),
                 ExtendedColorType::Rgb8,
-            )?;
-        Ok(std::io::Write::flush(&mut file)?)
+            )
+            .map_err(|e| match e {
+                ImageError::IoError(io) => io,
+                other => io::Error::other(other),
+            })?;
+        file.flush()
     };
-    write().map_err(|e| Fault::failed(format!("cannot write picture `{shown}`")).because(e))?;
+    write().map_err(|e| part.cannot_write(&e))?;
     part.commit()
 }
 

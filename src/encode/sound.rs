@@ -7,7 +7,7 @@ use ff::format::sample::Type;
 use ff::{ChannelLayout, Packet, Rational, codec, encoder, format, frame};
 use ffmpeg_next as ff;
 
-use super::track::{Track, find_encoder};
+use super::track::{Track, find_encoder, plain};
 use crate::audio::{PacketReader, Sound, SoundReader};
 
 /// Bits a second for the sound, where its rate and channels can use so many.
@@ -152,9 +152,7 @@ impl Copied {
             self.covered = end as f64 * f64::from(base);
             self.packet.set_stream(self.stream);
             self.packet.rescale_ts(base, self.muxer_base);
-            self.packet
-                .write_interleaved(muxer)
-                .context("cannot write to the clip")?;
+            self.packet.write_interleaved(muxer).map_err(plain)?;
         }
         Ok(())
     }

@@ -9,7 +9,10 @@
 
 mod clip;
 mod errors;
+mod faults;
 mod golden;
+mod hostile;
 mod presenter;
 mod sounds;
 mod support;
+mod watchdog;
