@@ -4,8 +4,7 @@ pub(crate) mod plot;
 mod sheet;
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::fs;
 
 use anyhow::Result;
 use embedded_graphics::Drawable;
@@ -18,7 +17,7 @@ use embedded_graphics::primitives::{Line, Primitive, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 use embedded_graphics::{Pixel, prelude::Size};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, ImageError, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 pub(crate) use sheet::{Cell, grid};
 pub use sheet::{Moment, contact_sheet};
@@ -385,25 +384,17 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
+    // In memory first: the encoder's errors do not tell a full disk from others.
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(
+            picture,
+            picture.width(),
+            picture.height(),
+            ExtendedColorType::Rgb8,
+        )?;
     let part = target.begin()?;
-    let write = || -> io::Result<()> {
-        let mut file = BufWriter::new(File::create(part.path())?);
-        let encoder =
-            PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive);
-        encoder
-            .write_image(
-                picture,
-                picture.width(),
-                picture.height(),
-                ExtendedColorType::Rgb8,
-            )
-            .map_err(|e| match e {
-                ImageError::IoError(io) => io,
-                other => io::Error::other(other),
-            })?;
-        file.flush()
-    };
-    write().map_err(|e| part.cannot_write(&e))?;
+    fs::write(part.path(), bytes).map_err(|e| part.cannot_write(&e))?;
     part.commit()
 }
 
