@@ -6,7 +6,8 @@ mod ffmpeg;
 mod resampler;
 mod wav;
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -193,12 +194,13 @@ impl SoundReader {
         match &mut self.source {
             Source::Wav(reader) => reader
                 .read(self.left.min(READ_FRAMES), &mut self.scratch)
-                .map_err(|e| unreadable(&self.path).because(plain_io(&e)))?,
+                .map_err(|e| match e.kind() {
+                    ErrorKind::UnexpectedEof => became_shorter(&self.path),
+                    _ => unreadable(&self.path).because(plain_io(&e)),
+                })?,
             Source::Decoder(decoder) => {
                 if !decoder.read(&mut self.scratch)? {
-                    return Err(unreadable(&self.path)
-                        .because("it became shorter while it was read")
-                        .into());
+                    return Err(became_shorter(&self.path).into());
                 }
             }
         }
@@ -221,16 +223,29 @@ fn unreadable(path: &Path) -> Fault {
     Fault::failed(format!("cannot read audio `{}`", path.display()))
 }
 
+fn became_shorter(path: &Path) -> Fault {
+    unreadable(path)
+        .because("it became shorter while it was read")
+        .hint("wait until the file is complete, then render again")
+}
+
 /// Opens a file that has something in it.
 fn open_file(path: &Path) -> Result<File> {
     let io = |e| unreadable(path).because(plain_io(&e));
-    let file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
+    // Asked before it is opened: to open a pipe is to wait for somebody who writes into it.
+    let metadata = fs::metadata(path).map_err(io)?;
     if metadata.is_dir() {
         return Err(unreadable(path)
             .because("it is a folder, not a sound file")
             .into());
     }
+    if !metadata.is_file() {
+        return Err(unreadable(path)
+            .because("it is a pipe or a device; a sound is read more than once")
+            .hint("write the sound to a file first")
+            .into());
+    }
+    let file = File::open(path).map_err(io)?;
     if metadata.len() == 0 {
         return Err(unreadable(path)
             .because("the file is empty (0 bytes)")

@@ -205,6 +205,15 @@ impl Backgrounds {
     }
 }
 
+#[cfg(test)]
+impl BackgroundFolder {
+    /// The same with another rectangle, unchecked.
+    pub(crate) fn with_rect(mut self, rect: Rect) -> Self {
+        self.frames.iter_mut().for_each(|frame| frame.1 = rect);
+        self
+    }
+}
+
 /// A decoded background picture.
 #[derive(Debug)]
 pub struct Background {

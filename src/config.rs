@@ -222,6 +222,11 @@ impl Plan {
         self.target.as_ref().or(self.contact_sheet.as_ref())
     }
 
+    /// The path of what is written, as JSON carries it: what is not UTF-8 is replaced.
+    pub fn output_path(&self) -> Option<String> {
+        self.output().map(|target| target.path.display().to_string())
+    }
+
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
     pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
         let audio = match request.audio {

@@ -4,7 +4,7 @@ pub(crate) mod plot;
 mod sheet;
 
 use std::convert::Infallible;
-use std::io::BufWriter;
+use std::fs;
 
 use anyhow::Result;
 use embedded_graphics::Drawable;
@@ -22,7 +22,6 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 pub(crate) use sheet::{Cell, grid, to_image};
 pub use sheet::{Moment, contact_sheet};
 
-use crate::error::Fault;
 use crate::output::Target;
 
 /// Width of every picture, in pixels.
@@ -385,20 +384,17 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
-    let shown = target.path.display().to_string();
+    // In memory first: the encoder's errors do not tell a full disk from others.
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(
+            picture,
+            picture.width(),
+            picture.height(),
+            ExtendedColorType::Rgb8,
+        )?;
     let part = target.begin()?;
-    let write = || -> Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(part.path())?);
-        PngEncoder::new_with_quality(&mut file, CompressionType::Default, FilterType::Adaptive)
-            .write_image(
-                picture,
-                picture.width(),
-                picture.height(),
-                ExtendedColorType::Rgb8,
-            )?;
-        Ok(std::io::Write::flush(&mut file)?)
-    };
-    write().map_err(|e| Fault::failed(format!("cannot write picture `{shown}`")).because(e))?;
+    fs::write(part.path(), bytes).map_err(|e| part.cannot_write(&e))?;
     part.commit()
 }
 

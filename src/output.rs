@@ -7,9 +7,12 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rustix::fs::Access;
+use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
 
 use crate::error::{Fault, plain_io};
+
+/// Bytes of a name to which 20 can be added: most file systems take 255.
+const LONGEST_NAME: usize = 230;
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,12 +125,26 @@ impl Target {
         }
     }
 
-    /// `.NAME.`, the beginning of all parts of this output.
+    /// `.NAME.`, the beginning of all parts of this output. A long name is cut, so that file systems take what is added.
     fn part_prefix(&self) -> OsString {
-        let mut name = OsString::from(".");
-        name.push(self.path.file_name().unwrap_or_default());
-        name.push(".");
-        name
+        let name = self.path.file_name().unwrap_or_default();
+        let mut prefix = OsString::from(".");
+        if name.len() <= LONGEST_NAME {
+            prefix.push(name);
+        } else {
+            let bytes = name.as_encoded_bytes();
+            let mut beginning = String::from_utf8_lossy(&bytes[..LONGEST_NAME / 2]);
+            while beginning.ends_with(char::REPLACEMENT_CHARACTER) {
+                beginning.to_mut().pop();
+            }
+            // FNV-1a tells long names apart that begin alike.
+            let hash = bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3)
+            });
+            prefix.push(format!("{beginning}~{hash:016x}"));
+        }
+        prefix.push(".");
+        prefix
     }
 
     fn is_taken(&self) -> bool {
@@ -261,12 +278,18 @@ impl Part {
         })
     }
 
-    /// Moves the old folder aside, the new one in, and only then removes the old one.
+    /// Puts the new folder in the place of the old one, and only then removes the old one.
     fn replace_folder(&self) -> io::Result<()> {
         let target = &self.target.path;
         if !target.exists() {
             return fs::rename(&self.path, target);
         }
+        // In one step: a killed run leaves either folder whole, and the other under the part's name.
+        if renameat_with(CWD, &self.path, CWD, target, RenameFlags::EXCHANGE).is_ok() {
+            remove(&self.path);
+            return Ok(());
+        }
+        // Not all file systems exchange names.
         let mut old = self.path.clone().into_os_string();
         old.push(".old");
         fs::rename(target, &old)?;

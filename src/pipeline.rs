@@ -462,7 +462,10 @@ mod tests {
     use super::*;
     use crate::activity::Activity;
     use crate::background::DEFAULT_KEEP_BYTES;
+    use crate::encode::png::PngFolder;
+    use crate::frame::Rect;
     use crate::infer::stub::{CopyGenerator, MeanEncoder};
+    use crate::output::{Kind, Target};
     use std::path::{Path, PathBuf};
 
     /// A folder with three small frames and a second of sound.
@@ -604,6 +607,164 @@ mod tests {
                 Ok(())
             }),
             "the infer stage panicked: index 7 of 6"
+        );
+    }
+
+    /// An audio encoder that has a bug.
+    struct Broken;
+
+    impl AudioEncoder for Broken {
+        fn encode(&mut self, _: usize, _: &[f32], _: &mut [f32]) -> Result<()> {
+            panic!("a bug")
+        }
+    }
+
+    /// Pictures, and a bug after so many.
+    struct BrokenSink {
+        frames: PngFolder,
+        good: usize,
+    }
+
+    impl FrameSink for BrokenSink {
+        fn write(&mut self, frame: &Picture) -> Result<()> {
+            self.good = self.good.checked_sub(1).unwrap_or_else(|| panic!("a bug"));
+            self.frames.write(frame)
+        }
+
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// No check lets such a rectangle pass: it is outside the pictures.
+    const OUTSIDE: Rect = Rect {
+        x0: 200,
+        y0: 200,
+        x1: 240,
+        y1: 240,
+    };
+
+    /// What is said when `stage` of a render into a folder of pictures panics. Nothing may be left of the folder.
+    fn panicked(stage: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let (backgrounds, wav) = material(dir.path());
+        let sound = Sound::open(&wav, None).unwrap();
+        let mut backgrounds = BackgroundFolder::open(&backgrounds, None).unwrap();
+        if stage == "prepare" {
+            backgrounds = backgrounds.with_rect(OUTSIDE);
+        }
+        let whole = Selection::Range(0..25);
+        let clip = Clip {
+            sound: &sound,
+            rest: None,
+            backgrounds: &backgrounds,
+            keep_bytes: DEFAULT_KEEP_BYTES,
+            order: Order::Hold,
+            start: BackgroundIndex(0),
+            paste: Paste::Reference,
+            fps: FrameRate::TRAINED,
+            frames: &whole,
+            batch: 2,
+        };
+        let mut generator = CopyGenerator {
+            on_batch: |n| {
+                assert!(n < 2 || stage != "infer", "a bug");
+                Ok(())
+            },
+            batches: 0,
+        };
+        let encoder: &mut dyn AudioEncoder = match stage {
+            "listen" => &mut Broken,
+            _ => &mut MeanEncoder,
+        };
+        let out = dir.path().join("out");
+        std::fs::create_dir(&out).unwrap();
+        let target = Target {
+            path: out.join("frames"),
+            kind: Kind::Frames,
+            force: false,
+        };
+        let frames = PngFolder::create(target, None).unwrap();
+        let good = if stage == "encode" { 3 } else { 25 };
+        let mut sink = BrokenSink { frames, good };
+        let error = run(
+            clip,
+            encoder,
+            &mut generator,
+            &mut sink,
+            &Cancel::default(),
+            |_| (),
+        )
+        .unwrap_err();
+        drop(sink);
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "{stage}");
+        told(&error)
+    }
+
+    /// Message and cause, if the exit code is that of a failure.
+    fn told(error: &Error) -> String {
+        assert_eq!(Report::of(error).exit, Exit::Failed);
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn a_panic_names_its_stage_and_leaves_nothing() {
+        for stage in ["listen", "infer", "encode"] {
+            let said = panicked(stage);
+            assert_eq!(said, format!("the {stage} stage panicked: a bug"));
+        }
+        let said = panicked("prepare");
+        assert!(
+            said.starts_with("the prepare stage panicked: range "),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_panic_of_the_compositor_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (backgrounds, wav) = material(dir.path());
+        let sound = Sound::open(&wav, None).unwrap();
+        let backgrounds = BackgroundFolder::open(&backgrounds, None).unwrap();
+        let whole = Selection::Range(0..25);
+        let clip = Clip {
+            sound: &sound,
+            rest: None,
+            backgrounds: &backgrounds,
+            keep_bytes: DEFAULT_KEEP_BYTES,
+            order: Order::Hold,
+            start: BackgroundIndex(0),
+            paste: Paste::Reference,
+            fps: FrameRate::TRAINED,
+            frames: &whole,
+            batch: 1,
+        };
+        let broken = Background {
+            frame: Picture::new(8, 8),
+            rect: OUTSIDE,
+            crop: Picture::new(face::CROP, face::CROP),
+        };
+        let pool = Pool::<Vec<f32>>::default();
+        let mut output = pool.take();
+        output.resize(OUTPUT_LEN, 0.0);
+        let (painted_out, painted_in) = sync_channel(BATCHES_AHEAD);
+        let (frames_out, frames_in) = sync_channel(FRAMES_AHEAD);
+        let painted = Painted {
+            backgrounds: vec![Arc::new(broken)],
+            output,
+        };
+        painted_out.send(painted).unwrap();
+        let end = thread::scope(|scope| {
+            let stage = spawn(scope, "composite", move |clock| {
+                composite(clip, &painted_in, &frames_out, clock)
+            });
+            stage.unwrap().join().unwrap()
+        });
+        assert!(frames_in.recv().is_err(), "the queue behind it is closed");
+        let said = told(&root_cause([end].into_iter()).unwrap_err());
+        assert!(
+            said.starts_with("the composite stage panicked: "),
+            "{said}"
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -88,7 +88,7 @@ pub struct RenderReport {
 #[derive(Debug, Serialize)]
 pub struct Input {
     /// Its file.
-    pub path: PathBuf,
+    pub path: String,
     /// Samples a second.
     pub rate: u32,
     /// Channels.
@@ -102,7 +102,7 @@ pub struct Input {
 pub struct Output {
     /// The clip, the folder of frames, or `-` for stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
+    pub path: Option<String>,
     /// `video` or `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
@@ -120,7 +120,7 @@ pub struct Output {
     pub marked: bool,
     /// The picture of twelve moments.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub contact_sheet: Option<PathBuf>,
+    pub contact_sheet: Option<String>,
 }
 
 /// The networks.
@@ -129,16 +129,16 @@ pub struct Model {
     /// Its name.
     pub model_id: String,
     /// The generator network's file.
-    pub generator: PathBuf,
+    pub generator: String,
     /// The audio encoder network's file.
-    pub audio_encoder: PathBuf,
+    pub audio_encoder: String,
 }
 
 /// The presenter.
 #[derive(Debug, Serialize)]
 pub struct Background {
     /// The folder or video.
-    pub path: PathBuf,
+    pub path: String,
     /// Its pictures.
     pub frames: usize,
 }
@@ -159,7 +159,7 @@ impl RenderReport {
     pub fn set_plan(&mut self, plan: &Plan) {
         let sound = &plan.sound;
         self.input = Some(Input {
-            path: sound.path().to_owned(),
+            path: shown(sound.path()),
             rate: sound.rate,
             channels: sound.channels,
             seconds: seconds(sound.seconds()),
@@ -167,7 +167,7 @@ impl RenderReport {
         let size = plan.backgrounds.size();
         let format = plan.format.as_ref();
         self.output = Some(Output {
-            path: plan.target.as_ref().map(|target| target.path.clone()),
+            path: plan.target.as_ref().map(|target| shown(&target.path)),
             kind: plan.target.as_ref().map(|target| match target.kind {
                 Kind::Frames => "frames",
                 Kind::File | Kind::Stdout => "video",
@@ -180,15 +180,15 @@ impl RenderReport {
             contact_sheet: plan
                 .contact_sheet
                 .as_ref()
-                .map(|target| target.path.clone()),
+                .map(|target| shown(&target.path)),
         });
         self.model = Some(Model {
             model_id: plan.model.id.clone(),
-            generator: plan.model.generator.clone(),
-            audio_encoder: plan.model.audio_encoder.clone(),
+            generator: shown(&plan.model.generator),
+            audio_encoder: shown(&plan.model.audio_encoder),
         });
         self.background = Some(Background {
-            path: plan.background.clone(),
+            path: shown(&plan.background),
             frames: plan.backgrounds.count(),
         });
         self.frames = Some(plan.frames);
@@ -238,14 +238,9 @@ impl RenderReport {
 
     /// Writes it to `path`; an earlier report there is replaced.
     pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
         let part = target(path).begin()?;
-        let write = || -> Result<()> {
-            let text = serde_json::to_string_pretty(self)?;
-            Ok(fs::write(part.path(), text + "\n")?)
-        };
-        write().map_err(|e| {
-            Fault::failed(format!("cannot write report `{}`", path.display())).because(e)
-        })?;
+        fs::write(part.path(), text).map_err(|e| part.cannot_write(&e))?;
         part.commit()
     }
 }
@@ -275,6 +270,11 @@ fn target(path: &Path) -> Target {
         kind: Kind::File,
         force: true,
     }
+}
+
+/// JSON is text: what is not UTF-8 in a path is replaced.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Milliseconds are enough.

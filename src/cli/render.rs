@@ -163,8 +163,8 @@ impl Job {
         ui.event(
             "start",
             json!({
-                "input": plan.sound.path(),
-                "output": plan.output().map(|target| &target.path),
+                "input": plan.sound.path().display().to_string(),
+                "output": plan.output_path(),
                 "frames": frames.count(),
                 "fps": plan.fps.as_f64(),
                 "device": self.networks.placement.device,
@@ -215,7 +215,7 @@ impl Job {
         ui.event(
             "success",
             json!({
-                "output": plan.output().map(|target| &target.path),
+                "output": plan.output_path(),
                 "frames": frames,
                 "seconds": lasts,
                 "wall_s": took,

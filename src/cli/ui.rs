@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::error::{Fault, Report, plain_io};
+use crate::error::{Fault, Report};
+use crate::output::{Kind, Target};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -166,7 +167,14 @@ impl Ui {
         match written {
             // Whoever reads has read enough, like `head`.
             Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-            Err(e) => Err(Fault::failed("cannot write to stdout").because(plain_io(&e))),
+            Err(e) => {
+                let stdout = Target {
+                    path: "-".into(),
+                    kind: Kind::Stdout,
+                    force: false,
+                };
+                Err(stdout.cannot_write(&e))
+            }
             Ok(()) => Ok(()),
         }
     }

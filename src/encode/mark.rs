@@ -23,7 +23,8 @@ impl Mark {
     fn statement(&self) -> String {
         format!(
             "AI-generated media: the mouth was rendered by {TOOL} with model {}",
-            self.model
+            // Neither tags nor XML take control characters.
+            self.model.replace(char::is_control, " ")
         )
     }
 
@@ -80,9 +81,13 @@ mod tests {
     #[test]
     fn a_models_name_cannot_break_the_packet() {
         let mark = Mark {
-            model: "a<b>&c".into(),
+            model: "a<b>&c\0d".into(),
         };
-        assert!(mark.xmp().contains("with model a&lt;b&gt;&amp;c</rdf:li>"));
+        assert!(
+            mark.xmp()
+                .contains("with model a&lt;b&gt;&amp;c d</rdf:li>")
+        );
+        assert!(mark.tags().get("comment").is_some());
     }
 
     #[test]

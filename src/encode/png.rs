@@ -59,14 +59,15 @@ fn encode(path: &Path, picture: &Picture, xmp: Option<&str>) -> Result<(), png::
     encoder.set_compression(png::Compression::Fast);
     encoder.set_filter(png::Filter::Adaptive);
     if let Some(xmp) = xmp {
-        encoder.add_itxt_chunk(XMP_KEYWORD.to_owned(), xmp.to_owned())?;
+        let added = encoder.add_itxt_chunk(XMP_KEYWORD.to_owned(), xmp.to_owned());
+        added.map_err(plain)?;
     }
     match &picture.alpha {
         None => {
             encoder.set_color(png::ColorType::Rgb);
-            let mut writer = encoder.write_header()?;
-            writer.write_image_data(&picture.pixels)?;
-            writer.finish()?;
+            let mut writer = encoder.write_header().map_err(plain)?;
+            writer.write_image_data(&picture.pixels).map_err(plain)?;
+            writer.finish().map_err(plain)?;
         }
         Some(alpha) => {
             encoder.set_color(png::ColorType::Rgba);
@@ -74,10 +75,18 @@ fn encode(path: &Path, picture: &Picture, xmp: Option<&str>) -> Result<(), png::
             let rgba: Vec<u8> = pixels
                 .flat_map(|(rgb, &a)| [rgb[0], rgb[1], rgb[2], a])
                 .collect();
-            let mut writer = encoder.write_header()?;
-            writer.write_image_data(&rgba)?;
-            writer.finish()?;
+            let mut writer = encoder.write_header().map_err(plain)?;
+            writer.write_image_data(&rgba).map_err(plain)?;
+            writer.finish().map_err(plain)?;
         }
     }
     Ok(file.flush()?)
+}
+
+/// A failed write as the operating system tells it: the encoder's own conversion would lose its kind.
+fn plain(error: png::EncodingError) -> io::Error {
+    match error {
+        png::EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
 }

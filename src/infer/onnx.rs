@@ -230,6 +230,9 @@ const GENERATOR: Role = Role {
     output: ("output", &[3, INNER as i64, INNER as i64]),
 };
 
+/// ONNX Runtime's name for the folder of weights outside the file (onnxruntime_session_options_config_keys.h).
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// How networks are loaded.
 struct Loader<'a> {
     runtime: &'a Runtime,
@@ -248,16 +251,43 @@ impl Loader<'_> {
             Fault::failed(format!("cannot read {role} `{}`", path.display()))
                 .because(crate::error::plain_io(&e))
         })?;
-        let (mut builder, placement) = self.builder()?;
-        let session = builder.commit_from_memory(&bytes).map_err(|e| {
+        let (session, placement) = self.session(path, &bytes, || {
             Fault::failed(format!("cannot load {role} `{}`", path.display()))
-                .because(first_line(&e))
-                .hint("the file is not an ONNX network, or is damaged; export or copy it again")
         })?;
         Ok((
             Network::new(path, role, session, inputs, output)?,
             placement,
         ))
+    }
+
+    /// Starts the network of the file at `path`, which holds `bytes`.
+    fn session(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        fault: impl Fn() -> Fault,
+    ) -> Result<(Session, Placement)> {
+        let (builder, placement) = self.builder()?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        // Weights that the file keeps outside itself are read from its own folder and from nowhere else; without this
+        // they would be read from the current one.
+        let session = builder
+            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
+            .map_err(ort::Error::<()>::from)?
+            .commit_from_memory(bytes)
+            .map_err(|e| {
+                let cause = first_line(&e);
+                let hint = if cause.contains("External data") {
+                    "a network's weights are read from its own file or folder, and from nowhere else; export it as one file"
+                } else {
+                    "the file is not an ONNX network, or is damaged; export or copy it again"
+                };
+                fault().because(cause).hint(hint)
+            })?;
+        Ok((session, placement))
     }
 
     fn builder(&self) -> Result<(SessionBuilder, Placement)> {

@@ -53,12 +53,7 @@ impl Probe {
             runtime,
             hardware: Hardware::cpu(threads),
         };
-        let (mut builder, _) = loader.builder()?;
-        let session = builder.commit_from_memory(&bytes).map_err(|e| {
-            fault()
-                .because(first_line(&e))
-                .hint("the file is not an ONNX network, or is damaged; export or copy it again")
-        })?;
+        let (session, _) = loader.session(path, &bytes, fault)?;
         Ok(Self {
             inputs: session.inputs().iter().map(info).collect(),
             outputs: session.outputs().iter().map(info).collect(),

@@ -1,0 +1,141 @@
+//! What must hold for any bytes: an error or a result, never a panic. Used by the fuzz targets and by `tests/fuzz.rs`.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each target uses one of these; they fail by panicking"
+)]
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use lipsync::assets;
+use lipsync::audio::Sound;
+use lipsync::background::BackgroundFolder;
+use lipsync::config::file::ConfigFile;
+use lipsync::crop_rects;
+use lipsync::frame::BackgroundIndex;
+use lipsync::infer::onnx::Runtime;
+use lipsync::infer::onnx::probe::Probe;
+use tempfile::TempDir;
+
+/// Longest sound that is read to its end, in samples.
+const LONGEST: u64 = 1 << 20;
+
+thread_local! {
+    static DIR: RefCell<TempDir> = RefCell::new(tempfile::tempdir().unwrap());
+}
+
+/// Runs `check` on a file of this name with this content.
+fn with_file<T>(name: &str, data: &[u8], check: impl FnOnce(&Path) -> T) -> T {
+    DIR.with_borrow(|dir| {
+        let path = dir.path().join(name);
+        fs::write(&path, data).unwrap();
+        check(&path)
+    })
+}
+
+/// The sound of a WAV file; what is no WAV goes to FFmpeg.
+pub(crate) fn wav(data: &[u8]) {
+    with_file("sound.wav", data, |path| {
+        let Ok(sound) = Sound::open(path, None) else {
+            return;
+        };
+        assert!(sound.frames > 0 && sound.seconds() > 0.0);
+        let Ok(mut reader) = sound.speech() else {
+            return;
+        };
+        let expected = sound.frames_at(lipsync::audio::SPEECH_RATE);
+        let (mut samples, mut count) = (Vec::new(), 0);
+        while count < LONGEST {
+            samples.clear();
+            let Ok(more) = reader.read(&mut samples) else {
+                return;
+            };
+            assert!(samples.iter().all(|s| s.is_finite()));
+            count += samples.len() as u64;
+            if !more {
+                assert_eq!(count, expected);
+                return;
+            }
+        }
+    });
+}
+
+/// `crop_rects.json`.
+pub(crate) fn rectangles(data: &[u8]) {
+    with_file("crop_rects.json", data, |path| {
+        let _ = crop_rects::read(path);
+    });
+}
+
+/// A folder with one landmark file.
+pub(crate) fn landmarks(data: &[u8]) {
+    DIR.with_borrow(|dir| {
+        let folder = dir.path().join("landmarks");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0.lms"), data).unwrap();
+        if let Ok(read) = crop_rects::read(&folder) {
+            assert_eq!(read.rects.len(), 1);
+        }
+    });
+}
+
+/// `lipsync.yaml`.
+pub(crate) fn config(data: &[u8]) {
+    let home = |name: &str| (name == "HOME").then(|| "/home/eve".into());
+    let text = String::from_utf8_lossy(data);
+    if let Ok(config) = ConfigFile::parse(&text, Path::new("lipsync.yaml"), &home) {
+        assert!(config.models.iter().all(|m| !m.model_id.value.is_empty()));
+    }
+    with_file("lipsync.yaml", data, |path| {
+        let _ = ConfigFile::read(path);
+    });
+}
+
+/// A background folder whose pictures have the names that stand in `data`, one a line.
+pub(crate) fn frame_names(data: &[u8]) {
+    DIR.with_borrow(|dir| {
+        let place = dir.path().join("place");
+        let (folder, picture) = (place.join("frames"), place.join("picture"));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        if !picture.exists() {
+            image::RgbImage::new(2, 2)
+                .save_with_format(&picture, image::ImageFormat::Png)
+                .unwrap();
+            let rects = vec![[0, 0, 2, 2]; 100];
+            fs::write(place.join("crop_rects.json"), format!("{rects:?}")).unwrap();
+        }
+        let mut count = 0;
+        for name in data.split(|byte| *byte == b'\n').take(100) {
+            let mut path: PathBuf = folder.join(OsStr::from_bytes(name));
+            path.as_mut_os_string().push(".png");
+            if !name.contains(&b'/') && fs::hard_link(&picture, &path).is_ok() {
+                count += 1;
+            }
+        }
+        if let Ok(opened) = BackgroundFolder::open(&folder, None) {
+            assert!(opened.count() <= count);
+            let last = opened.rect(BackgroundIndex(opened.count() - 1));
+            assert_eq!((last.width(), last.height()), (2, 2));
+        }
+    });
+}
+
+/// A network's file.
+pub(crate) fn network(data: &[u8]) {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let library = assets::runtime_library().expect("set ORT_DYLIB_PATH");
+        Runtime::load(&library).unwrap()
+    });
+    with_file("network.onnx", data, |path| {
+        if let Ok(probe) = Probe::load(&RUNTIME, path, 1) {
+            let _ = (probe.role(), probe.fixed_batch());
+        }
+    });
+}

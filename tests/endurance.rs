@@ -1,0 +1,169 @@
+//! A thousand clips in one process: nothing grows. One test, alone in its process, because it measures it.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and say what they measured"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use lipsync::assets;
+use lipsync::audio::Sound;
+use lipsync::background::BackgroundFolder;
+use lipsync::cancel::Cancel;
+use lipsync::encode::FrameSink;
+use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
+use lipsync::encode::codec::{Codec, VideoEncoder};
+use lipsync::encode::container::Container;
+use lipsync::encode::mark::Mark;
+use lipsync::encode::png::PngFolder;
+use lipsync::face::Paste;
+use lipsync::frame::{BackgroundIndex, FrameRate};
+use lipsync::infer::onnx::{Hardware, Networks, Runtime};
+use lipsync::order::Order;
+use lipsync::output::{Kind, Target};
+use lipsync::pipeline::{self, Clip, Selection};
+
+const CLIPS: usize = 1000;
+/// By then all that is made once is there.
+const SETTLED: usize = 50;
+
+/// What this process holds.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    kilobytes: u64,
+    threads: u64,
+    files: usize,
+}
+
+impl Held {
+    fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let word = line.unwrap().split_whitespace().next();
+            word.unwrap().parse().unwrap()
+        };
+        Self {
+            kilobytes: number("VmRSS:"),
+            threads: number("Threads:"),
+            files: fs::read_dir("/proc/self/fd").unwrap().count(),
+        }
+    }
+}
+
+fn material(folder: &Path) {
+    let frames = folder.join("frames");
+    fs::create_dir(&frames).unwrap();
+    for i in 0..3_u8 {
+        let picture = image::RgbImage::from_fn(64, 64, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 3) as u8, 60 * i])
+        });
+        picture.save(frames.join(format!("{i}.png"))).unwrap();
+    }
+    let rects = "[[16, 16, 48, 48], [16, 16, 48, 48], [16, 16, 48, 48]]";
+    fs::write(frames.join("crop_rects.json"), rects).unwrap();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 22_050,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(folder.join("talk.wav"), spec).unwrap();
+    (0..4410).for_each(|i| wav.write_sample((i % 90 * 200) as i16).unwrap());
+    wav.finalize().unwrap();
+}
+
+fn render(folder: &Path, networks: &mut Networks, number: usize) {
+    let sound = Sound::open(&folder.join("talk.wav"), None).unwrap();
+    let backgrounds = BackgroundFolder::open(&folder.join("frames"), None).unwrap();
+    let fps = FrameRate::TRAINED;
+    let frames = fps.frames_covering(sound.frames, sound.rate);
+    let selection = Selection::Range(0..frames);
+    let clip = Clip {
+        sound: &sound,
+        rest: None,
+        backgrounds: &backgrounds,
+        keep_bytes: 1 << 20,
+        order: Order::PingPong,
+        start: BackgroundIndex(0),
+        paste: Paste::Seamless,
+        fps,
+        frames: &selection,
+        batch: 2,
+    };
+    let mark = Mark { model: "tiny".into() };
+    let as_pictures = number.is_multiple_of(4);
+    let target = Target {
+        path: folder.join(if as_pictures { "out" } else { "out.mp4" }),
+        kind: if as_pictures { Kind::Frames } else { Kind::File },
+        force: true,
+    };
+    let mut sink: Box<dyn FrameSink> = if as_pictures {
+        Box::new(PngFolder::create(target, Some(&mark)).unwrap())
+    } else {
+        let encoder = VideoEncoder::find(&Codec::H264).unwrap();
+        let spec = ClipSpec {
+            size: backgrounds.size(),
+            fps,
+            frames,
+            format: ClipFormat {
+                container: Container::Mp4,
+                video: encoder.settings(None, None).unwrap(),
+                sound_bits: None,
+            },
+            threads: 2,
+            deterministic: false,
+            mark: Some(mark),
+        };
+        Box::new(ClipFile::create(target, spec, &sound).unwrap())
+    };
+    pipeline::run(
+        clip,
+        &mut networks.encoder,
+        &mut networks.generator,
+        sink.as_mut(),
+        &Cancel::default(),
+        |_| (),
+    )
+    .unwrap();
+    sink.finish().unwrap();
+}
+
+#[test]
+fn a_thousand_clips_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    material(dir.path());
+    let runtime = Runtime::load(&assets::runtime_library().unwrap()).unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models");
+    let mut networks = Networks::load(
+        &runtime,
+        &tiny.join("tiny_audio_encoder.onnx"),
+        &tiny.join("tiny_generator.onnx"),
+        Hardware::cpu(2),
+    )
+    .unwrap();
+    let mut settled = None;
+    for number in 1..=CLIPS {
+        render(dir.path(), &mut networks, number);
+        if number == SETTLED {
+            settled = Some(Held::now());
+        }
+    }
+    let (settled, last) = (settled.unwrap(), Held::now());
+    println!("after {SETTLED} clips {settled:?}, after {CLIPS} {last:?}");
+    assert!(
+        last.kilobytes as f64 <= 1.05 * settled.kilobytes as f64,
+        "after {SETTLED} clips {settled:?}, after {CLIPS} {last:?}"
+    );
+    assert_eq!((last.threads, last.files), (settled.threads, settled.files));
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["frames", "out", "out.mp4", "talk.wav"]);
+}

@@ -1,0 +1,551 @@
+//! What must hold when a run is killed, the disk is full, or files change while they are in use: an output is whole or not
+//! there, one error says why, and nothing hangs.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{LIPSYNC, Place, probe};
+use crate::watchdog::{Watched, ended, the_error, watched};
+
+/// Moments at which each signal hits.
+const MOMENTS: u64 = 20;
+
+/// A place with four small frames in `small/` and `talk.wav` of so many seconds.
+fn place(seconds: f64) -> Place {
+    let place = Place::new();
+    place.backgrounds("small", 4, 64, 64);
+    talk(&place, seconds);
+    place
+}
+
+fn talk(place: &Place, seconds: f64) {
+    place.wav("talk.wav", 16_000, 1, seconds, |_, t| {
+        (t * 700.0).sin() * (t * 9.0).sin() * 0.4
+    });
+}
+
+/// `render talk.wav` on the CPU over `small/`, and more.
+fn render(place: &Place, args: &[&str]) -> Command {
+    render_over(place, "small", args)
+}
+
+fn render_over(place: &Place, backgrounds: &str, args: &[&str]) -> Command {
+    let base = ["render", "talk.wav", "-m", "tiny", "--device", "cpu", "-q", "-b"];
+    place.command(&[&base[..], &[backgrounds], args].concat())
+}
+
+/// A shell that runs `script`, whose `"$@"` is `render`.
+fn shell(script: &str, render: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]);
+    command.arg(LIPSYNC).args(render.get_args());
+    command.current_dir(render.get_current_dir().unwrap());
+    for variable in ["LIPSYNC_HOME", "ORT_DYLIB_PATH"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Unfinished parts in a folder.
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| path.to_str().unwrap().contains(".part"))
+        .collect()
+}
+
+/// Waits until a part of `folder` holds something.
+fn until_written(run: &mut Watched, folder: &Path) -> PathBuf {
+    let begun = || {
+        parts(folder).into_iter().find(|part| {
+            if part.is_dir() {
+                fs::read_dir(part).is_ok_and(|mut entries| entries.next().is_some())
+            } else {
+                part.metadata().is_ok_and(|about| about.len() > 0)
+            }
+        })
+    };
+    run.until("it wrote something", || begun().is_some());
+    begun().unwrap()
+}
+
+/// The outputs that are tried, with the arguments for them.
+const OUTPUTS: [(&str, &[&str]); 3] = [
+    ("out/clip.mp4", &["-o", "out/clip.mp4"]),
+    ("out/clip.mkv", &["-o", "out/clip.mkv"]),
+    ("out/frames", &["--frames", "out/frames"]),
+];
+
+/// Frames of a whole output; none if it is not there. Fails if it is there in part.
+fn frames_of(path: &Path) -> Option<u64> {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).unwrap();
+        entries.for_each(|entry| drop(image::open(entry.unwrap().path()).unwrap()));
+        return Some(fs::read_dir(path).unwrap().count() as u64);
+    }
+    path.exists().then(|| {
+        probe(path);
+        let output = Command::new("ffprobe")
+            .args(["-v", "error", "-select_streams", "v", "-count_frames"])
+            .args(["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"])
+            .arg(path)
+            .output()
+            .unwrap();
+        assert!(output.stderr.is_empty(), "{path:?} is damaged");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim().trim_end_matches(',').parse().unwrap()
+    })
+}
+
+/// Numbers that are the same on every run (Knuth's MMIX generator), 0..1.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
+        self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Kills runs at moments from their start to their end, and looks at what they leave.
+fn kill_at_random(signal: Signal, seed: u64) {
+    let place = place(3.0);
+    fs::create_dir(place.join("out")).unwrap();
+    let lasts = OUTPUTS.map(|(name, args)| {
+        let started = Instant::now();
+        let output = watched(&mut render(&place, args));
+        assert!(output.status.success(), "{}", the_error(&output));
+        let lasts = started.elapsed();
+        assert_eq!(frames_of(&place.join(name)), Some(75));
+        lasts
+    });
+    let (mut moments, mut seen, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
+    for round in 0..MOMENTS {
+        let which = round as usize % OUTPUTS.len();
+        let (name, args) = OUTPUTS[which];
+        let path = place.join(name);
+        let _ = fs::remove_file(&path);
+        let _ = fs::remove_dir_all(&path);
+        let mut run = Watched::start(&mut render(&place, args));
+        // The first before anything, the others anywhere.
+        let wait = lasts[which].mul_f64(if round == 0 { 0.0 } else { moments.next() });
+        let until = Instant::now() + wait;
+        while Instant::now() < until && run.is_running() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (running, hit) = (run.is_running(), Instant::now());
+        if running {
+            run.signal(signal);
+        }
+        let output = run.end();
+        slowest = slowest.max(hit.elapsed());
+        let frames = frames_of(&path);
+        seen.push(format!("{} {frames:?}", ended(&output)));
+        match (output.status.code(), output.status.signal()) {
+            // It was finished, or so near it that the output was put in place.
+            (Some(0), _) => assert_eq!(frames, Some(75), "{name}"),
+            (Some(130), _) if signal != Signal::KILL => {
+                assert_eq!(the_error(&output), "interrupted");
+                assert_eq!(frames, None, "{name}");
+            }
+            // By the signal itself: before the program could ask for it, or because nobody can.
+            (None, Some(number)) if number == signal.as_raw() => {
+                assert!(matches!(frames, None | Some(75)), "{name}: {frames:?}");
+                if signal != Signal::KILL {
+                    assert_eq!(frames, None, "{name}");
+                }
+            }
+            _ => panic!("{name}: {} {:?}", ended(&output), output.stderr),
+        }
+        if signal != Signal::KILL {
+            assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0], "{name}");
+        }
+    }
+    println!("{signal:?}: ended within {slowest:?}; {seen:?}");
+    assert!(
+        seen.iter().any(|how| !how.starts_with("exit 0")),
+        "not one run was hit: {seen:?}"
+    );
+    // The next run removes what killed ones left.
+    for (name, args) in OUTPUTS {
+        let output = watched(&mut render(&place, &[args, &["--force"]].concat()));
+        assert!(output.status.success(), "{}", the_error(&output));
+        assert_eq!(frames_of(&place.join(name)), Some(75));
+    }
+    assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn interrupted_at_any_moment() {
+    kill_at_random(Signal::INT, 1);
+}
+
+#[test]
+fn terminated_at_any_moment() {
+    kill_at_random(Signal::TERM, 2);
+}
+
+#[test]
+fn killed_at_any_moment() {
+    kill_at_random(Signal::KILL, 3);
+}
+
+#[test]
+fn killed_while_frames_are_replaced() {
+    let place = place(1.0);
+    let args = ["--frames", "frames", "--force"];
+    assert!(watched(&mut render(&place, &args)).status.success());
+    let mut moments = Moments(4);
+    for _ in 0..10 {
+        let mut run = Watched::start(&mut render(&place, &args));
+        let part = until_written(&mut run, &place.path);
+        let count = |path: &Path| fs::read_dir(path).map_or(0, Iterator::count);
+        // The last frames, the renaming, the removal of the old ones.
+        let at = 20 + (moments.next() * 6.0) as usize;
+        while run.is_running() && part.exists() && count(&part) < at {
+            thread::yield_now();
+        }
+        run.signal(Signal::KILL);
+        run.end();
+        assert_eq!(frames_of(&place.join("frames")), Some(25));
+    }
+    assert!(watched(&mut render(&place, &args)).status.success());
+    assert_eq!(parts(&place.path), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn a_second_signal_ends_a_run_that_is_stuck() {
+    let place = place(60.0);
+    // Nobody reads what it writes to stdout.
+    let mut child = render(&place, &["-o", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let pipe = child.stdout.take().unwrap();
+    // A pipe holds 64 KiB.
+    while rustix::io::ioctl_fionread(&pipe).unwrap() < 60_000 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(started.elapsed().as_secs() < 120, "it writes nothing");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let signal = || rustix::process::kill_process(pid, Signal::INT).unwrap();
+    signal();
+    thread::sleep(Duration::from_millis(500));
+    let was_stuck = child.try_wait().unwrap().is_none();
+    let hit = Instant::now();
+    signal();
+    while child.try_wait().unwrap().is_none() {
+        if hit.elapsed().as_secs() > 60 {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    println!("ended {:?} after the second signal", hit.elapsed());
+    assert!(was_stuck, "the first signal was enough");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(pipe);
+    assert_eq!(place.names(), ["bg", "small", "speech.wav", "talk.wav", "tiny"]);
+}
+
+/// A disk (or a user's quota) that ends while `args` are written.
+fn full(place: &Place, args: &[&str], blocks: u32) -> String {
+    let script = format!("ulimit -f {blocks} && exec \"$@\"");
+    let before = place.names();
+    let output = watched(&mut shell(&script, &render(place, args)));
+    let said = the_error(&output);
+    assert_eq!(output.status.code(), Some(4), "{args:?}: {said}");
+    assert!(said.contains("\nhint: free space"), "{args:?}: {said}");
+    assert_eq!(place.names(), before, "{args:?}");
+    said
+}
+
+#[test]
+fn files_that_may_not_grow_as_large() {
+    let place = place(20.0);
+    // Blocks of 512 bytes.
+    for name in ["clip.mp4", "clip.mov", "clip.mkv", "clip.webm"] {
+        let said = full(&place, &["-o", name], 40);
+        assert!(said.starts_with(&format!("cannot write `{name}`")), "{said}");
+    }
+    let said = full(&place, &["--frames", "frames"], 1);
+    assert!(said.starts_with("cannot write `frames`"), "{said}");
+    let said = full(&place, &["--contact-sheet", "sheet.png"], 8);
+    assert!(said.starts_with("cannot write `sheet.png`"), "{said}");
+    // Frames that are smaller than the report on them.
+    place.backgrounds("dots", 2, 8, 8);
+    let args = [
+        "--frames", "frames", "--no-mark", "--limit", "0.1", "--report", "r.json",
+    ];
+    let script = "ulimit -f 1 && exec \"$@\"";
+    let output = watched(&mut shell(script, &render_over(&place, "dots", &args)));
+    let said = the_error(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.starts_with("cannot write `r.json`"), "{said}");
+    assert!(!place.join("r.json").exists() && parts(&place.path).is_empty());
+    assert_eq!(frames_of(&place.join("frames")), Some(3));
+}
+
+#[test]
+fn a_sound_that_is_copied_to_a_full_disk() {
+    let place = place(20.0);
+    // Packets go into the clip as they are, many at a time.
+    for name in ["talk.m4a", "talk.mp3"] {
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-i", "talk.wav", "-b:a", "320k", name])
+            .current_dir(&place.path)
+            .status();
+        assert!(made.unwrap().success());
+        for blocks in [2, 20, 80] {
+            let script = format!("ulimit -f {blocks} && exec \"$@\"");
+            let render = swap(&render(&place, &["-o", "clip.mp4"]), "talk.wav", name);
+            let output = watched(&mut shell(&script, &render));
+            let said = the_error(&output);
+            assert_eq!(output.status.code(), Some(4), "{said}");
+            assert!(said.starts_with("cannot write `clip.mp4`"), "{said}");
+            assert!(!place.join("clip.mp4").exists() && parts(&place.path).is_empty());
+        }
+    }
+}
+
+/// The same command with one argument for another.
+fn swap(command: &Command, from: &str, to: &str) -> Command {
+    let mut other = Command::new(command.get_program());
+    let args = command.get_args();
+    other.args(args.map(|arg| if arg == from { to.as_ref() } else { arg }));
+    other.current_dir(command.get_current_dir().unwrap());
+    other
+}
+
+#[test]
+fn a_small_disk() {
+    let place = place(20.0);
+    fs::create_dir(place.join("disk")).unwrap();
+    for (name, args) in [
+        ("disk/clip.mp4", &["-o", "disk/clip.mp4"][..]),
+        ("disk/clip.mkv", &["-o", "disk/clip.mkv"]),
+        ("disk/frames", &["--frames", "disk/frames"]),
+        ("disk/sheet.png", &["--contact-sheet", "disk/sheet.png"]),
+    ] {
+        // Only the shell and its children see the disk; it goes with them.
+        let script = "unshare -m sh -c 'mount -t tmpfs -o size=32k none disk || exit 77
+            \"$@\"; code=$?; ls -A disk; exit $code' sh \"$@\" || exit $?";
+        let output = watched(&mut shell(script, &render(&place, args)));
+        if !said(&output).contains("error: ") {
+            println!("skipped: no right to mount a disk: {}", said(&output));
+            return;
+        }
+        assert_eq!(output.status.code(), Some(4), "{name}: {}", said(&output));
+        let told = the_error(&output);
+        assert!(
+            told.starts_with(&format!("cannot write `{name}`"))
+                && told.contains("no space left on device\n\nhint: free space"),
+            "{told}"
+        );
+        assert!(output.stdout.is_empty(), "{name} is left in part");
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_full_stdout() {
+    let place = place(2.0);
+    for args in [&["-o", "-"][..], &["--dry-run"]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = render(&place, args).stdout(full).output().unwrap();
+        let told = the_error(&output);
+        assert_eq!(output.status.code(), Some(4), "{told}");
+        assert!(
+            told.starts_with("cannot write stdout\n  Caused by: no space left on device"),
+            "{told}"
+        );
+    }
+}
+
+/// Starts a long render into `out/`, does `harm` once it writes, and returns what it says at its end.
+fn harmed(place: &Place, render: &mut Command, harm: impl FnOnce(&Path)) -> String {
+    let out = place.join("out");
+    fs::create_dir(&out).unwrap();
+    let mut run = Watched::start(render);
+    let part = until_written(&mut run, &out);
+    assert!(run.is_running());
+    harm(&part);
+    let output = run.end();
+    let told = the_error(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    if out.exists() {
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{told}");
+        fs::remove_dir(&out).unwrap();
+    }
+    told
+}
+
+/// Takes a path away at once, whatever is still written into it.
+fn take_away(path: &Path) {
+    let away = path.with_file_name("away");
+    fs::rename(path, &away).unwrap();
+    let _ = fs::remove_file(&away).or_else(|_| fs::remove_dir_all(&away));
+}
+
+#[test]
+fn a_part_that_is_removed() {
+    let place = place(20.0);
+    for (name, args) in OUTPUTS {
+        let told = harmed(&place, &mut render(&place, args), |part| {
+            // Out of the folder, as somebody's clean-up would.
+            let away = place.join("away");
+            fs::rename(part, &away).unwrap();
+        });
+        let _ = fs::remove_file(place.join("away"));
+        let _ = fs::remove_dir_all(place.join("away"));
+        assert!(
+            told.starts_with(&format!("cannot write `{name}`\n"))
+                && told.contains("was removed by somebody else"),
+            "{told}"
+        );
+        let told = harmed(&place, &mut render(&place, args), |_| take_away(&place.join("out")));
+        assert!(told.starts_with(&format!("cannot write `{name}`\n")), "{told}");
+        assert!(!place.join("out").exists());
+    }
+}
+
+#[test]
+fn background_frames_that_change() {
+    let place = place(60.0);
+    place.backgrounds("other", 1, 32, 32);
+    place.backgrounds("many", 40, 64, 64);
+    let frame = place.join("many/frame_0030.png");
+    let whole = fs::read(&frame).unwrap();
+    let other = fs::read(place.join("other/frame_0000.png")).unwrap();
+    // Nothing is kept in memory: each frame is read again and again.
+    let args = ["--memory-limit", "0.001", "-o", "out/clip.mp4"];
+    let with = |harm: &dyn Fn()| {
+        fs::write(&frame, &whole).unwrap();
+        harmed(&place, &mut render_over(&place, "many", &args), |_| harm())
+    };
+    let told = with(&|| fs::remove_file(&frame).unwrap());
+    assert!(
+        told.starts_with("cannot read background frame `many/frame_0030.png`\n  Caused by: no such file"),
+        "{told}"
+    );
+    let told = with(&|| fs::write(&frame, &whole[..whole.len() / 2]).unwrap());
+    assert!(
+        told.starts_with("cannot read background frame `many/frame_0030.png`"),
+        "{told}"
+    );
+    let told = with(&|| fs::write(&frame, b"").unwrap());
+    assert!(
+        told.starts_with("cannot read background frame `many/frame_0030.png`"),
+        "{told}"
+    );
+    let told = with(&|| fs::write(&frame, &other).unwrap());
+    assert!(
+        told.starts_with("background frame `many/frame_0030.png` changed while it was in use"),
+        "{told}"
+    );
+    let told = with(&|| fs::remove_dir_all(place.join("many")).unwrap());
+    assert!(told.starts_with("cannot read background frame `many/"), "{told}");
+}
+
+#[test]
+fn sounds_that_are_cut_while_they_are_read() {
+    let place = place(60.0);
+    for name in ["talk.flac", "talk.m4a"] {
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-i", "talk.wav", name])
+            .current_dir(&place.path)
+            .status();
+        assert!(made.unwrap().success());
+    }
+    for name in ["talk.wav", "talk.flac", "talk.m4a"] {
+        let whole = fs::read(place.join(name)).unwrap();
+        fs::create_dir(place.join("out")).unwrap();
+        let mut command = swap(&render(&place, &["-o", "out/c.mp4"]), "talk.wav", name);
+        let mut run = Watched::start(&mut command);
+        until_written(&mut run, &place.join("out"));
+        let file = OpenOptions::new().write(true).open(place.join(name));
+        file.unwrap().set_len(whole.len() as u64 / 2).unwrap();
+        let output = run.end();
+        let told = the_error(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.starts_with(&format!("cannot read audio `{name}`\n  Caused by: ")),
+            "{told}"
+        );
+        if name == "talk.wav" {
+            assert!(told.contains("it became shorter while it was read"), "{told}");
+        }
+        assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 0);
+        fs::remove_dir(place.join("out")).unwrap();
+    }
+}
+
+#[test]
+fn networks_that_are_cut_or_swapped() {
+    let place = place(0.2);
+    let (generator, encoder) = (
+        place.join("tiny/generator.onnx"),
+        place.join("tiny/audio_encoder.onnx"),
+    );
+    let before = place.names();
+    let refused = || {
+        let output = watched(&mut render(&place, &[]));
+        let told = the_error(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert_eq!(place.names(), before);
+        told
+    };
+    for file in [&generator, &encoder] {
+        let whole = fs::read(file).unwrap();
+        for eighth in 0..8 {
+            fs::write(file, &whole[..whole.len() * eighth / 8]).unwrap();
+            let told = refused();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(told.contains(&format!("`tiny/{name}`")), "{told}");
+        }
+        fs::write(file, whole).unwrap();
+    }
+    fs::rename(&generator, place.join("tiny/kept.onnx")).unwrap();
+    symlink("audio_encoder.onnx", &generator).unwrap();
+    let told = refused();
+    assert!(
+        told.starts_with("`tiny/generator.onnx` cannot serve as generator"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_pipe_is_no_sound() {
+    let place = place(0.2);
+    let made = Command::new("mkfifo").arg(place.join("pipe.wav")).status();
+    assert!(made.unwrap().success());
+    // Nobody ever writes into it: to open it would be to wait for ever.
+    let told = |name| {
+        let output = watched(&mut swap(&render(&place, &["-o", "c.mp4"]), "talk.wav", name));
+        assert_eq!(output.status.code(), Some(1));
+        the_error(&output)
+    };
+    for name in ["pipe.wav", "/dev/zero"] {
+        let told = told(name);
+        assert!(
+            told.starts_with(&format!(
+                "cannot read audio `{name}`\n  Caused by: it is a pipe or a device"
+            )),
+            "{told}"
+        );
+    }
+}
