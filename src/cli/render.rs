@@ -351,6 +351,8 @@ fn sink(plan: &Plan) -> Result<Option<Box<dyn FrameSink>>> {
                 threads: plan.hardware.threads,
                 deterministic: plan.hardware.deterministic,
                 mark: plan.mark.clone(),
+                #[cfg(feature = "credentials")]
+                signer: plan.signer.clone(),
             };
             Box::new(ClipFile::create(target, spec, &plan.sound)?)
         }

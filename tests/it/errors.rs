@@ -21,7 +21,7 @@ fn told(place: &Place, output: &Output) -> String {
 }
 
 /// Runs what must fail; checks that the folder holds what it held before.
-fn refused(place: &Place, args: &[&str]) -> String {
+pub(crate) fn refused(place: &Place, args: &[&str]) -> String {
     let before = place.names();
     let output = place.run(args);
     assert!(output.stdout.is_empty());
@@ -267,6 +267,11 @@ fn usage() {
     let nothing = refused(&place, &["render", "speech.wav", "-m", "tiny"]);
     snapshot!("usage_no_background", nothing);
     snapshot!("usage_no_such_command", refused(&place, &["rander"]));
+    #[cfg(not(feature = "credentials"))]
+    snapshot!(
+        "usage_credentials",
+        with(&["--credentials", "me.pem", "--key", "me.key"])
+    );
 }
 
 #[test]
@@ -305,6 +310,7 @@ fn the_machine() {
 }
 
 #[test]
+#[cfg_attr(feature = "credentials", ignore = "the help has two flags more")]
 fn help() {
     let place = Place::new();
     for (name, args) in [

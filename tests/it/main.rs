@@ -8,6 +8,8 @@
 )]
 
 mod clip;
+#[cfg(feature = "credentials")]
+mod credentials;
 mod errors;
 mod golden;
 mod presenter;
