@@ -30,7 +30,7 @@ const ALGORITHMS: [SigningAlg; 5] = [
 /// MiB of a clip's working copy that stay in memory; a larger one lies in the temporary folder.
 const COPY_IN_MEMORY: usize = 64;
 /// Something to sign before there is a clip.
-const TRIAL: &str = r#"<svg xmlns="http://www.w3.org/2000/svg"/>"#;
+const TRIAL: &str = r#"<svg xmlns="http://www.w3.org/2000/svg"></svg>"#;
 
 /// Where the user's certificates and private key lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,15 +106,19 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// Reads both files and tries them out, so that what is wrong with them shows before a clip is rendered.
     pub fn open(files: &SignerFiles) -> Result<Self> {
-        let certificates = pem(&files.certificates, "CERTIFICATE").map_err(|e| {
-            e.hint("--credentials takes a chain of certificates in PEM, the signer's own first")
-        })?;
-        let key = pem(&files.key, "PRIVATE KEY").map_err(|e| {
-            e.hint(format!(
+        let certificates = pem(
+            &files.certificates,
+            "CERTIFICATE",
+            "--credentials takes a chain of certificates in PEM, the signer's own first",
+        )?;
+        let key = pem(
+            &files.key,
+            "PRIVATE KEY",
+            &format!(
                 "--key takes an unencrypted PKCS#8 key: openssl pkcs8 -topk8 -nocrypt -in '{}' -out key.pem",
                 files.key.display()
-            ))
-        })?;
+            ),
+        )?;
         let signer = ALGORITHMS.into_iter().find_map(|algorithm| {
             create_signer::from_keys(certificates.as_bytes(), key.as_bytes(), algorithm, None).ok()
         });
@@ -134,8 +138,8 @@ impl Signer {
             .sign_stream(&trial, "image/svg+xml", &mut from, &mut to)
             .map_err(|e| {
                 Fault::failed(format!("cannot sign with {files}")).because(e).hint(
-                    "the certificate must be valid now, not self-signed nor a CA's, and for digitalSignature and \
-                    emailProtection",
+                    "the first certificate must be the key's own, valid now, neither a CA's nor self-signed, and for \
+                        digitalSignature and emailProtection or documentSigning",
                 )
             })?;
         Ok(signer)
@@ -212,8 +216,8 @@ fn plain(error: c2pa::Error) -> Error {
     }
 }
 
-/// The blocks of one kind in a PEM file, without what stands between them; at least one.
-fn pem(path: &Path, label: &str) -> Result<String, Fault> {
+/// The blocks of one kind in a PEM file, without what stands between them; `hint` is told if there is none.
+fn pem(path: &Path, label: &str, hint: &str) -> Result<String, Fault> {
     let cannot_read = || Fault::failed(format!("cannot read `{}`", path.display()));
     let bytes = fs::read(path).map_err(|e| cannot_read().because(plain_io(&e)))?;
     let text = String::from_utf8_lossy(&bytes);
@@ -232,7 +236,9 @@ fn pem(path: &Path, label: &str) -> Result<String, Fault> {
         inside &= line != end;
     }
     if blocks.is_empty() {
-        return Err(cannot_read().because(format!("it has no `{begin}`")));
+        return Err(cannot_read()
+            .because(format!("it has no `{begin}`"))
+            .hint(hint));
     }
     Ok(blocks)
 }

@@ -120,7 +120,6 @@ fn the_manifest_says_how_the_clip_was_made() {
     let reader = read(&place.join("my talk.mp4"));
     let manifest = reader.active_manifest().unwrap();
     assert_eq!(manifest.title(), Some("my talk.mp4"));
-    assert_eq!(manifest.format(), Some("video/mp4"));
     let generator = &manifest.claim_generator_info.as_ref().unwrap()[0];
     let version = Some(env!("CARGO_PKG_VERSION"));
     assert_eq!(
