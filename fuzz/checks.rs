@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use lipsync::assets;
 use lipsync::audio::Sound;
-use lipsync::background::BackgroundFolder;
+use lipsync::background::Backgrounds;
 use lipsync::config::file::ConfigFile;
 use lipsync::crop_rects;
 use lipsync::frame::BackgroundIndex;
@@ -119,7 +119,7 @@ pub(crate) fn frame_names(data: &[u8]) {
                 count += 1;
             }
         }
-        if let Ok(opened) = BackgroundFolder::open(&folder, None) {
+        if let Ok(opened) = Backgrounds::open(&folder, None, FrameRate::TRAINED, false) {
             assert!(opened.count() <= count);
             let last = opened.rect(BackgroundIndex(opened.count() - 1));
             assert_eq!((last.width(), last.height()), (2, 2));

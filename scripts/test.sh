@@ -9,3 +9,4 @@ need_tools build runtime test
 "$CARGO" clippy --release --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
 "$CARGO" test --release --locked
+"$CARGO" test --release --locked --features credentials --test it credentials

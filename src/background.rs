@@ -206,10 +206,10 @@ impl Backgrounds {
 }
 
 #[cfg(test)]
-impl BackgroundFolder {
+impl Backgrounds {
     /// The same with another rectangle, unchecked.
     pub(crate) fn with_rect(mut self, rect: Rect) -> Self {
-        self.frames.iter_mut().for_each(|frame| frame.1 = rect);
+        self.rects.fill(rect);
         self
     }
 }

@@ -15,6 +15,8 @@ use clap::ValueEnum;
 use crate::assets;
 use crate::audio::Sound;
 use crate::background::{Backgrounds, DEFAULT_KEEP_BYTES};
+#[cfg(feature = "credentials")]
+use crate::credentials::{Signer, SignerFiles};
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::{Codec, VideoEncoder};
 use crate::encode::container::Container;
@@ -134,6 +136,9 @@ pub struct Request {
     pub audio_kilobits: Option<Setting<u32>>,
     /// Whether to leave out the mark that the clip is AI-generated.
     pub no_mark: Option<Setting<bool>>,
+    /// What to sign the clip with.
+    #[cfg(feature = "credentials")]
+    pub signer: Option<Setting<SignerFiles>>,
     /// Whether to replace what exists.
     pub force: bool,
 }
@@ -163,6 +168,9 @@ pub struct Plan {
     pub format: Option<ClipFormat>,
     /// What the output says of how it was made.
     pub mark: Option<Mark>,
+    /// Who signs the clip.
+    #[cfg(feature = "credentials")]
+    pub signer: Option<Signer>,
     /// Where the contact sheet goes.
     pub contact_sheet: Option<Target>,
     /// Frames a second of the clip.
@@ -224,7 +232,8 @@ impl Plan {
 
     /// The path of what is written, as JSON carries it: what is not UTF-8 is replaced.
     pub fn output_path(&self) -> Option<String> {
-        self.output().map(|target| target.path.display().to_string())
+        self.output()
+            .map(|target| target.path.display().to_string())
     }
 
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
@@ -350,6 +359,21 @@ impl Plan {
                 ToString::to_string,
             ),
         };
+        #[cfg(feature = "credentials")]
+        let signer = request
+            .signer
+            .map(|files| {
+                let files = decisions.note("credentials", files, |f| {
+                    f.certificates.display().to_string()
+                });
+                signer(
+                    &files,
+                    format.as_ref(),
+                    mark.as_ref(),
+                    hardware.deterministic,
+                )
+            })
+            .transpose()?;
         let keep_bytes = request.memory_limit.map_or(DEFAULT_KEEP_BYTES, |limit| {
             let limit = decisions.note("memory-limit", limit, |gb| format!("{gb} GB"));
             ((limit * 1e9) as usize).saturating_sub(WORKING_BYTES)
@@ -387,6 +411,8 @@ impl Plan {
             target,
             format,
             mark,
+            #[cfg(feature = "credentials")]
+            signer,
             contact_sheet,
             hardware,
             keep_bytes,
@@ -629,6 +655,48 @@ fn clip_target(
         _ => Kind::File,
     };
     Ok((Target { path, kind, force }, container))
+}
+
+/// Who signs the clip, if it is one that can be signed.
+#[cfg(feature = "credentials")]
+fn signer(
+    files: &SignerFiles,
+    format: Option<&ClipFormat>,
+    mark: Option<&Mark>,
+    deterministic: bool,
+) -> Result<Signer> {
+    let contradicts = |flag: &str, why: &str| {
+        Fault::usage(format!("--credentials and {flag} contradict each other")).because(why)
+    };
+    let Some(format) = format else {
+        return Err(Fault::usage("--credentials has no meaning for pictures")
+            .hint("name a clip with -o")
+            .into());
+    };
+    if format.container.signed_as().is_none() {
+        return Err(Fault::usage(format!(
+            "--credentials signs MP4 and MOV files, not {}",
+            format.container
+        ))
+        .hint("name a file with -o that ends in .mp4 or .mov")
+        .into());
+    }
+    if mark.is_none() {
+        return Err(contradicts(
+            "--no-mark",
+            "what is signed is that the clip is AI-generated",
+        )
+        .hint("leave out one of them; `mark: false` in lipsync.yaml is the same as --no-mark")
+        .into());
+    }
+    if deterministic {
+        return Err(
+            contradicts("--deterministic", "no two signatures are the same")
+                .hint("leave out one of them")
+                .into(),
+        );
+    }
+    Signer::open(files)
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -49,6 +49,8 @@ pub mod video;
 pub mod infer;
 pub mod listen;
 
+#[cfg(feature = "credentials")]
+pub mod credentials;
 pub mod encode;
 pub mod output;
 

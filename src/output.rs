@@ -13,6 +13,8 @@ use crate::error::{Fault, plain_io};
 
 /// Bytes of a name to which 20 can be added: most file systems take 255.
 const LONGEST_NAME: usize = 230;
+/// Sets apart the name of a process's second part of one output.
+const SECOND: &str = "-2";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +97,13 @@ impl Target {
     pub fn begin(self) -> Result<Part> {
         self.check()?;
         self.remove_stale();
+        self.start("")
+    }
+
+    /// Starts a part; `suffix` tells apart those of one process.
+    fn start(self, suffix: &str) -> Result<Part> {
         let mut name = self.part_prefix();
-        name.push(format!("{}.part", std::process::id()));
+        name.push(format!("{}{suffix}.part", std::process::id()));
         let path = fs::canonicalize(self.folder())
             .map_err(|e| self.cannot_write(&e))?
             .join(name);
@@ -195,6 +202,7 @@ impl Target {
             let is_part = name
                 .strip_prefix(prefix.as_encoded_bytes())
                 .and_then(|rest| rest.strip_suffix(b".part"))
+                .map(|middle| middle.strip_suffix(SECOND.as_bytes()).unwrap_or(middle))
                 .is_some_and(|middle| !middle.is_empty() && middle.iter().all(u8::is_ascii_digit));
             if is_part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
                 remove(&entry.path());
@@ -226,6 +234,12 @@ impl Part {
     /// Where to write: an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A second, empty part of the same output: for a step that copies this one and changes it on the way.
+    #[cfg(feature = "credentials")]
+    pub fn another(&self) -> Result<Part> {
+        self.target.clone().start(SECOND)
     }
 
     /// Puts the part in its place.
@@ -379,6 +393,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let clip = dir.path().join("a.mp4");
         fs::write(dir.path().join(".a.mp4.99999999.part"), b"left").unwrap();
+        fs::write(dir.path().join(".a.mp4.99999999-2.part"), b"left").unwrap();
         fs::write(dir.path().join(".a.mp4.mine.part"), b"not ours").unwrap();
         let living = dir.path().join(".a.mp4.99999998.part");
         fs::write(&living, b"in use").unwrap();

@@ -649,7 +649,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (backgrounds, wav) = material(dir.path());
         let sound = Sound::open(&wav, None).unwrap();
-        let mut backgrounds = BackgroundFolder::open(&backgrounds, None).unwrap();
+        let mut backgrounds =
+            Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false).unwrap();
         if stage == "prepare" {
             backgrounds = backgrounds.with_rect(OUTSIDE);
         }
@@ -725,7 +726,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (backgrounds, wav) = material(dir.path());
         let sound = Sound::open(&wav, None).unwrap();
-        let backgrounds = BackgroundFolder::open(&backgrounds, None).unwrap();
+        let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false).unwrap();
         let whole = Selection::Range(0..25);
         let clip = Clip {
             sound: &sound,
@@ -762,10 +763,7 @@ mod tests {
         });
         assert!(frames_in.recv().is_err(), "the queue behind it is closed");
         let said = told(&root_cause([end].into_iter()).unwrap_err());
-        assert!(
-            said.starts_with("the composite stage panicked: "),
-            "{said}"
-        );
+        assert!(said.starts_with("the composite stage panicked: "), "{said}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use lipsync::assets;
 use lipsync::audio::Sound;
-use lipsync::background::BackgroundFolder;
+use lipsync::background::Backgrounds;
 use lipsync::cancel::Cancel;
 use lipsync::encode::FrameSink;
 use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
@@ -79,7 +79,8 @@ fn material(folder: &Path) {
 
 fn render(folder: &Path, networks: &mut Networks, number: usize) {
     let sound = Sound::open(&folder.join("talk.wav"), None).unwrap();
-    let backgrounds = BackgroundFolder::open(&folder.join("frames"), None).unwrap();
+    let backgrounds =
+        Backgrounds::open(&folder.join("frames"), None, FrameRate::TRAINED, false).unwrap();
     let fps = FrameRate::TRAINED;
     let frames = fps.frames_covering(sound.frames, sound.rate);
     let selection = Selection::Range(0..frames);
@@ -95,11 +96,17 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
         frames: &selection,
         batch: 2,
     };
-    let mark = Mark { model: "tiny".into() };
+    let mark = Mark {
+        model: "tiny".into(),
+    };
     let as_pictures = number.is_multiple_of(4);
     let target = Target {
         path: folder.join(if as_pictures { "out" } else { "out.mp4" }),
-        kind: if as_pictures { Kind::Frames } else { Kind::File },
+        kind: if as_pictures {
+            Kind::Frames
+        } else {
+            Kind::File
+        },
         force: true,
     };
     let mut sink: Box<dyn FrameSink> = if as_pictures {

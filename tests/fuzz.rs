@@ -162,7 +162,9 @@ fn wav() {
         bytes.extend([0; 8]);
         bytes.extend(3200_u64.to_le_bytes());
         bytes.extend([0; 12]);
-        bytes.extend(b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff");
+        bytes.extend(
+            b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff",
+        );
         bytes.extend([7; 3200]);
         bytes
     };

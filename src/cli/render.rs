@@ -358,6 +358,8 @@ fn sink(plan: &Plan, report: &mut RenderReport) -> Result<Option<Box<dyn FrameSi
                 threads: plan.hardware.threads,
                 deterministic: plan.hardware.deterministic,
                 mark: plan.mark.clone(),
+                #[cfg(feature = "credentials")]
+                signer: plan.signer.clone(),
             };
             let clip = ClipFile::create(target, spec, &plan.sound)?;
             report.set_sound(clip.sound());

@@ -14,10 +14,14 @@ use super::FrameSink;
 use super::codec::VideoSettings;
 use super::container::Container;
 use super::mark::Mark;
+#[cfg(feature = "credentials")]
+use super::mark::SOURCE_TYPE;
 use super::sound::AudioTrack;
 use super::track::plain;
 use super::video::VideoTrack;
 use crate::audio::Sound;
+#[cfg(feature = "credentials")]
+use crate::credentials::{Signer, Statement};
 use crate::error::Fault;
 use crate::frame::{FrameIndex, FrameRate, Picture, Size};
 use crate::output::{Kind, Part, Target};
@@ -53,6 +57,9 @@ pub struct ClipSpec {
     pub deterministic: bool,
     /// The mark to put in; none leaves it out.
     pub mark: Option<Mark>,
+    /// Who signs the finished clip. Only an MP4 or MOV file with a mark can be signed.
+    #[cfg(feature = "credentials")]
+    pub signer: Option<Signer>,
 }
 
 impl ClipSpec {
@@ -191,6 +198,8 @@ impl FrameSink for ClipFile {
         let Some(part) = part else {
             return Ok(());
         };
+        #[cfg(feature = "credentials")]
+        let part = signed(part, &spec, &target)?;
         verify(part.path(), &spec, audio.codec_id(), seconds).map_err(|e| {
             let wrong =
                 Fault::failed("the written clip is not what it should be, so it was not kept");
@@ -227,6 +236,27 @@ fn append_mark(path: Option<&Path>, spec: &ClipSpec) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(&bytes)?;
     stdout.flush()
+}
+
+/// The part with Content Credentials in it, if somebody signs the clip.
+#[cfg(feature = "credentials")]
+fn signed(part: Part, spec: &ClipSpec, target: &Target) -> Result<Part> {
+    let media_type = spec.format.container.signed_as();
+    let (Some(signer), Some(mark), Some(media_type)) = (&spec.signer, &spec.mark, media_type)
+    else {
+        return Ok(part);
+    };
+    let name = target.path.file_name().unwrap_or_default();
+    let statement = Statement {
+        title: &name.to_string_lossy(),
+        model: &mark.model,
+        source_type: SOURCE_TYPE,
+    };
+    let signed = part.another()?;
+    signer
+        .sign(&statement, media_type, part.path(), signed.path())
+        .map_err(|e| explained(e, target, Some(&part)))?;
+    Ok(signed)
 }
 
 /// What a stream of the finished file holds.

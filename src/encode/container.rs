@@ -120,6 +120,16 @@ impl Container {
         matches!(self, Self::Mp4 | Self::Mov | Self::Fragments)
     }
 
+    /// The media type of its files, if Content Credentials can be put into them.
+    #[cfg(feature = "credentials")]
+    pub(crate) fn signed_as(self) -> Option<&'static str> {
+        match self {
+            Self::Mp4 => Some("video/mp4"),
+            Self::Mov => Some("video/quicktime"),
+            Self::Mkv | Self::WebM | Self::Fragments => None,
+        }
+    }
+
     /// FFmpeg's name for it.
     pub(super) fn muxer(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use ffmpeg_next as ff;
 
 /// What IPTC calls a recording of which a part was generated
 /// (<https://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia>).
-const SOURCE_TYPE: &str =
+pub(crate) const SOURCE_TYPE: &str =
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia";
 /// The `uuid` box that holds XMP (XMP specification, part 3, 1.2.7).
 const XMP_UUID: [u8; 16] = 0xBE7A_CFCB_97A9_42E8_9C71_9994_91E3_AFAC_u128.to_be_bytes();

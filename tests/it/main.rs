@@ -11,6 +11,8 @@ mod backgrounds;
 mod clip;
 mod codecs;
 mod completions;
+#[cfg(feature = "credentials")]
+mod credentials;
 mod doctor;
 mod errors;
 mod faults;

@@ -8,6 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 
 use crate::config::{BatchSize, Origin, Request, Setting, Silence};
+#[cfg(feature = "credentials")]
+use crate::credentials::SignerFiles;
 use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::frame::FrameRate;
@@ -127,6 +129,21 @@ pub(in crate::cli) struct RenderArgs {
     /// Leave out the mark that the clip is AI-generated
     #[arg(long, env = "LIPSYNC_NO_MARK", hide_env = true, value_parser = FalseyValueParser::new())]
     no_mark: bool,
+    /// Sign the clip (.mp4 or .mov) as Content Credentials (C2PA): a chain of certificates in PEM, the signer's own first
+    #[cfg(feature = "credentials")]
+    #[arg(long, value_name = "CERT", requires = "key", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
+    credentials: Option<PathBuf>,
+    /// The private key of the signer's certificate: an unencrypted PKCS#8 key in PEM (EC, RSA or Ed25519)
+    #[cfg(feature = "credentials")]
+    #[arg(long, value_name = "KEY", requires = "credentials", value_hint = ValueHint::FilePath)]
+    key: Option<PathBuf>,
+    #[cfg(not(feature = "credentials"))]
+    #[arg(long, hide = true, value_parser = without_credentials)]
+    #[expect(
+        dead_code,
+        reason = "its parser says what is missing and takes no value"
+    )]
+    credentials: Option<Never>,
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
@@ -136,6 +153,16 @@ pub(in crate::cli) struct RenderArgs {
     /// Write a JSON report of the run, on failure too (docs/report.schema.json)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
+}
+
+/// What a program without the feature has no value for.
+#[cfg(not(feature = "credentials"))]
+#[derive(Debug, Clone)]
+enum Never {}
+
+#[cfg(not(feature = "credentials"))]
+fn without_credentials(_: &str) -> Result<Never, String> {
+    Err("this program was built without Content Credentials: cargo build --release --features credentials".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -186,6 +213,13 @@ impl RenderArgs {
             preset: asked.setting("preset", self.preset),
             audio_kilobits: asked.setting("audio_bitrate", self.audio_bitrate),
             no_mark: asked.setting("no_mark", Some(self.no_mark)),
+            #[cfg(feature = "credentials")]
+            signer: asked.setting(
+                "credentials",
+                self.credentials
+                    .zip(self.key)
+                    .map(|(certificates, key)| SignerFiles { certificates, key }),
+            ),
             force: self.force,
         }
     }
