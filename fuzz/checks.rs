@@ -18,7 +18,7 @@ use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
 use lipsync::config::file::ConfigFile;
 use lipsync::crop_rects;
-use lipsync::frame::BackgroundIndex;
+use lipsync::frame::{BackgroundIndex, FrameRate};
 use lipsync::infer::onnx::Runtime;
 use lipsync::infer::onnx::probe::Probe;
 use tempfile::TempDir;
