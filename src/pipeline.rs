@@ -798,8 +798,8 @@ mod tests {
             let mut sink = Memory::default();
             let times = render(&setup, &mut sink, &Cancel::default(), |_| Ok(())).unwrap();
             let frames_of = |name| times.iter().find(|t| t.name == name).unwrap().frames;
-            // At rest until 0.14 s and from 0.82 s on: frames 0..=3 and 21..=24.
-            assert_eq!((frames_of("infer"), frames_of("listen")), (17, 17));
+            // At rest until 0.17 s and from 0.81 s on: frames 0..=4 and 21..=24.
+            assert_eq!((frames_of("infer"), frames_of("listen")), (16, 16));
             assert_eq!((frames_of("composite"), frames_of("encode")), (25, 25));
             assert_eq!(*expected.get_or_insert(sink.frames.clone()), sink.frames);
         }
