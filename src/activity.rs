@@ -90,7 +90,7 @@ impl Activity {
             Vec::new()
         } else if loud - noise < ABOVE_NOISE_DB {
             // As loud everywhere: nothing tells speech from noise, so nothing is taken for a pause.
-            vec![0..levels.len()]
+            std::iter::once(0..levels.len()).collect()
         } else {
             loud_stretches(levels, begins, begins - HYSTERESIS_DB)
         };

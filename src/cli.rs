@@ -38,7 +38,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Render(render::RenderArgs),
+    Render(Box<render::RenderArgs>),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
         Command::Render(args) => {
             // The same matches again, for who decided each argument.
             let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
-            render::render(args, matches, config, &ui, &cancel)
+            render::render(*args, matches, config, &ui, &cancel)
         }
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),

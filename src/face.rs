@@ -133,7 +133,7 @@ impl Paster {
         };
         match how {
             Paste::Seamless => self.seamless(&back, weight, frame, rect, crop, output),
-            Paste::Reference if weight == 1.0 => self.reference(&back, frame, rect, crop, output),
+            Paste::Reference if weight >= 1.0 => self.reference(&back, frame, rect, crop, output),
             Paste::Reference => {
                 self.under.clear();
                 for row in rows_of(frame, rect) {

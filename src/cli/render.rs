@@ -80,7 +80,7 @@ fn plan(
     }
     let plan = Plan::new(request, config.as_ref())?;
     report.set_plan(&plan);
-    for warning in &plan.backgrounds.warnings {
+    for warning in &plan.warnings {
         ui.warn(warning);
     }
     Ok(plan)
@@ -260,11 +260,14 @@ impl Job {
             (
                 "sound",
                 format!(
-                    "`{}`: {:.2} s, {} Hz, {} channels",
+                    "`{}`: {:.2} s, {} Hz, {}",
                     sound.path().display(),
                     sound.seconds(),
                     sound.rate,
-                    sound.channels
+                    match sound.channels {
+                        1 => "mono".to_owned(),
+                        n => format!("{n} channels"),
+                    }
                 ),
             ),
             (

@@ -56,3 +56,40 @@ impl<T> Setting<T> {
         }
     }
 }
+
+/// The choice for each setting, written down as it is made.
+#[derive(Default)]
+pub(super) struct Decisions(pub(super) Vec<(&'static str, Setting<String>)>);
+
+impl Decisions {
+    /// What was asked for wins over the default.
+    pub(super) fn choose<T>(
+        &mut self,
+        name: &'static str,
+        asked: Option<Setting<T>>,
+        default: T,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        let chosen = asked.unwrap_or_else(|| Setting::default(default));
+        self.note(name, chosen, show)
+    }
+
+    /// Writes a choice down, as `show` says it.
+    pub(super) fn note<T>(
+        &mut self,
+        name: &'static str,
+        chosen: Setting<T>,
+        show: impl FnOnce(&T) -> String,
+    ) -> T {
+        let text = show(&chosen.value);
+        let Setting { value, origin } = chosen;
+        self.0.push((
+            name,
+            Setting {
+                value: text,
+                origin,
+            },
+        ));
+        value
+    }
+}

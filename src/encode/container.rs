@@ -197,9 +197,17 @@ impl SoundCodec {
         if (least..=most).contains(&(bits as u64)) {
             return Ok(());
         }
+        let channels = match channels {
+            1 => "mono".to_owned(),
+            n => format!("{n} channels"),
+        };
         Err(Fault::usage(format!(
-            "--audio-bitrate {bits} is out of range: {name} takes {least} to {most} for {channels} channels at {rate} Hz"
+            "--audio-bitrate {} is out of range: {name} takes {} to {} kbit/s for {channels} at {rate} Hz",
+            bits / 1000,
+            least / 1000,
+            most / 1000
         ))
+        .hint("leave it out for the usual one")
         .into())
     }
 }

@@ -11,6 +11,7 @@ use yuv::{
 
 use super::clip::ClipSpec;
 use super::codec::Pixels;
+use super::container::Container;
 use super::track::Track;
 use crate::error::Fault;
 use crate::frame::{Picture, Size};
@@ -56,6 +57,10 @@ impl VideoTrack {
         video.set_height(spec.size.height.next_multiple_of(step));
         video.set_format(pixels);
         video.set_time_base(base);
+        if spec.format.container == Container::Fragments {
+            // A fragment begins with a key frame: one each two seconds, for readers that wait.
+            video.set_gop((2.0 * spec.fps.as_f64()).ceil() as u32);
+        }
         video.set_frame_rate(Some(base.invert()));
         video.set_colorspace(color::Space::BT709);
         video.set_color_range(color::Range::MPEG);

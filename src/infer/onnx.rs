@@ -331,6 +331,14 @@ impl Loader<'_> {
     }
 }
 
+/// What ONNX Runtime and CUDA say where there is not enough memory.
+const OUT_OF_MEMORY: [&str; 4] = [
+    "Failed to allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+];
+
 /// A session with its tensors' names, and memory for one batch size at a time.
 struct Network {
     path: PathBuf,
@@ -413,11 +421,23 @@ impl Network {
         let batch = self.fixed_batch.unwrap_or(count);
         for start in (0..count).step_by(batch) {
             self.run_piece(batch, start..count.min(start + batch), inputs, output)
-                .map_err(|e| {
-                    Fault::failed(format!("network `{}` failed", self.path.display())).because(e)
-                })?;
+                .map_err(|e| self.failed(&e))?;
         }
         Ok(())
+    }
+
+    /// What a run's error means to the user.
+    fn failed(&self, error: &anyhow::Error) -> Fault {
+        let message = format!("network `{}` failed", self.path.display());
+        let text = error.to_string();
+        let cause = text.lines().next().unwrap_or_default().trim().to_owned();
+        if OUT_OF_MEMORY.iter().any(|words| text.contains(words)) {
+            Fault::machine(message)
+                .because(cause)
+                .hint("there is not enough memory: try --batch 1, or close what else uses it")
+        } else {
+            Fault::failed(message).because(cause)
+        }
     }
 
     fn run_piece(

@@ -18,6 +18,7 @@ use crate::order::Order;
 
 /// Render one clip
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(
     after_help = "Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: \
     LIPSYNC_FPS=30.\nFlags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.\n\n\
@@ -82,7 +83,7 @@ pub(in crate::cli) struct RenderArgs {
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
     threads: Option<NonZeroUsize>,
-    /// Memory to stay within: fewer decoded backgrounds are kept, or more
+    /// Memory to stay within, of which 0.4 GB are for the work: decoded backgrounds are kept in the rest [default: 0.6]
     #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = gigabytes)]
     memory_limit: Option<f64>,
     /// The same bytes on every run on the same machine, whatever --threads and --batch say
@@ -139,10 +140,6 @@ pub(in crate::cli) struct RenderArgs {
     key: Option<PathBuf>,
     #[cfg(not(feature = "credentials"))]
     #[arg(long, hide = true, value_parser = without_credentials)]
-    #[expect(
-        dead_code,
-        reason = "its parser says what is missing and takes no value"
-    )]
     credentials: Option<Never>,
     /// Replace an existing output
     #[arg(short, long)]
@@ -206,6 +203,8 @@ impl RenderArgs {
             device: asked.setting("device", self.device),
             batch: asked.setting("batch", self.batch),
             threads: asked.setting("threads", self.threads),
+            gpu: None,
+            gpu_gb: None,
             memory_limit: asked.setting("memory_limit", self.memory_limit),
             deterministic: asked.setting("deterministic", Some(self.deterministic)),
             codec: asked.setting("codec", self.codec),
