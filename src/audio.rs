@@ -183,17 +183,16 @@ impl SoundReader {
     /// Reads the file's next samples, all channels, into the scratch.
     fn fill_scratch(&mut self) -> Result<()> {
         self.scratch.clear();
-        match &mut self.source {
+        let more = match &mut self.source {
             Source::Wav(reader) => reader
                 .read(self.left.min(READ_FRAMES), &mut self.scratch)
                 .map_err(|e| unreadable(&self.path).because(e))?,
-            Source::Decoder(decoder) => {
-                if !decoder.read(&mut self.scratch)? {
-                    return Err(unreadable(&self.path)
-                        .because("it became shorter while it was read")
-                        .into());
-                }
-            }
+            Source::Decoder(decoder) => decoder.read(&mut self.scratch)?,
+        };
+        if !more && self.left > 0 {
+            return Err(unreadable(&self.path)
+                .because("it became shorter while it was read")
+                .into());
         }
         let frames = self.left.min((self.scratch.len() / self.channels) as u64);
         self.scratch.truncate(frames as usize * self.channels);

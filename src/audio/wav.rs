@@ -79,8 +79,9 @@ impl WavReader {
         self.0.duration().into()
     }
 
-    /// Appends `frames` samples of every channel, interleaved, -1..1 (16-bit: divided by 32768).
-    pub(super) fn read(&mut self, frames: u64, out: &mut Vec<f32>) -> hound::Result<()> {
+    /// Appends `frames` samples of every channel, interleaved, -1..1 (16-bit: divided by 32768). Returns false once the
+    /// end was reached.
+    pub(super) fn read(&mut self, frames: u64, out: &mut Vec<f32>) -> hound::Result<bool> {
         let spec = self.0.spec();
         let count = frames as usize * usize::from(spec.channels);
         if spec.sample_format == Float {
@@ -91,17 +92,18 @@ impl WavReader {
     }
 }
 
-/// Appends the next `count` samples.
+/// Appends the next `count` samples. Returns false if there are none.
 fn read<S>(
     samples: impl Iterator<Item = hound::Result<S>>,
     count: usize,
     scale: impl Fn(S) -> f32,
     out: &mut Vec<f32>,
-) -> hound::Result<()> {
+) -> hound::Result<bool> {
+    let before = out.len();
     for sample in samples.take(count) {
         out.push(scale(sample?));
     }
-    Ok(())
+    Ok(out.len() > before)
 }
 
 /// Goes from the first chunk to where the samples begin. Returns what the `fmt ` chunk says, and how many bytes of
