@@ -1,6 +1,6 @@
 //! A sound file -> samples, streamed: its own sound for the clip, and 16 kHz mono for the networks.
 //!
-//! WAV files of plain samples are read here; FFmpeg decodes all others.
+//! hound reads plain WAV files; FFmpeg decodes all others.
 
 mod ffmpeg;
 mod resampler;
@@ -14,6 +14,7 @@ use anyhow::Result;
 
 pub use ffmpeg::PacketReader;
 pub use resampler::Resampler;
+use wav::WavReader;
 
 use crate::error::{Fault, plain_io};
 
@@ -36,40 +37,32 @@ pub struct Sound {
     pub channels: u16,
     /// Samples of each channel that are to be read.
     pub frames: u64,
-    /// How the file is read.
-    kind: Kind,
+    /// Whether hound reads the file, not FFmpeg.
+    plain: bool,
     /// Time stamp of the first sample in the file, if its packets can be copied as they are.
     copy_from: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Wav(wav::Header),
-    Decoded,
 }
 
 impl Sound {
     /// Opens a sound file, or a video with sound, and checks that all it promises is there.
     ///
-    /// `limit`, in seconds, shortens the sound. Only a WAV file tells its exact length; others are decoded once for it.
+    /// `limit`, in seconds, shortens the sound. Only a plain WAV file tells its exact length; others are decoded once for
+    /// it.
     pub fn open(path: &Path, limit: Option<f64>) -> Result<Self> {
-        let file = open_file(path)?;
-        let header = wav::Header::read(path, &file)?;
-        if let Some(header) = header {
-            check_kind(path, header.rate, header.channels)?;
-        }
-        let (kind, found) = match header.and_then(|header| Some((header, header.frames()?))) {
-            Some((header, frames)) => {
-                let found = ffmpeg::Probe {
-                    rate: header.rate,
-                    channels: header.channels,
-                    frames,
+        let wav = WavReader::open(path, open_file(path)?)?;
+        let plain = wav.is_some();
+        let found = match wav {
+            Some(wav) => {
+                check_kind(path, wav.rate(), wav.channels())?;
+                ffmpeg::Probe {
+                    rate: wav.rate(),
+                    channels: wav.channels(),
+                    frames: wav.frames(),
                     origin: 0,
                     gapless: true,
-                };
-                (Kind::Wav(header), found)
+                }
             }
-            None => (Kind::Decoded, ffmpeg::probe(path, limit)?),
+            None => ffmpeg::probe(path, limit)?,
         };
         if found.frames == 0 {
             return Err(unreadable(path)
@@ -85,7 +78,7 @@ impl Sound {
             rate: found.rate,
             channels: found.channels,
             frames: found.frames.min(most),
-            kind,
+            plain,
             copy_from: (found.gapless && limit.is_none()).then_some(found.origin),
         })
     }
@@ -139,14 +132,14 @@ pub struct SoundReader {
 
 /// Where samples come from.
 enum Source {
-    Wav(wav::WavReader),
+    Wav(WavReader),
     Decoder(Box<ffmpeg::Decoder>),
 }
 
 impl Source {
     fn open(sound: &Sound) -> Result<Self> {
-        if let Kind::Wav(header) = &sound.kind
-            && let Some(reader) = wav::WavReader::new(open_file(&sound.path)?, header)?
+        if sound.plain
+            && let Some(reader) = WavReader::open(&sound.path, open_file(&sound.path)?)?
         {
             return Ok(Self::Wav(reader));
         }
@@ -191,18 +184,19 @@ impl SoundReader {
     /// Reads the file's next samples, all channels, into the scratch.
     fn fill_scratch(&mut self) -> Result<()> {
         self.scratch.clear();
-        match &mut self.source {
+        let more = match &mut self.source {
             Source::Wav(reader) => reader
                 .read(self.left.min(READ_FRAMES), &mut self.scratch)
-                .map_err(|e| match e.kind() {
-                    ErrorKind::UnexpectedEof => became_shorter(&self.path),
-                    _ => unreadable(&self.path).because(plain_io(&e)),
+                .map_err(|e| match e {
+                    hound::Error::IoError(io) if io.kind() != ErrorKind::UnexpectedEof => {
+                        unreadable(&self.path).because(plain_io(&io))
+                    }
+                    _ => became_shorter(&self.path),
                 })?,
-            Source::Decoder(decoder) => {
-                if !decoder.read(&mut self.scratch)? {
-                    return Err(became_shorter(&self.path).into());
-                }
-            }
+            Source::Decoder(decoder) => decoder.read(&mut self.scratch)?,
+        };
+        if !more && self.left > 0 {
+            return Err(became_shorter(&self.path).into());
         }
         let frames = self.left.min((self.scratch.len() / self.channels) as u64);
         self.scratch.truncate(frames as usize * self.channels);

@@ -1,6 +1,7 @@
 //! Sound that FFmpeg takes apart: compressed files, and the sound of videos.
 
 use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,7 +12,7 @@ use ff::{Dictionary, Packet, Rational, Rescale, codec, decoder, format, frame, m
 use ffmpeg_next as ff;
 
 use super::{READ_FRAMES, quoted, unreadable};
-use crate::error::Fault;
+use crate::error::{Fault, plain_io};
 
 /// Seconds that the sound may begin after the pictures without silence being put before it: nobody hears so little, and
 /// many time stamps tell only milliseconds.
@@ -86,12 +87,15 @@ struct Source {
 impl Source {
     fn open(path: &Path) -> Result<Self> {
         crate::ffmpeg::init()?;
-        let file =
-            File::open(path).map_err(|e| unreadable(path).because(crate::error::plain_io(&e)))?;
+        let io = |e| unreadable(path).because(plain_io(&e));
+        let mut file = File::open(path).map_err(io)?;
         // The name helps to tell formats apart. A sound is one file: lists that would open others are not followed.
         let name = path.file_name().and_then(|name| name.to_str());
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "none");
+        if lacks_length(&mut file).map_err(io)? {
+            options.set("ignore_length", "1");
+        }
         let mut input =
             format::input_from_stream(StreamIo::from_read_seek(file)?, name, Some(options))
                 .map_err(|e| {
@@ -154,6 +158,15 @@ impl Source {
             .map(|stream| stream.start_time().rescale(stream.time_base(), self.base))
             .min()
     }
+}
+
+/// Whether a WAV file for 64-bit sizes was left without them (EBU Tech 3306), so that its sound lasts until its end.
+fn lacks_length(file: &mut File) -> io::Result<bool> {
+    let mut head = Vec::new();
+    file.take(36).read_to_end(&mut head)?;
+    file.rewind()?;
+    let long = head.starts_with(b"RF64") || head.starts_with(b"BW64");
+    Ok(long && head.get(12..16) == Some(b"ds64") && head.get(28..36) == Some(&[0; 8]))
 }
 
 /// Has the demuxer pass over all streams but one.

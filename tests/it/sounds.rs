@@ -245,6 +245,33 @@ fn sizes_and_chunks_of_all_writers_are_understood() {
 }
 
 #[test]
+fn unused_bits_of_a_sample_are_its_lowest() {
+    let place = Place::new();
+    let samples: Vec<u8> = (0..2000_i32)
+        .flat_map(|i| (i << 20).to_le_bytes())
+        .collect();
+    let len = samples.len() as u32;
+    // 24 valid bits in 4 bytes: 1 channel, 16000 Hz, 64000 bytes a second, 4 bytes a sample, 32 bits, 22 bytes more
+    // with the valid bits, a speaker's place and the sub-format of integers.
+    let format =
+        b"fmt \x28\0\0\0\xfe\xff\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0\x16\0\x18\0\x04\0\0\0\
+        \x01\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71";
+    let bytes = [
+        b"RIFF",
+        &(60 + len).to_le_bytes()[..],
+        b"WAVE",
+        format,
+        b"data",
+        &len.to_le_bytes(),
+        &samples,
+    ];
+    fs::write(place.join("wide.wav"), bytes.concat()).unwrap();
+    let samples = heard(&place.join("wide.wav"));
+    assert_eq!(samples.len(), 2000);
+    assert_eq!(samples[1], 16.0 / 32_768.0);
+}
+
+#[test]
 fn a_wav_through_a_pipe_is_read_to_its_end() {
     let place = Place::new();
     tone(&place);
