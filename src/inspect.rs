@@ -53,7 +53,7 @@ pub enum Subject {
     /// One network, or a model's two.
     Model(ModelSurvey),
     /// Numbered pictures with rectangles.
-    Background(BackgroundSurvey),
+    Background(Box<BackgroundSurvey>),
     /// A sound.
     Sound(SoundSurvey),
     /// Moving pictures, perhaps with sound.
@@ -67,9 +67,9 @@ impl Inspection {
         let found = &mut warnings;
         let subject = match kind(path)? {
             Kind::Model => Subject::Model(ModelSurvey::of(path, found)?),
-            Kind::Background => {
-                Subject::Background(BackgroundSurvey::of(path, crop_rects, found, cancel)?)
-            }
+            Kind::Background => Subject::Background(Box::new(BackgroundSurvey::of(
+                path, crop_rects, found, cancel,
+            )?)),
             Kind::Sound(media) => Subject::Sound(SoundSurvey::of(path, media, found, cancel)?),
             Kind::Video(media) => {
                 let survey = VideoSurvey::of(path, media, crop_rects, found, cancel)?;
