@@ -9,3 +9,5 @@ need_tools build runtime test
 "$CARGO" clippy --release --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
 "$CARGO" test --release --locked
+# The same smoke run of the fuzz targets again, a minute each.
+LIPSYNC_FUZZ_SECONDS=60 "$CARGO" test --release --locked --test fuzz

@@ -334,7 +334,9 @@ fn picture_size(path: &Path) -> Result<Size> {
             "background frame `{}` is too large: {size}",
             path.display()
         ))
-        .because(format!("frames have {MOST_PIXELS} pixels (8192x8192) at most"))
+        .because(format!(
+            "frames have {MOST_PIXELS} pixels (8192x8192) at most"
+        ))
         .hint("make the frames smaller, or export a damaged one again")
         .into());
     }

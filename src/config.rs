@@ -224,7 +224,8 @@ impl Plan {
 
     /// The path of what is written, as JSON carries it: what is not UTF-8 is replaced.
     pub fn output_path(&self) -> Option<String> {
-        self.output().map(|target| target.path.display().to_string())
+        self.output()
+            .map(|target| target.path.display().to_string())
     }
 
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.

@@ -762,10 +762,7 @@ mod tests {
         });
         assert!(frames_in.recv().is_err(), "the queue behind it is closed");
         let said = told(&root_cause([end].into_iter()).unwrap_err());
-        assert!(
-            said.starts_with("the composite stage panicked: "),
-            "{said}"
-        );
+        assert!(said.starts_with("the composite stage panicked: "), "{said}");
     }
 
     #[test]

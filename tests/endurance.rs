@@ -107,11 +107,17 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
         frames: &selection,
         batch: 2,
     };
-    let mark = Mark { model: "tiny".into() };
+    let mark = Mark {
+        model: "tiny".into(),
+    };
     let as_pictures = number.is_multiple_of(4);
     let target = Target {
         path: folder.join(if as_pictures { "out" } else { "out.mp4" }),
-        kind: if as_pictures { Kind::Frames } else { Kind::File },
+        kind: if as_pictures {
+            Kind::Frames
+        } else {
+            Kind::File
+        },
         force: true,
     };
     let mut sink: Box<dyn FrameSink> = if as_pictures {

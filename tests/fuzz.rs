@@ -102,7 +102,9 @@ fn hammer(name: &str, check: fn(&[u8]), valid: &[Vec<u8>]) {
     let count = seeds.len();
     let mutated = (0..count, vec(Change::any(), 1..6)).prop_map(move |(seed, changes)| {
         let mut bytes = seeds[seed].clone();
-        changes.iter().for_each(|change| change.apply(&mut bytes));
+        for change in &changes {
+            change.apply(&mut bytes);
+        }
         bytes
     });
     let inputs = prop_oneof![
@@ -162,7 +164,9 @@ fn wav() {
         bytes.extend([0; 8]);
         bytes.extend(3200_u64.to_le_bytes());
         bytes.extend([0; 12]);
-        bytes.extend(b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff");
+        bytes.extend(
+            b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\xff\xff\xff\xff",
+        );
         bytes.extend([7; 3200]);
         bytes
     };
@@ -187,8 +191,9 @@ fn rectangles() {
 
 #[test]
 fn landmarks() {
-    let lines: String = (0..110).map(|i| format!("{i}.25 -{i}e2\n")).collect();
-    hammer("landmarks", checks::landmarks, &[lines.into_bytes()]);
+    let lines: Vec<String> = (0..110).map(|i| format!("{i}.25 -{i}e2")).collect();
+    let file = lines.join("\n").into_bytes();
+    hammer("landmarks", checks::landmarks, &[file]);
 }
 
 #[test]

@@ -37,7 +37,9 @@ fn render(place: &Place, args: &[&str]) -> Command {
 }
 
 fn render_over(place: &Place, backgrounds: &str, args: &[&str]) -> Command {
-    let base = ["render", "talk.wav", "-m", "tiny", "--device", "cpu", "-q", "-b"];
+    let base = [
+        "render", "talk.wav", "-m", "tiny", "--device", "cpu", "-q", "-b",
+    ];
     place.command(&[&base[..], &[backgrounds], args].concat())
 }
 
@@ -99,7 +101,7 @@ fn frames_of(path: &Path) -> Option<u64> {
             .arg(path)
             .output()
             .unwrap();
-        assert!(output.stderr.is_empty(), "{path:?} is damaged");
+        assert!(output.stderr.is_empty(), "{} is damaged", path.display());
         let text = String::from_utf8(output.stdout).unwrap();
         text.trim().trim_end_matches(',').parse().unwrap()
     })
@@ -128,7 +130,7 @@ fn kill_at_random(signal: Signal, seed: u64) {
         assert_eq!(frames_of(&place.join(name)), Some(75));
         lasts
     });
-    let (mut moments, mut seen, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
+    let (mut moments, mut ends, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
     for round in 0..MOMENTS {
         let which = round as usize % OUTPUTS.len();
         let (name, args) = OUTPUTS[which];
@@ -149,7 +151,7 @@ fn kill_at_random(signal: Signal, seed: u64) {
         let output = run.end();
         slowest = slowest.max(hit.elapsed());
         let frames = frames_of(&path);
-        seen.push(format!("{} {frames:?}", ended(&output)));
+        ends.push(format!("{} {frames:?}", ended(&output)));
         match (output.status.code(), output.status.signal()) {
             // It was finished, or so near it that the output was put in place.
             (Some(0), _) => assert_eq!(frames, Some(75), "{name}"),
@@ -170,10 +172,10 @@ fn kill_at_random(signal: Signal, seed: u64) {
             assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0], "{name}");
         }
     }
-    println!("{signal:?}: ended within {slowest:?}; {seen:?}");
+    println!("{signal:?}: ended within {slowest:?}; {ends:?}");
     assert!(
-        seen.iter().any(|how| !how.starts_with("exit 0")),
-        "not one run was hit: {seen:?}"
+        ends.iter().any(|how| !how.starts_with("exit 0")),
+        "not one run was hit: {ends:?}"
     );
     // The next run removes what killed ones left.
     for (name, args) in OUTPUTS {
@@ -256,7 +258,10 @@ fn a_second_signal_ends_a_run_that_is_stuck() {
     assert!(was_stuck, "the first signal was enough");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(pipe);
-    assert_eq!(place.names(), ["bg", "small", "speech.wav", "talk.wav", "tiny"]);
+    assert_eq!(
+        place.names(),
+        ["bg", "small", "speech.wav", "talk.wav", "tiny"]
+    );
 }
 
 /// A disk (or a user's quota) that ends while `args` are written.
@@ -277,7 +282,10 @@ fn files_that_may_not_grow_as_large() {
     // Blocks of 512 bytes.
     for name in ["clip.mp4", "clip.mov", "clip.mkv", "clip.webm"] {
         let said = full(&place, &["-o", name], 40);
-        assert!(said.starts_with(&format!("cannot write `{name}`")), "{said}");
+        assert!(
+            said.starts_with(&format!("cannot write `{name}`")),
+            "{said}"
+        );
     }
     let said = full(&place, &["--frames", "frames"], 1);
     assert!(said.starts_with("cannot write `frames`"), "{said}");
@@ -286,7 +294,13 @@ fn files_that_may_not_grow_as_large() {
     // Frames that are smaller than the report on them.
     place.backgrounds("dots", 2, 8, 8);
     let args = [
-        "--frames", "frames", "--no-mark", "--limit", "0.1", "--report", "r.json",
+        "--frames",
+        "frames",
+        "--no-mark",
+        "--limit",
+        "0.1",
+        "--report",
+        "r.json",
     ];
     let script = "ulimit -f 1 && exec \"$@\"";
     let output = watched(&mut shell(script, &render_over(&place, "dots", &args)));
@@ -417,8 +431,13 @@ fn a_part_that_is_removed() {
                 && told.contains("was removed by somebody else"),
             "{told}"
         );
-        let told = harmed(&place, &mut render(&place, args), |_| take_away(&place.join("out")));
-        assert!(told.starts_with(&format!("cannot write `{name}`\n")), "{told}");
+        let told = harmed(&place, &mut render(&place, args), |_| {
+            take_away(&place.join("out"));
+        });
+        assert!(
+            told.starts_with(&format!("cannot write `{name}`\n")),
+            "{told}"
+        );
         assert!(!place.join("out").exists());
     }
 }
@@ -439,7 +458,9 @@ fn background_frames_that_change() {
     };
     let told = with(&|| fs::remove_file(&frame).unwrap());
     assert!(
-        told.starts_with("cannot read background frame `many/frame_0030.png`\n  Caused by: no such file"),
+        told.starts_with(
+            "cannot read background frame `many/frame_0030.png`\n  Caused by: no such file"
+        ),
         "{told}"
     );
     let told = with(&|| fs::write(&frame, &whole[..whole.len() / 2]).unwrap());
@@ -458,7 +479,10 @@ fn background_frames_that_change() {
         "{told}"
     );
     let told = with(&|| fs::remove_dir_all(place.join("many")).unwrap());
-    assert!(told.starts_with("cannot read background frame `many/"), "{told}");
+    assert!(
+        told.starts_with("cannot read background frame `many/"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -487,7 +511,10 @@ fn sounds_that_are_cut_while_they_are_read() {
             "{told}"
         );
         if name == "talk.wav" {
-            assert!(told.contains("it became shorter while it was read"), "{told}");
+            assert!(
+                told.contains("it became shorter while it was read"),
+                "{told}"
+            );
         }
         assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 0);
         fs::remove_dir(place.join("out")).unwrap();
@@ -535,7 +562,11 @@ fn a_pipe_is_no_sound() {
     assert!(made.unwrap().success());
     // Nobody ever writes into it: to open it would be to wait for ever.
     let told = |name| {
-        let output = watched(&mut swap(&render(&place, &["-o", "c.mp4"]), "talk.wav", name));
+        let output = watched(&mut swap(
+            &render(&place, &["-o", "c.mp4"]),
+            "talk.wav",
+            name,
+        ));
         assert_eq!(output.status.code(), Some(1));
         the_error(&output)
     };

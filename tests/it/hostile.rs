@@ -97,13 +97,28 @@ fn sounds_that_promise_too_much() {
         (sound(plain(0xFFFF_FFF0)), "promises 4294967280 bytes"),
         (sound(long), "promises 18446744073709551615 bytes"),
         (sound(endless_chunk), "its header is cut off"),
-        (sound(wav_header(1, u16::MAX, 16_000, 2, 16, 3200)), "65535 channels"),
+        (
+            sound(wav_header(1, u16::MAX, 16_000, 2, 16, 3200)),
+            "65535 channels",
+        ),
         (sound(wav_header(1, 0, 16_000, 2, 16, 3200)), "0 channels"),
         (sound(wav_header(1, 1, 0, 2, 16, 3200)), "0 Hz"),
-        (sound(wav_header(1, 1, u32::MAX, 2, 16, 3200)), "4294967295 Hz"),
-        (sound(wav_header(1, 1, 16_000, 0, 0, 3200)), "cannot read audio"),
-        (sound(wav_header(0x1234, 1, 16_000, 2, 16, 3200)), "cannot read audio"),
-        (sound(wav_header(3, 8, 16_000, 7, 9, 3200)), "cannot read audio"),
+        (
+            sound(wav_header(1, 1, u32::MAX, 2, 16, 3200)),
+            "4294967295 Hz",
+        ),
+        (
+            sound(wav_header(1, 1, 16_000, 0, 0, 3200)),
+            "cannot read audio",
+        ),
+        (
+            sound(wav_header(0x1234, 1, 16_000, 2, 16, 3200)),
+            "cannot read audio",
+        ),
+        (
+            sound(wav_header(3, 8, 16_000, 7, 9, 3200)),
+            "cannot read audio",
+        ),
     ] {
         fs::write(place.join("talk.wav"), bytes).unwrap();
         let said = refused(&place, "talk.wav", "tiny", "small");
@@ -117,7 +132,14 @@ fn sounds_that_promise_too_much() {
 #[test]
 fn samples_that_are_no_numbers() {
     let place = place();
-    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-42, 0.5];
+    let odd = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        1e-42,
+        0.5,
+    ];
     let mut bytes = wav_header(3, 1, 16_000, 4, 32, 16_000 * 4);
     bytes.extend((0..16_000).flat_map(|i| odd[i % odd.len()].to_le_bytes()));
     fs::write(place.join("talk.wav"), bytes).unwrap();
@@ -125,7 +147,8 @@ fn samples_that_are_no_numbers() {
     let output = render(&place, ["talk.wav", "tiny", "bg"].map(OsStr::new), &args);
     assert!(output.status.success());
     // The mouth is still a mouth: a not-a-number in the networks would paint it black.
-    let mean = |pixels: &[u8]| pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / pixels.len() as f64;
+    let mean =
+        |pixels: &[u8]| pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / pixels.len() as f64;
     for frame in pictures(&place.join("out/frames")) {
         assert!(mean(frame.as_raw()) > 20.0);
     }
@@ -136,7 +159,12 @@ fn samples_that_are_no_numbers() {
 /// A PNG with these chunks after its header.
 fn png(width: u32, height: u32, chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
-    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    let header = [
+        &width.to_be_bytes()[..],
+        &height.to_be_bytes(),
+        &[8, 2, 0, 0, 0],
+    ]
+    .concat();
     for (kind, content) in [&[(b"IHDR", &header[..])], chunks].concat() {
         bytes.extend((content.len() as u32).to_be_bytes());
         bytes.extend(&kind[..]);
@@ -167,7 +195,10 @@ fn pictures_that_swell() {
     };
     for side in [65_535, 8193, u32::MAX >> 1] {
         let said = told(&png(side, side, &[(b"IDAT", b""), (b"IEND", b"")]));
-        assert!(said.contains("cannot read background frame") || said.contains("is too large"), "{said}");
+        assert!(
+            said.contains("cannot read background frame") || said.contains("is too large"),
+            "{said}"
+        );
     }
     // 432 MB of black in some 400 kB.
     let mut bomb = Vec::new();
@@ -177,7 +208,7 @@ fn pictures_that_swell() {
     let mut writer = encoder.write_header().unwrap();
     let mut stream = writer.stream_writer().unwrap();
     for _ in 0..12_000 {
-        stream.write_all(&[0; 36_000]).unwrap();
+        stream.write_all(&vec![0; 36_000]).unwrap();
     }
     stream.finish().unwrap();
     writer.finish().unwrap();
@@ -187,7 +218,11 @@ fn pictures_that_swell() {
     // A small picture whose colour profile is as large.
     let content = compressed_zeros();
     let profile = [b"p\0\0", &content[..]].concat();
-    let said = told(&png(64, 64, &[(b"iCCP", &profile), (b"IDAT", b""), (b"IEND", b"")]));
+    let said = told(&png(
+        64,
+        64,
+        &[(b"iCCP", &profile), (b"IDAT", b""), (b"IEND", b"")],
+    ));
     assert!(said.contains("cannot read background frame"), "{said}");
 }
 
@@ -196,7 +231,8 @@ fn a_jpeg_that_promises_too_much() {
     let place = place();
     fs::create_dir(place.join("large")).unwrap();
     // Start, 65535x65535, end.
-    let bytes = b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\0\x03\x11\0\xff\xd9";
+    let bytes =
+        b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x11\0\x02\x11\0\x03\x11\0\xff\xd9";
     fs::write(place.join("large/0.jpg"), bytes).unwrap();
     fs::write(place.join("large/crop_rects.json"), "[[0, 0, 9, 9]]").unwrap();
     let said = refused(&place, "talk.wav", "tiny", "large");
@@ -212,7 +248,7 @@ fn compressed_zeros() -> Vec<u8> {
     let mut writer = encoder.write_header().unwrap();
     let mut stream = writer.stream_writer().unwrap();
     for _ in 0..20_000 {
-        stream.write_all(&[0; 20_000]).unwrap();
+        stream.write_all(&vec![0; 20_000]).unwrap();
     }
     stream.finish().unwrap();
     writer.finish().unwrap();
@@ -254,7 +290,8 @@ fn exploding_yaml(key: &str) -> String {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..10 {
         let before = format!("*a{}, ", i - 1).repeat(10);
-        text += &format!("a{i}: &a{i} [{}]\n", before.trim_end_matches(", "));
+        let list = before.trim_end_matches(", ");
+        text = format!("{text}a{i}: &a{i} [{list}]\n");
     }
     text + &format!("{key}: *a9\n")
 }
@@ -280,7 +317,10 @@ fn text_that_explodes() {
     ] {
         fs::write(place.join("lipsync.yaml"), text).unwrap();
         let said = refused(&place, "talk.wav", "tiny", "small");
-        assert!(said.contains("cannot read config `lipsync.yaml`, line "), "{said}");
+        assert!(
+            said.contains("cannot read config `lipsync.yaml`, line "),
+            "{said}"
+        );
     }
     fs::remove_file(place.join("lipsync.yaml")).unwrap();
     for text in [
@@ -405,7 +445,11 @@ fn weights_outside_the_networks_file() {
         let (network, weights) = without_weights(&whole, "picks", location);
         fs::write(&file, network).unwrap();
         fs::write(place.join("tiny").join(location), weights).unwrap();
-        for model in ["tiny", "./tiny/generator.onnx", place.join("tiny").to_str().unwrap()] {
+        for model in [
+            "tiny",
+            "./tiny/generator.onnx",
+            place.join("tiny").to_str().unwrap(),
+        ] {
             assert_eq!(rendered(&place, "talk.wav", model, "small"), 5);
         }
         fs::remove_file(place.join("tiny").join(location)).unwrap();
@@ -470,13 +514,24 @@ fn named(place: &Place, name: &OsStr) {
     }
     let run = |args: &[&OsStr]| {
         let mut command = Command::new(crate::support::LIPSYNC);
-        command.env_remove("LIPSYNC_HOME").env_remove("ORT_DYLIB_PATH");
+        command
+            .env_remove("LIPSYNC_HOME")
+            .env_remove("ORT_DYLIB_PATH");
         command.args(["render", "--device", "cpu", "--progress", "json", "--force"]);
-        command.arg("-m").arg(with("m/", "")).arg("-b").arg(with("b/", ""));
+        command
+            .arg("-m")
+            .arg(with("m/", ""))
+            .arg("-b")
+            .arg(with("b/", ""));
         command.arg("--report").arg(with("out/", ".jso")).args(args);
-        let output = watched(command.arg("--").arg(with("", ".wav")).current_dir(base.path()));
+        let output = watched(
+            command
+                .arg("--")
+                .arg(with("", ".wav"))
+                .current_dir(base.path()),
+        );
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!said.contains("panicked"), "{name:?}: {said}");
+        assert!(!said.contains("panicked"), "{}: {said}", name.display());
         let events = said.lines().map(serde_json::from_str::<Value>);
         events.for_each(|event| drop(event.unwrap_or_else(|e| panic!("{e}: {said}"))));
         let report = fs::read(inside(&with("out/", ".jso")));
@@ -508,8 +563,15 @@ fn named(place: &Place, name: &OsStr) {
         image::open(inside(&with("out/", ".png"))).unwrap();
     }
     let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
-    assert_eq!(names(&inside("out".as_ref())), 3 + usize::from(path.exists()));
-    assert_eq!(names(base.path()), 4, "something was written outside of out");
+    assert_eq!(
+        names(&inside("out".as_ref())),
+        3 + usize::from(path.exists())
+    );
+    assert_eq!(
+        names(base.path()),
+        4,
+        "something was written outside of out"
+    );
 }
 
 fn copy(from: &Path, to: &Path) {
