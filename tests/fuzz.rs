@@ -191,9 +191,9 @@ fn rectangles() {
 
 #[test]
 fn landmarks() {
-    let lines: Vec<String> = (0..110).map(|i| format!("{i}.25 -{i}e2\n")).collect();
-    let lines = lines.concat();
-    hammer("landmarks", checks::landmarks, &[lines.into_bytes()]);
+    let lines: Vec<String> = (0..110).map(|i| format!("{i}.25 -{i}e2")).collect();
+    let file = lines.join("\n").into_bytes();
+    hammer("landmarks", checks::landmarks, &[file]);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn frames_of(path: &Path) -> Option<u64> {
             .arg(path)
             .output()
             .unwrap();
-        assert!(output.stderr.is_empty(), "{path:?} is damaged");
+        assert!(output.stderr.is_empty(), "{} is damaged", path.display());
         let text = String::from_utf8(output.stdout).unwrap();
         text.trim().trim_end_matches(',').parse().unwrap()
     })
@@ -130,7 +130,7 @@ fn kill_at_random(signal: Signal, seed: u64) {
         assert_eq!(frames_of(&place.join(name)), Some(75));
         lasts
     });
-    let (mut moments, mut seen, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
+    let (mut moments, mut ends, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
     for round in 0..MOMENTS {
         let which = round as usize % OUTPUTS.len();
         let (name, args) = OUTPUTS[which];
@@ -151,7 +151,7 @@ fn kill_at_random(signal: Signal, seed: u64) {
         let output = run.end();
         slowest = slowest.max(hit.elapsed());
         let frames = frames_of(&path);
-        seen.push(format!("{} {frames:?}", ended(&output)));
+        ends.push(format!("{} {frames:?}", ended(&output)));
         match (output.status.code(), output.status.signal()) {
             // It was finished, or so near it that the output was put in place.
             (Some(0), _) => assert_eq!(frames, Some(75), "{name}"),
@@ -172,10 +172,10 @@ fn kill_at_random(signal: Signal, seed: u64) {
             assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0], "{name}");
         }
     }
-    println!("{signal:?}: ended within {slowest:?}; {seen:?}");
+    println!("{signal:?}: ended within {slowest:?}; {ends:?}");
     assert!(
-        seen.iter().any(|how| !how.starts_with("exit 0")),
-        "not one run was hit: {seen:?}"
+        ends.iter().any(|how| !how.starts_with("exit 0")),
+        "not one run was hit: {ends:?}"
     );
     // The next run removes what killed ones left.
     for (name, args) in OUTPUTS {
@@ -432,7 +432,7 @@ fn a_part_that_is_removed() {
             "{told}"
         );
         let told = harmed(&place, &mut render(&place, args), |_| {
-            take_away(&place.join("out"))
+            take_away(&place.join("out"));
         });
         assert!(
             told.starts_with(&format!("cannot write `{name}`\n")),

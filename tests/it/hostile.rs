@@ -208,7 +208,7 @@ fn pictures_that_swell() {
     let mut writer = encoder.write_header().unwrap();
     let mut stream = writer.stream_writer().unwrap();
     for _ in 0..12_000 {
-        stream.write_all(&[0; 36_000]).unwrap();
+        stream.write_all(&vec![0; 36_000]).unwrap();
     }
     stream.finish().unwrap();
     writer.finish().unwrap();
@@ -248,7 +248,7 @@ fn compressed_zeros() -> Vec<u8> {
     let mut writer = encoder.write_header().unwrap();
     let mut stream = writer.stream_writer().unwrap();
     for _ in 0..20_000 {
-        stream.write_all(&[0; 20_000]).unwrap();
+        stream.write_all(&vec![0; 20_000]).unwrap();
     }
     stream.finish().unwrap();
     writer.finish().unwrap();
@@ -290,7 +290,8 @@ fn exploding_yaml(key: &str) -> String {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..10 {
         let before = format!("*a{}, ", i - 1).repeat(10);
-        text += &format!("a{i}: &a{i} [{}]\n", before.trim_end_matches(", "));
+        let list = before.trim_end_matches(", ");
+        text = format!("{text}a{i}: &a{i} [{list}]\n");
     }
     text + &format!("{key}: *a9\n")
 }
@@ -530,7 +531,7 @@ fn named(place: &Place, name: &OsStr) {
                 .current_dir(base.path()),
         );
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!said.contains("panicked"), "{name:?}: {said}");
+        assert!(!said.contains("panicked"), "{}: {said}", name.display());
         let events = said.lines().map(serde_json::from_str::<Value>);
         events.for_each(|event| drop(event.unwrap_or_else(|e| panic!("{e}: {said}"))));
         let report = fs::read(inside(&with("out/", ".jso")));

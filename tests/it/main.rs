@@ -3,6 +3,7 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::float_cmp,
     reason = "tests fail by panicking and compare to the bit"
 )]

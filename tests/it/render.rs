@@ -265,10 +265,10 @@ fn the_mouth_comes_to_rest_in_pauses_and_back_without_a_pop() {
         (27..34).map(step).fold(0.0, f64::max),
         (54..62).map(step).fold(0.0, f64::max),
     );
-    let full = change[26].max(change[63]);
+    let widest = change[26].max(change[63]);
     assert!(
-        fall < 0.5 * full && rise < 0.5 * full,
-        "eased: {fall:.2} and {rise:.2} of {full:.2}"
+        fall < 0.5 * widest && rise < 0.5 * widest,
+        "eased: {fall:.2} and {rise:.2} of {widest:.2}"
     );
     let painted = json(&place.join("rest.json"))["stages"]["infer"]["frames"]
         .as_u64()
@@ -429,8 +429,9 @@ fn progress_is_one_object_a_line() {
             .collect()
     };
     let good = events(&["-b", "bg"]);
-    good.iter()
-        .for_each(|event| assert_fits("progress.schema.json", event));
+    for event in &good {
+        assert_fits("progress.schema.json", event);
+    }
     assert_eq!(names(&good).first().unwrap(), "start");
     assert_eq!(names(&good).last().unwrap(), "success");
     let last = good.iter().rfind(|e| e["event"] == "progress").unwrap();
@@ -439,8 +440,9 @@ fn progress_is_one_object_a_line() {
         (&108.into(), &108.into())
     );
     let bad = events(&["-b", "nowhere"]);
-    bad.iter()
-        .for_each(|event| assert_fits("progress.schema.json", event));
+    for event in &bad {
+        assert_fits("progress.schema.json", event);
+    }
     assert_eq!(names(&bad), ["failure"]);
     // A background with a rectangle too many is worth a warning.
     let mut rects: Vec<Value> =
@@ -452,9 +454,9 @@ fn progress_is_one_object_a_line() {
     )
     .unwrap();
     let warned = events(&["-b", "bg", "--force", "--limit", "0.2"]);
-    warned
-        .iter()
-        .for_each(|event| assert_fits("progress.schema.json", event));
+    for event in &warned {
+        assert_fits("progress.schema.json", event);
+    }
     assert!(names(&warned).contains(&"warning".to_owned()));
 }
 

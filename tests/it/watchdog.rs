@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Nothing in these tests takes nearly as long; what does is stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running child whose outputs are read; it is killed, and the test fails, if it does not end in time.
 pub(crate) struct Watched {
