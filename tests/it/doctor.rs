@@ -58,7 +58,7 @@ fn this_machine_has_what_is_needed() {
     for begin in [
         "ok lipsync ",
         "ok cores ",
-        "ok FFmpeg libavcodec ",
+        "ok FFmpeg ",
         "ok encoder libx264 H.264 video",
         "ok encoder aac AAC sound",
         "ok ONNX Runtime 1.",

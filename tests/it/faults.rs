@@ -384,7 +384,7 @@ fn a_full_stdout() {
         let told = the_error(&output);
         assert_eq!(output.status.code(), Some(4), "{told}");
         assert!(
-            told.starts_with("cannot write stdout\n  Caused by: no space left on device"),
+            told.starts_with("cannot write to stdout\n  Caused by: no space left on device"),
             "{told}"
         );
     }
@@ -510,12 +510,10 @@ fn sounds_that_are_cut_while_they_are_read() {
             told.starts_with(&format!("cannot read audio `{name}`\n  Caused by: ")),
             "{told}"
         );
-        if name == "talk.wav" {
-            assert!(
-                told.contains("it became shorter while it was read"),
-                "{told}"
-            );
-        }
+        // Whoever opens it next sees that the header promises more; whoever reads it, that it ends.
+        let is_told = told.contains("it became shorter while it was read")
+            || told.contains("the file ends after");
+        assert!(is_told || name != "talk.wav", "{told}");
         assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 0);
         fs::remove_dir(place.join("out")).unwrap();
     }

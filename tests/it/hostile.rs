@@ -95,7 +95,7 @@ fn sounds_that_promise_too_much() {
     endless_chunk.extend(b"junk\xff\xff\xff\xff");
     for (bytes, expected) in [
         (sound(plain(0xFFFF_FFF0)), "promises 4294967280 bytes"),
-        (sound(long), "promises 18446744073709551615 bytes"),
+        (sound(long), "cannot read audio"),
         (sound(endless_chunk), "its header is cut off"),
         (
             sound(wav_header(1, u16::MAX, 16_000, 2, 16, 3200)),
@@ -195,10 +195,7 @@ fn pictures_that_swell() {
     };
     for side in [65_535, 8193, u32::MAX >> 1] {
         let said = told(&png(side, side, &[(b"IDAT", b""), (b"IEND", b"")]));
-        assert!(
-            said.contains("cannot read background frame") || said.contains("is too large"),
-            "{said}"
-        );
+        assert!(said.contains("cannot read background frame"), "{said}");
     }
     // 432 MB of black in some 400 kB.
     let mut bomb = Vec::new();
@@ -214,7 +211,10 @@ fn pictures_that_swell() {
     writer.finish().unwrap();
     assert!(bomb.len() < 4_000_000, "{}", bomb.len());
     let said = told(&bomb);
-    assert!(said.contains("is too large: 12000x12000"), "{said}");
+    assert!(
+        said.contains("it is 12000x12000; pictures of up to 8192x8192 can be read"),
+        "{said}"
+    );
     // A small picture whose colour profile is as large.
     let content = compressed_zeros();
     let profile = [b"p\0\0", &content[..]].concat();
