@@ -7,7 +7,6 @@ mod resampler;
 mod wav;
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -188,7 +187,8 @@ impl SoundReader {
             Source::Wav(reader) => reader
                 .read(self.left.min(READ_FRAMES), &mut self.scratch)
                 .map_err(|e| match e {
-                    hound::Error::IoError(io) if io.kind() != ErrorKind::UnexpectedEof => {
+                    // An error of the system; hound's own say that the file has ended.
+                    hound::Error::IoError(io) if io.raw_os_error().is_some() => {
                         unreadable(&self.path).because(plain_io(&io))
                     }
                     _ => became_shorter(&self.path),

@@ -99,13 +99,16 @@ fn sounds_that_promise_too_much() {
         (sound(endless_chunk), "its header is cut off"),
         (
             sound(wav_header(1, u16::MAX, 16_000, 2, 16, 3200)),
-            "65535 channels",
+            "cannot read audio",
         ),
-        (sound(wav_header(1, 0, 16_000, 2, 16, 3200)), "0 channels"),
-        (sound(wav_header(1, 1, 0, 2, 16, 3200)), "0 Hz"),
+        (
+            sound(wav_header(1, 0, 16_000, 2, 16, 3200)),
+            "cannot read audio",
+        ),
+        (sound(wav_header(1, 1, 0, 2, 16, 3200)), "cannot read audio"),
         (
             sound(wav_header(1, 1, u32::MAX, 2, 16, 3200)),
-            "4294967295 Hz",
+            "cannot read audio",
         ),
         (
             sound(wav_header(1, 1, 16_000, 0, 0, 3200)),
