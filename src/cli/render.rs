@@ -78,6 +78,11 @@ fn plan(
     if ui.shows(Level::Trace) {
         ffmpeg::speak()?;
     }
+    // Checking the backgrounds is work for many threads already. Fails only if a pool exists, which then serves as well.
+    let threads = request.threads.as_ref().map_or(0, |n| n.value.get());
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
     let plan = Plan::new(request, config.as_ref())?;
     report.set_plan(&plan);
     for warning in &plan.warnings {
@@ -115,10 +120,6 @@ impl Job {
             Some(reason) => ui.say(&format!("networks run on {}: {reason}", placement.device)),
             None => ui.say(&format!("networks run on {}", placement.device)),
         }
-        // Fails only if a pool exists already, which then serves as well.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(plan.hardware.threads)
-            .build_global();
         Ok(Self {
             plan,
             networks,
