@@ -160,7 +160,9 @@ impl Job {
             frames: &frames,
             batch: self.batch,
         };
-        let mut sink = Box::new(Preview::new(clip, moments, sink(plan, report)?));
+        // Kept only if they are to be drawn.
+        let wanted = plan.contact_sheet.as_ref().map_or(Vec::new(), |_| moments);
+        let mut sink = Box::new(Preview::new(clip, wanted, sink(plan, report)?));
         ui.event(
             "start",
             json!({
