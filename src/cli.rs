@@ -114,4 +114,17 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    /// `--dry-run -v` names the variable that decided a setting by this rule.
+    #[test]
+    fn a_variable_is_named_after_its_flag() {
+        let command = super::Cli::command();
+        let subcommands = command.get_subcommands().flat_map(|c| c.get_arguments());
+        for argument in command.get_arguments().chain(subcommands) {
+            if let Some(variable) = argument.get_env() {
+                let id = argument.get_id().as_str().to_uppercase();
+                assert_eq!(variable.to_str(), Some(format!("LIPSYNC_{id}").as_str()));
+            }
+        }
+    }
 }

@@ -1,0 +1,131 @@
+//! What the network gets wrong in colour, as the rim round the mask shows it.
+
+use rayon::prelude::*;
+
+use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM};
+
+/// Blocks on each side of the rim.
+const RIM_BLOCKS: usize = 8;
+/// A block that differs from the rim's median by more levels than this shows movement, not an error in colour.
+const RIM_SPREAD: f32 = 6.0;
+
+/// The network's error in colour: what it changes on the rim round the mask, which it sees and repaints as well.
+///
+/// Each side is a line of colours along the inner picture's edge, `[320]`, R G B in levels.
+pub(super) struct RimError {
+    top: Vec<[f32; 3]>,
+    bottom: Vec<[f32; 3]>,
+    left: Vec<[f32; 3]>,
+    right: Vec<[f32; 3]>,
+}
+
+impl RimError {
+    pub(super) fn of(change: &[f32]) -> Self {
+        let (wide, long) = (0..INNER, INNER / RIM_BLOCKS);
+        let along = |block: usize| block * long..(block + 1) * long;
+        let (above, below) = (0..MASK_ROWS.start, MASK_ROWS.end..INNER);
+        let (before, behind) = (0..MASK_COLUMNS.start, MASK_COLUMNS.end..INNER);
+        debug_assert_eq!(wide.len() % RIM_BLOCKS, 0);
+        let mut sides: [[[f32; 3]; RIM_BLOCKS]; 4] = [
+            std::array::from_fn(|b| mean(change, &above, &along(b))),
+            std::array::from_fn(|b| mean(change, &below, &along(b))),
+            std::array::from_fn(|b| mean(change, &along(b), &before)),
+            std::array::from_fn(|b| mean(change, &along(b), &behind)),
+        ];
+        for channel in 0..3 {
+            let mut all: Vec<f32> = sides
+                .as_flattened()
+                .iter()
+                .map(|block| block[channel])
+                .collect();
+            all.sort_unstable_by(f32::total_cmp);
+            let median = f32::midpoint(all[all.len() / 2 - 1], all[all.len() / 2]);
+            for block in sides.as_flattened_mut() {
+                block[channel] = block[channel].clamp(median - RIM_SPREAD, median + RIM_SPREAD);
+            }
+        }
+        let [top, bottom, left, right] = sides;
+        let last = RIM_BLOCKS - 1;
+        let corner = |a: [f32; 3], b: [f32; 3]| std::array::from_fn(|c| f32::midpoint(a[c], b[c]));
+        let (top_left, top_right) = (corner(top[0], left[0]), corner(top[last], right[0]));
+        let (bottom_left, bottom_right) = (
+            corner(bottom[0], left[last]),
+            corner(bottom[last], right[last]),
+        );
+        Self {
+            top: line(top_left, &top, top_right),
+            bottom: line(bottom_left, &bottom, bottom_right),
+            left: line(top_left, &left, bottom_left),
+            right: line(top_right, &right, bottom_right),
+        }
+    }
+
+    /// Takes the error off the inner picture: spread from the four sides as a Coons patch (S. Coons, 1967), which is
+    /// exact on the sides and flat where they are.
+    pub(super) fn subtract_from(&self, change: &mut [f32]) {
+        let end = (INNER - 1) as f32;
+        let corners = [
+            self.top[0],
+            self.top[INNER - 1],
+            self.bottom[0],
+            self.bottom[INNER - 1],
+        ];
+        let rows = change.par_chunks_exact_mut(CROP * 3).skip(RIM).take(INNER);
+        rows.enumerate().for_each(|(y, row)| {
+            let v = y as f32 / end;
+            let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
+            for (x, pixel) in pixels.enumerate() {
+                let u = x as f32 / end;
+                for (c, value) in pixel.iter_mut().enumerate() {
+                    let across = mix(self.left[y][c], self.right[y][c], u);
+                    let down = mix(self.top[x][c], self.bottom[x][c], v);
+                    let both = mix(
+                        mix(corners[0][c], corners[1][c], u),
+                        mix(corners[2][c], corners[3][c], u),
+                        v,
+                    );
+                    *value -= across + down - both;
+                }
+            }
+        });
+    }
+}
+
+/// Mean of a part of the inner picture.
+fn mean(
+    change: &[f32],
+    rows: &std::ops::Range<usize>,
+    columns: &std::ops::Range<usize>,
+) -> [f32; 3] {
+    let mut sum = [0.0; 3];
+    for y in rows.clone() {
+        let start = ((y + RIM) * CROP + RIM + columns.start) * 3;
+        for pixel in change[start..start + columns.len() * 3].chunks_exact(3) {
+            for (sum, value) in sum.iter_mut().zip(pixel) {
+                *sum += value;
+            }
+        }
+    }
+    sum.map(|sum| sum / (rows.len() * columns.len()) as f32)
+}
+
+/// A line of [`INNER`] colours from corner to corner through the blocks' centres.
+fn line(first: [f32; 3], blocks: &[[f32; 3]; RIM_BLOCKS], last: [f32; 3]) -> Vec<[f32; 3]> {
+    let long = (INNER / RIM_BLOCKS) as f32;
+    let knot = |k: usize| match k {
+        0 => (0.0, first),
+        k if k <= RIM_BLOCKS => ((k as f32 - 0.5) * long, blocks[k - 1]),
+        _ => ((INNER - 1) as f32, last),
+    };
+    (0..INNER)
+        .map(|i| {
+            let before = (i as f32 / long + 0.5) as usize;
+            let ((from, a), (to, b)) = (knot(before), knot(before + 1));
+            std::array::from_fn(|c| mix(a[c], b[c], (i as f32 - from) / (to - from)))
+        })
+        .collect()
+}
+
+fn mix(a: f32, b: f32, share: f32) -> f32 {
+    a + share * (b - a)
+}
