@@ -119,8 +119,9 @@ mod tests {
     #[test]
     fn a_variable_is_named_after_its_flag() {
         let command = super::Cli::command();
-        let subcommands = command.get_subcommands().flat_map(|c| c.get_arguments());
-        for argument in command.get_arguments().chain(subcommands) {
+        let subcommands = command.get_subcommands();
+        let of_subcommands = subcommands.flat_map(clap::Command::get_arguments);
+        for argument in command.get_arguments().chain(of_subcommands) {
             if let Some(variable) = argument.get_env() {
                 let id = argument.get_id().as_str().to_uppercase();
                 assert_eq!(variable.to_str(), Some(format!("LIPSYNC_{id}").as_str()));
