@@ -7,6 +7,7 @@ echo "test: set up, then check format, lints, documentation and all tests"
 need_tools build runtime test
 "$CARGO" fmt --check
 "$CARGO" clippy --release --locked --all-targets -- -D warnings
+"$CARGO" clippy --release --locked --all-targets --features credentials -- -D warnings
 RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
 "$CARGO" test --release --locked
 # The same smoke run of the fuzz targets again, a minute each.

@@ -137,6 +137,8 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
             threads: 2,
             deterministic: false,
             mark: Some(mark),
+            #[cfg(feature = "credentials")]
+            signer: None,
         };
         Box::new(ClipFile::create(target, spec, &sound).unwrap())
     };

@@ -252,11 +252,11 @@ fn signed(part: Part, spec: &ClipSpec, target: &Target) -> Result<Part> {
         model: &mark.model,
         source_type: SOURCE_TYPE,
     };
-    let signed = part.another()?;
+    let sealed = part.another()?;
     signer
-        .sign(&statement, media_type, part.path(), signed.path())
+        .sign(&statement, media_type, part.path(), sealed.path())
         .map_err(|e| explained(e, target, Some(&part)))?;
-    Ok(signed)
+    Ok(sealed)
 }
 
 /// What a stream of the finished file holds.

@@ -65,6 +65,8 @@ fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
         threads: 2,
         deterministic: false,
         mark: None,
+        #[cfg(feature = "credentials")]
+        signer: None,
     }
 }
 

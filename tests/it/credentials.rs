@@ -142,8 +142,8 @@ fn the_manifest_says_how_the_clip_was_made() {
         (agent.name.as_str(), agent.version.as_deref()),
         ("lipsync", version)
     );
-    let render: serde_json::Value = manifest.find_assertion("org.lipsync.render").unwrap();
-    assert_eq!(render, serde_json::json!({ "model": "tiny" }));
+    let details: serde_json::Value = manifest.find_assertion("org.lipsync.render").unwrap();
+    assert_eq!(details, serde_json::json!({ "model": "tiny" }));
 }
 
 #[test]
