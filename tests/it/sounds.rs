@@ -411,7 +411,12 @@ fn what_is_no_whole_sound_is_refused() {
             "many.wav",
         ],
     );
-    let noise = ["-f", "lavfi", "-i", "anoisesrc=duration=3:amplitude=0.3"];
+    let noise = [
+        "-f",
+        "lavfi",
+        "-i",
+        "anoisesrc=duration=3:amplitude=0.3:seed=1",
+    ];
     for file in ["whole.flac", "whole.m4a", "whole.mp3"] {
         ffmpeg(
             &place,
@@ -450,7 +455,14 @@ fn what_is_no_whole_sound_is_refused() {
         "damaged.flac",
         "list.ffconcat",
     ];
-    let said: Vec<String> = files.iter().map(|file| refused(&place, file)).collect();
+    // Where files break off depends on their encoders.
+    let moment = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
+    let masked = |text: String| {
+        let words = text.split(' ');
+        let words: Vec<&str> = words.map(|w| if moment(&w) { "#" } else { w }).collect();
+        words.join(" ")
+    };
+    let said = files.map(|file| masked(refused(&place, file)));
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("sounds_refused", said.join("\n\n"));
     });
