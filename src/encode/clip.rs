@@ -239,11 +239,11 @@ fn signed(part: Part, spec: &ClipSpec, target: &Target) -> Result<Part> {
         model: &mark.model,
         source_type: SOURCE_TYPE,
     };
-    let signed = part.another()?;
+    let copy = part.another()?;
     signer
-        .sign(&statement, media_type, part.path(), signed.path())
+        .sign(&statement, media_type, part.path(), copy.path())
         .map_err(|e| explained(e, target, Some(&part)))?;
-    Ok(signed)
+    Ok(copy)
 }
 
 /// Writes a whole box where the muxer stands: between `moov` and the first fragment.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use c2pa::assertions::{Actions, DigitalSourceType, SoftwareAgent};
+use c2pa::validation_status::ValidationStatus;
 use c2pa::{Context, Reader, SigningAlg, ValidationState};
 
 use crate::errors::refused;
@@ -80,7 +81,7 @@ fn read(clip: &Path) -> Reader {
 fn failures(reader: &Reader) -> Vec<&str> {
     let results = reader.validation_results().unwrap();
     let failures = results.active_manifest().unwrap().failure();
-    failures.iter().map(|status| status.code()).collect()
+    failures.iter().map(ValidationStatus::code).collect()
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -142,8 +143,8 @@ fn the_manifest_says_how_the_clip_was_made() {
         (agent.name.as_str(), agent.version.as_deref()),
         ("lipsync", version)
     );
-    let render: serde_json::Value = manifest.find_assertion("org.lipsync.render").unwrap();
-    assert_eq!(render, serde_json::json!({ "model": "tiny" }));
+    let rendered: serde_json::Value = manifest.find_assertion("org.lipsync.render").unwrap();
+    assert_eq!(rendered, serde_json::json!({ "model": "tiny" }));
 }
 
 #[test]

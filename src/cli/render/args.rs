@@ -136,11 +136,10 @@ pub(in crate::cli) struct RenderArgs {
     key: Option<PathBuf>,
     #[cfg(not(feature = "credentials"))]
     #[arg(long, hide = true, value_parser = without_credentials)]
-    #[expect(
-        dead_code,
-        reason = "its parser says what is missing and takes no value"
-    )]
     credentials: Option<Never>,
+    #[cfg(not(feature = "credentials"))]
+    #[arg(long, hide = true, value_parser = without_credentials)]
+    key: Option<Never>,
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
