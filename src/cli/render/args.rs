@@ -141,6 +141,9 @@ pub(in crate::cli) struct RenderArgs {
     #[cfg(not(feature = "credentials"))]
     #[arg(long, hide = true, value_parser = without_credentials)]
     credentials: Option<Never>,
+    #[cfg(not(feature = "credentials"))]
+    #[arg(long, hide = true, value_parser = without_credentials)]
+    key: Option<Never>,
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
