@@ -54,6 +54,22 @@ impl FrameSink for Memory {
     }
 }
 
+/// A clip of all that is plain: one background, no rest, a frame at a time.
+fn clip<'a>(sound: &'a Sound, backgrounds: &'a Backgrounds, frames: &'a Selection) -> Clip<'a> {
+    Clip {
+        sound,
+        rest: None,
+        backgrounds,
+        keep_bytes: DEFAULT_KEEP_BYTES,
+        order: Order::Hold,
+        start: BackgroundIndex(0),
+        paste: Paste::Reference,
+        fps: FrameRate::TRAINED,
+        frames,
+        batch: 1,
+    }
+}
+
 /// What a test varies.
 #[derive(Default)]
 struct Setup {
@@ -75,16 +91,14 @@ fn render(
     let all = FrameRate::TRAINED.frames_covering(sound.frames, sound.rate);
     let whole = Selection::Range(0..all);
     let clip = Clip {
-        sound: &sound,
         rest: setup.rest.as_ref(),
-        backgrounds: &backgrounds,
-        keep_bytes: DEFAULT_KEEP_BYTES,
         order: Order::PingPong,
-        start: BackgroundIndex(0),
-        paste: Paste::Reference,
-        fps: FrameRate::TRAINED,
-        frames: setup.selection.as_ref().unwrap_or(&whole),
         batch: setup.batch.max(1),
+        ..clip(
+            &sound,
+            &backgrounds,
+            setup.selection.as_ref().unwrap_or(&whole),
+        )
     };
     let mut generator = CopyGenerator {
         on_batch,
@@ -196,16 +210,8 @@ fn panicked(stage: &str) -> String {
     }
     let whole = Selection::Range(0..25);
     let clip = Clip {
-        sound: &sound,
-        rest: None,
-        backgrounds: &backgrounds,
-        keep_bytes: DEFAULT_KEEP_BYTES,
-        order: Order::Hold,
-        start: BackgroundIndex(0),
-        paste: Paste::Reference,
-        fps: FrameRate::TRAINED,
-        frames: &whole,
         batch: 2,
+        ..clip(&sound, &backgrounds, &whole)
     };
     let mut generator = CopyGenerator {
         on_batch: |n| {
@@ -269,16 +275,8 @@ fn a_panic_of_the_compositor_names_it() {
     let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false).unwrap();
     let whole = Selection::Range(0..25);
     let clip = Clip {
-        sound: &sound,
-        rest: None,
-        backgrounds: &backgrounds,
-        keep_bytes: DEFAULT_KEEP_BYTES,
-        order: Order::Hold,
-        start: BackgroundIndex(0),
-        paste: Paste::Reference,
-        fps: FrameRate::TRAINED,
-        frames: &whole,
         batch: 1,
+        ..clip(&sound, &backgrounds, &whole)
     };
     let broken = Background {
         frame: Picture::new(8, 8),
