@@ -14,6 +14,7 @@ use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
+use crate::infer::precision::Precision;
 use crate::order::Order;
 
 /// Render one clip
@@ -77,6 +78,9 @@ pub(in crate::cli) struct RenderArgs {
     /// Where the networks run: auto, cpu, cuda or cuda:N; cuda is an error where CUDA cannot be used [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
+    /// How exactly the networks are computed [default: exact]
+    #[arg(long, value_enum, env = "LIPSYNC_PRECISION", hide_env = true)]
+    precision: Option<Precision>,
     /// Frames that go through the generator at a time: auto or a number [default: auto]
     #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
     batch: Option<BatchSize>,
@@ -204,6 +208,7 @@ impl RenderArgs {
             silence: asked.setting("silence", self.silence),
             limit: self.limit,
             device: asked.setting("device", self.device),
+            precision: asked.setting("precision", self.precision),
             batch: asked.setting("batch", self.batch),
             threads: asked.setting("threads", self.threads),
             gpu: None,
