@@ -1,15 +1,16 @@
 //! The generator on ONNX Runtime: in parts where that could be made of its file, else as it is.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use ort::session::Session;
 
 use super::network::Network;
-use super::parts::{InParts, Keep, Memory, Names, Parts};
+use super::parts::{InParts, Keep, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, commit};
 use crate::assets;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
@@ -44,7 +45,7 @@ impl Tune<'_> {
 
 /// What generators are started from.
 pub(super) enum Made {
-    InParts(Parts, Arc<Memory>),
+    InParts(Parts, Arc<Mutex<Sight>>),
     Whole(PathBuf),
 }
 
@@ -88,18 +89,30 @@ impl Loader<'_> {
             }
         };
         let made = match parts {
-            Some(parts) => Made::InParts(parts, Memory::new(tune.keep).into()),
+            Some(parts) => {
+                let sight = Sight::new(&parts, tune.keep, |bytes| self.part(bytes))?;
+                Made::InParts(parts, Arc::new(Mutex::new(sight)))
+            }
             None => Made::Whole(path.to_owned()),
         };
         Ok((made, tuning))
     }
 
+    /// A session of a part, without ONNX Runtime's memory plans: they take twice the memory and save no time.
+    pub(super) fn part(&self, model: &[u8]) -> Result<Session> {
+        let start = || {
+            let builder = self.builder()?.with_memory_pattern(false)?;
+            commit(builder, Path::new(""), model)
+        };
+        Ok(start()?)
+    }
+
     /// Starts a generator, and tells which operators a GPU leaves to the CPU.
     pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
         match made {
-            Made::InParts(parts, memory) => {
-                let start = |bytes: &[u8]| Ok(self.start(Path::new(""), bytes, None)?);
-                let parts = InParts::start(parts, Arc::clone(memory), start)?;
+            Made::InParts(parts, sight) => {
+                let joint = self.part(&parts.joint)?;
+                let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
                 Ok((OnnxGenerator(How::InParts(Box::new(parts))), None))
             }
             Made::Whole(path) => {

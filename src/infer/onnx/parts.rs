@@ -104,34 +104,29 @@ pub struct Keep {
     pub backgrounds: usize,
 }
 
-/// What is known of backgrounds, by their crop's content; shared by the generators that work side by side.
+/// What is known of backgrounds, by their crop's content.
 #[derive(Debug)]
-pub(super) struct Memory {
+struct Memory {
     keep: Keep,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
     by_crop: HashMap<u128, Seen>,
     bytes: usize,
 }
 
 impl Memory {
-    pub(super) fn new(keep: Keep) -> Self {
+    fn new(keep: Keep) -> Self {
         Self {
             keep,
-            known: Mutex::default(),
+            by_crop: HashMap::new(),
+            bytes: 0,
         }
     }
 
     fn get(&self, crop: u128) -> Option<Seen> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.by_crop.get(&crop).cloned()
+        self.by_crop.get(&crop).cloned()
     }
 
     /// Keeps everything if all backgrounds have room for that, else what is dear, as long as there is room.
-    fn put(&self, crop: u128, mut seen: Seen) {
+    fn put(&mut self, crop: u128, mut seen: Seen) {
         let size = |values: &[Value]| values.iter().map(Value::bytes).sum::<usize>();
         let mut bytes = size(&seen.dear);
         if let Some(cheap) = &seen.cheap {
@@ -142,39 +137,106 @@ impl Memory {
                 seen.cheap = None;
             }
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.bytes + bytes <= self.keep.bytes && known.by_crop.insert(crop, seen).is_none() {
-            known.bytes += bytes;
+        if self.bytes + bytes <= self.keep.bytes && self.by_crop.insert(crop, seen).is_none() {
+            self.bytes += bytes;
         }
+    }
+}
+
+/// Looks at backgrounds. One for all generators: it is asked once for each background, and takes its memory once.
+pub(super) struct Sight {
+    image: Session,
+    cheap: Option<Session>,
+    names: Names,
+    memory: Memory,
+}
+
+impl Sight {
+    /// `start` makes a session of a model.
+    pub(super) fn new(
+        parts: &Parts,
+        keep: Keep,
+        start: impl Fn(&[u8]) -> Result<Session>,
+    ) -> Result<Self> {
+        Ok(Self {
+            image: start(&parts.image)?,
+            cheap: parts.cheap.as_deref().map(start).transpose()?,
+            names: parts.names.clone(),
+            memory: Memory::new(keep),
+        })
+    }
+
+    /// All features of a crop; `input` (`[1, 6, 320, 320]`) is made of it where it is needed.
+    fn look(&mut self, crop: &Picture, input: &mut Input) -> Result<[Arc<Vec<Value>>; 2]> {
+        let key = xxh3_128(&crop.pixels);
+        let name = &self.names.picture;
+        match self.memory.get(key) {
+            Some(Seen {
+                dear,
+                cheap: Some(cheap),
+            }) => Ok([dear, cheap]),
+            Some(Seen { dear, cheap: None }) => {
+                let cheap = match &mut self.cheap {
+                    Some(cheap) => run(cheap, name, input.of(crop))?,
+                    None => Vec::new(),
+                };
+                Ok([dear, Arc::new(cheap)])
+            }
+            None => {
+                let cheap_names = self.cheap.as_ref().map_or(Vec::new(), names_of);
+                let all = run(&mut self.image, name, input.of(crop))?;
+                let is_cheap = |value: &Value| cheap_names.contains(&value.name);
+                let (cheap, dear): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cheap);
+                let (dear, cheap) = (Arc::new(dear), Arc::new(cheap));
+                let seen = Seen {
+                    dear: Arc::clone(&dear),
+                    cheap: Some(Arc::clone(&cheap)),
+                };
+                self.memory.put(key, seen);
+                Ok([dear, cheap])
+            }
+        }
+    }
+}
+
+/// A network input that is made of a crop once it is asked for.
+#[derive(Default)]
+struct Input {
+    values: Vec<f32>,
+    is_made: bool,
+}
+
+impl Input {
+    fn of(&mut self, crop: &Picture) -> &[f32] {
+        if !self.is_made {
+            self.values.resize(INPUT_LEN, 0.0);
+            face::network_input(crop, &mut self.values);
+            self.is_made = true;
+        }
+        &self.values
     }
 }
 
 /// A generator that runs in parts, a face at a time.
 pub(super) struct InParts {
-    image: Session,
-    cheap: Option<Session>,
+    sight: Arc<Mutex<Sight>>,
     joint: Session,
     names: Names,
-    memory: Arc<Memory>,
-    /// `[1, 6, 320, 320]`.
-    input: Vec<f32>,
+    takes_picture: bool,
+    input: Input,
 }
 
 impl InParts {
-    /// `start` makes a session of a model.
-    pub(super) fn start(
-        parts: &Parts,
-        memory: Arc<Memory>,
-        start: impl Fn(&[u8]) -> Result<Session>,
-    ) -> Result<Self> {
-        Ok(Self {
-            image: start(&parts.image)?,
-            cheap: parts.cheap.as_deref().map(&start).transpose()?,
-            joint: start(&parts.joint)?,
-            names: parts.names.clone(),
-            memory,
-            input: vec![0.0; INPUT_LEN],
-        })
+    /// `joint` is the session of the part that hears the sound.
+    pub(super) fn new(sight: Arc<Mutex<Sight>>, names: Names, joint: Session) -> Self {
+        let mut inputs = joint.inputs().iter();
+        Self {
+            takes_picture: inputs.any(|input| input.name() == names.picture),
+            sight,
+            names,
+            joint,
+            input: Input::default(),
+        }
     }
 
     /// `crop`: 328x328, R G B; `window`: `[16, 512]`; `output`: `[3, 320, 320]`, B G R, 0..1.
@@ -185,63 +247,23 @@ impl InParts {
         output: &mut [f32],
     ) -> Result<()> {
         debug_assert_eq!((window.len(), output.len()), (WINDOW_LEN, OUTPUT_LEN));
-        let key = xxh3_128(&crop.pixels);
-        let takes_picture = takes(&self.joint, &self.names.picture);
-        let known = self.memory.get(key);
-        let is_whole = known.as_ref().is_some_and(|seen| seen.cheap.is_some());
-        if takes_picture || !is_whole {
-            face::network_input(crop, &mut self.input);
-        }
-        let seen = match known {
-            Some(Seen {
-                dear,
-                cheap: Some(cheap),
-            }) => [dear, cheap],
-            Some(Seen { dear, cheap: None }) => [dear, Arc::new(self.make_cheap()?)],
-            None => self.look(key)?,
+        self.input.is_made = false;
+        let seen = {
+            let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+            sight.look(crop, &mut self.input)?
         };
         let features = seen.iter().flat_map(|values| values.iter());
         let mut inputs: Vec<_> = features.map(Value::input).collect::<Result<_>>()?;
         let window = TensorRef::from_array_view(([1_i64, 32, 16, 16], window))?;
         inputs.push((&self.names.sound, window.into()));
-        if takes_picture {
-            inputs.push((&self.names.picture, picture(&self.input)?));
+        if self.takes_picture {
+            inputs.push((&self.names.picture, picture(self.input.of(crop))?));
         }
         let outputs = self.joint.run(inputs)?;
         let (_, values) = outputs[0].try_extract_tensor::<f32>()?;
         output.copy_from_slice(values);
         Ok(())
     }
-
-    /// All features of the background in `input`.
-    fn look(&mut self, key: u128) -> Result<[Arc<Vec<Value>>; 2]> {
-        let cheap_names: Vec<String> = match &self.cheap {
-            Some(cheap) => names_of(cheap),
-            None => Vec::new(),
-        };
-        let all = run(&mut self.image, &self.names.picture, &self.input)?;
-        let (cheap, dear) = all
-            .into_iter()
-            .partition(|value| cheap_names.contains(&value.name));
-        let (cheap, dear) = (Arc::new(cheap), Arc::new(dear));
-        let seen = Seen {
-            dear: Arc::clone(&dear),
-            cheap: Some(Arc::clone(&cheap)),
-        };
-        self.memory.put(key, seen);
-        Ok([dear, cheap])
-    }
-
-    fn make_cheap(&mut self) -> Result<Vec<Value>> {
-        match &mut self.cheap {
-            Some(cheap) => run(cheap, &self.names.picture, &self.input),
-            None => Ok(Vec::new()),
-        }
-    }
-}
-
-fn takes(session: &Session, name: &str) -> bool {
-    session.inputs().iter().any(|input| input.name() == name)
 }
 
 fn names_of(session: &Session) -> Vec<String> {
@@ -285,7 +307,7 @@ mod tests {
                 bytes,
                 backgrounds: 4,
             };
-            let memory = Memory::new(keep);
+            let mut memory = Memory::new(keep);
             (0..4).for_each(|crop| memory.put(crop, seen(10, 90)));
             let kept: Vec<_> = (0..4).map(|crop| memory.get(crop)).collect();
             let dear = kept.iter().flatten().count();

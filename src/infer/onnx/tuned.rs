@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
 use ort::session::builder::GraphOptimizationLevel;
@@ -10,7 +11,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 use prost::Message as _;
 
 use super::network::Network;
-use super::parts::{InParts, Keep, Memory, Names, Parts};
+use super::parts::{InParts, Keep, Names, Parts, Sight};
 use super::{Loader, commit};
 use crate::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use crate::frame::Picture;
@@ -201,9 +202,10 @@ impl Tuner<'_> {
             bytes: 0,
             backgrounds: 1,
         };
-        InParts::start(parts, Memory::new(keep).into(), |bytes| {
-            Ok(self.loader.start(self.path, bytes, None)?)
-        })
+        let sight = Sight::new(parts, keep, |bytes| self.loader.part(bytes))?;
+        let joint = self.loader.part(&parts.joint)?;
+        let sight = Arc::new(Mutex::new(sight));
+        Ok(InParts::new(sight, self.names.clone(), joint))
     }
 
     /// Of the integer networks, from the fastest on, the first that is near enough; where none is, the nearest one if
