@@ -184,6 +184,7 @@ impl Backgrounds {
         }
         let rect = self.rects[place];
         Background {
+            place,
             crop: face::crop(&frame, rect),
             frame,
             rect,
@@ -217,6 +218,8 @@ impl Backgrounds {
 /// A decoded background picture.
 #[derive(Debug)]
 pub struct Background {
+    /// Which picture it is: the number of a file, or of a picture among those of a video that are shown.
+    pub place: usize,
     /// The whole picture.
     pub frame: Picture,
     /// Where its face is.

@@ -53,7 +53,7 @@ impl BatchSize {
         match self {
             Self::Fixed(n) => n.get(),
             // A CPU is no faster with more, and each frame takes memory; a GPU needs them to be busy.
-            Self::Auto if placement.device == "CPU" => 2,
+            Self::Auto if placement.on_cpu() => 1,
             Self::Auto => 16,
         }
     }

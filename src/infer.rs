@@ -6,21 +6,25 @@ pub mod stub;
 
 use anyhow::Result;
 
+use crate::frame::Picture;
+
 /// mel `[N, 1, 80, 16]` (-4..4) -> embeddings `[N, 512]`.
 pub trait AudioEncoder: Send {
     /// Encodes `count` blocks.
     fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()>;
 }
 
-/// input `[N, 6, 320, 320]` (B G R whole, B G R masked, 0..1) and audio `[N, 32, 16, 16]` ->
-/// output `[N, 3, 320, 320]` (B G R, 0..1).
+/// A face to paint: a background's crop.
+#[derive(Debug, Clone, Copy)]
+pub struct Face<'a> {
+    /// Which of the backgrounds it is of: the same number, the same crop.
+    pub background: usize,
+    /// The crop rectangle resized to 328x328, R G B.
+    pub crop: &'a Picture,
+}
+
+/// Crops and audio windows `[N, 16, 512]`, read as `[N, 32, 16, 16]` -> pictures `[N, 3, 320, 320]` (B G R, 0..1).
 pub trait Generator: Send {
-    /// Paints `count` faces.
-    fn generate(
-        &mut self,
-        count: usize,
-        input: &[f32],
-        audio: &[f32],
-        output: &mut [f32],
-    ) -> Result<()>;
+    /// Paints `faces`.
+    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()>;
 }

@@ -29,6 +29,7 @@
     )
 )]
 
+pub mod budget;
 pub mod cancel;
 pub mod error;
 pub mod ffmpeg;

@@ -1,11 +1,12 @@
 //! The stages of a render, each on its own thread, joined by short queues:
 //!
 //! ```text
-//! listen ---windows---\
-//!                      infer --pictures--> composite --frames--> encode (the calling thread)
-//! prepare --inputs----/
+//! listen ---windows------\
+//!                         infer (one or more) --pictures--> composite --frames--> encode (the calling thread)
+//! prepare --backgrounds--/
 //! ```
 //!
+//! Where there are several generators, each has its turn: batches go round among them, and come back in that order.
 //! Data flows one way. Every queue is bounded, so memory is. A stage that ends closes its queues, which ends the others;
 //! of all that they report, the real cause is told.
 
@@ -24,9 +25,9 @@ use crate::background::{Background, BackgroundCache, Backgrounds};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
 use crate::error::{Exit, Fault, Report};
-use crate::face::{self, INPUT_LEN, OUTPUT_LEN, Paste, Paster};
+use crate::face::{OUTPUT_LEN, Paste, Paster};
 use crate::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture};
-use crate::infer::{AudioEncoder, Generator};
+use crate::infer::{AudioEncoder, Face, Generator};
 use crate::listen::Listener;
 use crate::order::Order;
 use crate::pool::{Pool, Pooled};
@@ -143,11 +144,8 @@ struct Heard {
     windows: Pooled<Vec<f32>>,
 }
 
-/// The backgrounds of a batch, and the network inputs `[n, 6, 320, 320]` of its painted frames.
-struct Prepared {
-    backgrounds: Vec<Arc<Background>>,
-    input: Pooled<Vec<f32>>,
-}
+/// The backgrounds of a batch.
+type Prepared = Vec<Arc<Background>>;
 
 /// The backgrounds of a batch, and the network outputs `[n, 3, 320, 320]` of its painted frames.
 struct Painted {
@@ -176,6 +174,8 @@ type Stage = Result<(), Stop>;
 pub struct StageTime {
     /// Which stage.
     pub name: &'static str,
+    /// How many threads of it work side by side; times are their sums.
+    pub workers: usize,
     /// Time at work.
     pub busy: Duration,
     /// Time spent waiting for its neighbours.
@@ -219,6 +219,7 @@ impl Clock {
     fn stop(self) -> StageTime {
         StageTime {
             name: self.name,
+            workers: 1,
             busy: self.started.elapsed().saturating_sub(self.wait),
             wait: self.wait,
             frames: self.frames,
@@ -232,56 +233,64 @@ impl Clock {
 pub fn run(
     clip: Clip<'_>,
     encoder: &mut dyn AudioEncoder,
-    generator: &mut dyn Generator,
+    generators: &mut [impl Generator],
     sink: &mut dyn FrameSink,
     cancel: &Cancel,
     progress: impl FnMut(u64),
 ) -> Result<Vec<StageTime>> {
-    let (heard_out, heard_in) = sync_channel(BATCHES_AHEAD);
-    let (prepared_out, prepared_in) = sync_channel(BATCHES_AHEAD);
-    let (painted_out, painted_in) = sync_channel(BATCHES_AHEAD);
+    let count = generators.len();
+    let (heard_out, heard_in) = queues(count);
+    let (prepared_out, prepared_in) = queues(count);
+    let (painted_out, painted_in) = queues(count);
     let (frames_out, frames_in) = sync_channel(FRAMES_AHEAD);
     thread::scope(|scope| {
         // Each stage owns its ends of the queues: they close when it ends, however it ends.
-        let threads = [
+        let mut threads = vec![
             spawn(scope, "listen", move |clock| {
                 listen(clip, encoder, &heard_out, cancel, clock)
             })?,
             spawn(scope, "prepare", move |clock| {
                 prepare(clip, &prepared_out, cancel, clock)
             })?,
-            spawn(scope, "infer", move |clock| {
-                infer(
-                    clip,
-                    generator,
-                    &heard_in,
-                    &prepared_in,
-                    &painted_out,
-                    clock,
-                )
-            })?,
-            spawn(scope, "composite", move |clock| {
-                composite(clip, &painted_in, &frames_out, clock)
-            })?,
         ];
+        let ends = heard_in.into_iter().zip(prepared_in).zip(painted_out);
+        for (turn, (generator, ((heard, prepared), out))) in
+            generators.iter_mut().zip(ends).enumerate()
+        {
+            let batches = clip.batches().skip(turn).step_by(count);
+            threads.push(spawn(scope, "infer", move |clock| {
+                infer(batches, generator, &heard, &prepared, &out, clock)
+            })?);
+        }
+        threads.push(spawn(scope, "composite", move |clock| {
+            composite(clip, &painted_in, &frames_out, clock)
+        })?);
         let last = guarded("encode", move |clock| {
             encode(clip, sink, &frames_in, cancel, progress, clock)
         });
-        let ends = threads.map(|thread| thread.join().unwrap_or(Err(Stop::Closed)));
+        let ends: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or(Err(Stop::Closed)))
+            .collect();
         root_cause(ends.into_iter().chain([last]))
     })
+}
+
+/// A queue of batches for each generator.
+fn queues<T>(count: usize) -> (Vec<SyncSender<T>>, Vec<Receiver<T>>) {
+    (0..count).map(|_| sync_channel(BATCHES_AHEAD)).unzip()
 }
 
 fn listen(
     clip: Clip<'_>,
     encoder: &mut dyn AudioEncoder,
-    out: &SyncSender<Heard>,
+    out: &[SyncSender<Heard>],
     cancel: &Cancel,
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
     let mut listener = Listener::new(clip.sound, clip.fps, encoder)?;
-    for mut batch in clip.batches() {
+    for (mut batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
         batch.retain(Moment::needs_the_generator);
         let mut windows = pool.take();
@@ -297,48 +306,47 @@ fn listen(
 
 fn prepare(
     clip: Clip<'_>,
-    out: &SyncSender<Prepared>,
+    out: &[SyncSender<Prepared>],
     cancel: &Cancel,
     clock: &mut Clock,
 ) -> Stage {
-    let pool = Pool::<Vec<f32>>::default();
     let mut cache = BackgroundCache::new(clip.backgrounds, clip.keep_bytes);
-    for batch in clip.batches() {
+    for (batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
         let indices: Vec<_> = batch.iter().map(|m| clip.background(m.frame)).collect();
         let backgrounds = cache.get(&indices)?;
-        let painted = batch.iter().zip(&backgrounds);
-        let painted: Vec<_> = painted.filter(|(m, _)| m.needs_the_generator()).collect();
-        let mut input = pool.take();
-        input.resize(painted.len() * INPUT_LEN, 0.0);
-        for ((_, background), input) in painted.iter().zip(input.chunks_exact_mut(INPUT_LEN)) {
-            face::network_input(&background.crop, input);
-        }
         clock.frames += batch.len() as u64;
-        clock.send(out, Prepared { backgrounds, input })?;
+        clock.send(out, backgrounds)?;
     }
     Ok(())
 }
 
 fn infer(
-    clip: Clip<'_>,
-    generator: &mut dyn Generator,
+    batches: impl Iterator<Item = Vec<Moment>>,
+    generator: &mut impl Generator,
     heard: &Receiver<Heard>,
     prepared: &Receiver<Prepared>,
     out: &SyncSender<Painted>,
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
-    for batch in clip.batches() {
+    for batch in batches {
         let Heard { windows } = clock.receive(heard)?;
-        let Prepared { backgrounds, input } = clock.receive(prepared)?;
-        let count = batch.iter().filter(|m| m.needs_the_generator()).count();
+        let backgrounds = clock.receive(prepared)?;
+        let painted = batch.iter().zip(&backgrounds);
+        let faces: Vec<Face<'_>> = painted
+            .filter(|(moment, _)| moment.needs_the_generator())
+            .map(|(_, background)| Face {
+                background: background.place,
+                crop: &background.crop,
+            })
+            .collect();
         let mut output = pool.take();
-        output.resize(count * OUTPUT_LEN, 0.0);
-        if count > 0 {
-            generator.generate(count, &input, &windows, &mut output)?;
+        output.resize(faces.len() * OUTPUT_LEN, 0.0);
+        if !faces.is_empty() {
+            generator.generate(&faces, &windows, &mut output)?;
         }
-        clock.frames += count as u64;
+        clock.frames += faces.len() as u64;
         clock.send(
             out,
             Painted {
@@ -352,13 +360,13 @@ fn infer(
 
 fn composite(
     clip: Clip<'_>,
-    painted: &Receiver<Painted>,
+    painted: &[Receiver<Painted>],
     out: &SyncSender<Pooled<Picture>>,
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Picture>::default();
     let mut paster = Paster::default();
-    for batch in clip.batches() {
+    for (batch, painted) in clip.batches().zip(painted.iter().cycle()) {
         let Painted {
             backgrounds,
             output,
@@ -435,11 +443,11 @@ fn root_cause(ends: impl Iterator<Item = Result<StageTime, Stop>>) -> Result<Vec
         Stop::Cause(error) if Report::of(error).exit == Exit::Interrupted => 1,
         Stop::Cause(_) => 2,
     };
-    let mut times = Vec::new();
+    let mut times: Vec<StageTime> = Vec::new();
     let mut heaviest: Option<Stop> = None;
     for end in ends {
         match end {
-            Ok(time) => times.push(time),
+            Ok(time) => add(&mut times, time),
             Err(stop) => {
                 if heaviest
                     .as_ref()
@@ -454,6 +462,19 @@ fn root_cause(ends: impl Iterator<Item = Result<StageTime, Stop>>) -> Result<Vec
         None => Ok(times),
         Some(Stop::Cause(error)) => Err(error),
         Some(Stop::Closed) => Err(Fault::failed("a stage ended without saying why").into()),
+    }
+}
+
+/// Puts `time` to those of its stage.
+fn add(times: &mut Vec<StageTime>, time: StageTime) {
+    match times.iter_mut().find(|known| known.name == time.name) {
+        Some(known) => {
+            known.workers += time.workers;
+            known.busy += time.busy;
+            known.wait += time.wait;
+            known.frames += time.frames;
+        }
+        None => times.push(time),
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Background {
 /// How a stage spent its time.
 #[derive(Debug, Serialize)]
 pub struct StageReport {
+    /// How many threads of it work side by side; the times are their sums.
+    pub workers: usize,
     /// Seconds at work.
     pub busy_s: f64,
     /// Seconds spent waiting for its neighbours.
@@ -212,6 +214,7 @@ impl RenderReport {
             .iter()
             .map(|time| {
                 let stage = StageReport {
+                    workers: time.workers,
                     busy_s: seconds(time.busy.as_secs_f64()),
                     wait_s: seconds(time.wait.as_secs_f64()),
                     frames: time.frames,

@@ -145,7 +145,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
     pipeline::run(
         clip,
         &mut networks.encoder,
-        &mut networks.generator,
+        &mut networks.generators,
         sink.as_mut(),
         &Cancel::default(),
         |_| (),

@@ -178,7 +178,7 @@ impl Job {
         let times = pipeline::run(
             clip,
             &mut self.networks.encoder,
-            &mut self.networks.generator,
+            &mut self.networks.generators,
             sink.as_mut(),
             cancel,
             |done| progress.update(done),

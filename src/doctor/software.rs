@@ -15,8 +15,10 @@ use crate::audio::Sound;
 use crate::background::Backgrounds;
 use crate::config::file::ConfigFile;
 use crate::error::{Fault, plain_io};
-use crate::face::{INPUT_LEN, OUTPUT_LEN};
+use crate::face::{CROP, OUTPUT_LEN};
 use crate::frame::FrameRate;
+use crate::frame::Picture;
+use crate::infer::Face;
 use crate::infer::onnx::{Device, Hardware, Networks, Placement, Runtime};
 use crate::infer::{AudioEncoder as _, Generator as _};
 use crate::model::ModelFiles;
@@ -192,9 +194,14 @@ fn run_once(runtime: &Runtime, files: &ModelFiles) -> Result<Placement> {
         .encoder
         .encode(1, &vec![0.0; BLOCK_LEN], &mut embedding)?;
     let mut face = vec![0.0; OUTPUT_LEN];
-    networks
-        .generator
-        .generate(1, &vec![0.0; INPUT_LEN], &vec![0.0; WINDOW_LEN], &mut face)?;
+    let crop = Picture::new(CROP, CROP);
+    let black = Face {
+        background: 0,
+        crop: &crop,
+    };
+    for generator in networks.generators.iter_mut().take(1) {
+        generator.generate(&[black], &vec![0.0; WINDOW_LEN], &mut face)?;
+    }
     for (file, values) in [(&files.audio_encoder, embedding), (&files.generator, face)] {
         if !values.iter().all(|value| value.is_finite()) {
             return Err(

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{AudioEncoder, Generator};
-use crate::face::{INPUT_LEN, OUTPUT_LEN};
+use super::{AudioEncoder, Face, Generator};
+use crate::face::{INPUT_LEN, OUTPUT_LEN, network_input};
 use crate::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
 
 /// Each embedding is its block's mean, 512 times.
@@ -29,18 +29,13 @@ pub(crate) struct CopyGenerator<F> {
 }
 
 impl<F: FnMut(usize) -> Result<()> + Send> Generator for CopyGenerator<F> {
-    fn generate(
-        &mut self,
-        count: usize,
-        input: &[f32],
-        audio: &[f32],
-        output: &mut [f32],
-    ) -> Result<()> {
-        assert_eq!(input.len(), count * INPUT_LEN);
-        assert_eq!(audio.len(), count * WINDOW_LEN);
+    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
+        assert_eq!(audio.len(), faces.len() * WINDOW_LEN);
         (self.on_batch)(self.batches)?;
         self.batches += 1;
-        for (input, output) in input.chunks(INPUT_LEN).zip(output.chunks_mut(OUTPUT_LEN)) {
+        let mut input = vec![0.0; INPUT_LEN];
+        for (face, output) in faces.iter().zip(output.chunks_mut(OUTPUT_LEN)) {
+            network_input(face.crop, &mut input);
             output.copy_from_slice(&input[..OUTPUT_LEN]);
         }
         Ok(())

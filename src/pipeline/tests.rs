@@ -8,6 +8,7 @@ use crate::frame::Rect;
 use crate::infer::stub::{CopyGenerator, MeanEncoder};
 use crate::output::{Kind, Target};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 /// A folder with three small frames and a second of sound.
 fn material(dir: &Path) -> (PathBuf, PathBuf) {
@@ -74,6 +75,7 @@ fn clip<'a>(sound: &'a Sound, backgrounds: &'a Backgrounds, frames: &'a Selectio
 #[derive(Default)]
 struct Setup {
     batch: usize,
+    generators: usize,
     rest: Option<Rest>,
     selection: Option<Selection>,
 }
@@ -100,11 +102,21 @@ fn render(
             setup.selection.as_ref().unwrap_or(&whole),
         )
     };
-    let mut generator = CopyGenerator {
-        on_batch,
-        batches: 0,
-    };
-    run(clip, &mut MeanEncoder, &mut generator, sink, cancel, |_| ())
+    let on_batch = Mutex::new(on_batch);
+    let mut generators: Vec<_> = (0..setup.generators.max(1))
+        .map(|_| CopyGenerator {
+            on_batch: |batch| on_batch.lock().unwrap()(batch),
+            batches: 0,
+        })
+        .collect();
+    run(
+        clip,
+        &mut MeanEncoder,
+        &mut generators,
+        sink,
+        cancel,
+        |_| (),
+    )
 }
 
 fn batches_of(batch: usize) -> Setup {
@@ -115,11 +127,14 @@ fn batches_of(batch: usize) -> Setup {
 }
 
 #[test]
-fn all_frames_arrive_in_order_whatever_the_batch() {
-    let render = |batch| {
+fn all_frames_arrive_in_order_whatever_the_batch_and_however_many_generators() {
+    let render = |batch, generators| {
         let mut sink = Memory::default();
         render(
-            &batches_of(batch),
+            &Setup {
+                generators,
+                ..batches_of(batch)
+            },
             &mut sink,
             &Cancel::default(),
             |_| Ok(()),
@@ -127,11 +142,16 @@ fn all_frames_arrive_in_order_whatever_the_batch() {
         .unwrap();
         sink.frames
     };
-    let frames = render(1);
+    let frames = render(1, 1);
     assert_eq!(frames.len(), 25);
     let blue: Vec<u8> = frames.iter().take(6).map(|f| f.pixels[0]).collect();
     assert_eq!(blue, [0, 40, 80, 40, 0, 40]);
-    assert!(frames == render(4) && frames == render(25) && frames == render(100));
+    for (batch, generators) in [(4, 1), (25, 1), (100, 1), (1, 2), (1, 3), (4, 3), (25, 2)] {
+        assert!(
+            frames == render(batch, generators),
+            "batches of {batch}, {generators} generators"
+        );
+    }
 }
 
 #[test]
@@ -237,7 +257,7 @@ fn panicked(stage: &str) -> String {
     let error = run(
         clip,
         encoder,
-        &mut generator,
+        std::slice::from_mut(&mut generator),
         &mut sink,
         &Cancel::default(),
         |_| (),
@@ -279,9 +299,10 @@ fn a_panic_of_the_compositor_names_it() {
         ..clip(&sound, &backgrounds, &whole)
     };
     let broken = Background {
+        place: 0,
         frame: Picture::new(8, 8),
         rect: OUTSIDE,
-        crop: Picture::new(face::CROP, face::CROP),
+        crop: Picture::new(crate::face::CROP, crate::face::CROP),
     };
     let pool = Pool::<Vec<f32>>::default();
     let mut output = pool.take();
@@ -295,7 +316,7 @@ fn a_panic_of_the_compositor_names_it() {
     painted_out.send(painted).unwrap();
     let end = thread::scope(|scope| {
         let stage = spawn(scope, "composite", move |clock| {
-            composite(clip, &painted_in, &frames_out, clock)
+            composite(clip, &[painted_in], &frames_out, clock)
         });
         stage.unwrap().join().unwrap()
     });

@@ -8,9 +8,8 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use serde::Serialize;
 
-use super::{
-    AUDIO_ENCODER, GENERATOR, Hardware, Loader, Role, Runtime, choose, describe_slot, first_line,
-};
+use super::network::{choose, describe_slot};
+use super::{AUDIO_ENCODER, GENERATOR, Hardware, Loader, Role, Runtime, first_line};
 use crate::error::{Fault, plain_io};
 
 /// A tensor that a network takes or gives.
@@ -52,6 +51,7 @@ impl Probe {
         let loader = Loader {
             runtime,
             hardware: Hardware::cpu(threads),
+            threads,
         };
         let (session, _) = loader.session(path, &bytes, fault)?;
         Ok(Self {
