@@ -15,12 +15,13 @@ use std::thread;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::activity::Rest;
 use crate::assets;
 use crate::audio::Sound;
 use crate::background::{Backgrounds, DEFAULT_KEEP_BYTES};
 #[cfg(feature = "credentials")]
 use crate::credentials::Signer;
-use crate::encode::clip::ClipFormat;
+use crate::encode::clip::{ClipFormat, ClipSpec};
 use crate::encode::mark::Mark;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
@@ -28,6 +29,7 @@ use crate::infer::onnx::{Device, Hardware, Placement};
 use crate::model::ModelFiles;
 use crate::order::Order;
 use crate::output::Target;
+use crate::pipeline::{Clip, Selection};
 use file::ConfigFile;
 use output::Outputs;
 use presenter::Presenter;
@@ -198,6 +200,42 @@ impl Plan {
             warnings,
             settings: decisions.0,
         })
+    }
+
+    /// The work on `frames` of the clip, `batch` of them at a time; `rest` says where the mouth rests.
+    pub fn clip<'a>(
+        &'a self,
+        frames: &'a Selection,
+        rest: Option<&'a Rest>,
+        batch: usize,
+    ) -> Clip<'a> {
+        Clip {
+            sound: &self.sound,
+            rest,
+            backgrounds: &self.backgrounds,
+            keep_bytes: self.keep_bytes,
+            order: self.order,
+            start: self.start,
+            paste: self.paste,
+            fps: self.fps,
+            frames,
+            batch,
+        }
+    }
+
+    /// The clip file, compressed in this way.
+    pub fn clip_spec(&self, format: ClipFormat) -> ClipSpec {
+        ClipSpec {
+            size: self.backgrounds.size(),
+            fps: self.fps,
+            frames: self.frames,
+            format,
+            threads: self.hardware.threads,
+            deterministic: self.hardware.deterministic,
+            mark: self.mark.clone(),
+            #[cfg(feature = "credentials")]
+            signer: self.signer.clone(),
+        }
     }
 
     /// What is written: the clip, else the frames, else the contact sheet.

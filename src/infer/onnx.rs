@@ -2,6 +2,7 @@
 
 mod device;
 mod network;
+mod plain;
 pub mod probe;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN};
 pub use device::{Device, Hardware, Placement};
 use network::{Network, Slot};
+pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
 #[derive(Debug)]
