@@ -1,27 +1,23 @@
 //! Background pictures with their crop rectangles, from a folder or a video: checked as a whole, then decoded as needed.
 
+mod cache;
 pub(crate) mod folder;
 mod footage;
 mod sequence;
 mod still;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Result;
 use rayon::prelude::*;
 
 use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
-use crate::face;
 use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
 use crate::video::VideoFile;
+pub use cache::{Background, BackgroundCache, DEFAULT_KEEP_BYTES, Forms};
 use footage::{Footage, FootageReader};
-
-/// Decoded pictures that are kept if nothing else is asked for, in bytes: 64 frames of 1280x720 with their crops.
-pub const DEFAULT_KEEP_BYTES: usize = 192 << 20;
 
 /// Backgrounds that were checked: every picture has a size and a rectangle inside it.
 #[derive(Debug)]
@@ -177,32 +173,12 @@ impl Backgrounds {
         }
     }
 
-    /// Cuts out the crop of the picture at `place`.
-    fn background(&self, place: usize, mut frame: Picture) -> Background {
+    /// The picture at `place` as the pipeline takes it.
+    fn prepared(&self, place: usize, mut frame: Picture, forms: Forms) -> Result<Background> {
         if !self.keep_alpha {
             frame.flatten();
         }
-        let rect = self.rects[place];
-        Background {
-            place,
-            crop: face::crop(&frame, rect),
-            frame,
-            rect,
-        }
-    }
-
-    fn load(&self, place: usize, path: &Path) -> Result<Background> {
-        let frame = still::load(path)?;
-        if frame.size() != self.size {
-            return Err(Fault::failed(format!(
-                "background frame `{}` changed while it was in use: it was {}, now it is {}",
-                path.display(),
-                self.size,
-                frame.size()
-            ))
-            .into());
-        }
-        Ok(self.background(place, frame))
+        Background::new(place, frame, self.rects[place], forms)
     }
 }
 
@@ -212,122 +188,6 @@ impl Backgrounds {
     pub(crate) fn with_rect(mut self, rect: Rect) -> Self {
         self.rects.fill(rect);
         self
-    }
-}
-
-/// A decoded background picture.
-#[derive(Debug)]
-pub struct Background {
-    /// Which picture it is: the number of a file, or of a picture among those of a video that are shown.
-    pub place: usize,
-    /// The whole picture.
-    pub frame: Picture,
-    /// Where its face is.
-    pub rect: Rect,
-    /// The rectangle resized to 328x328.
-    pub crop: Picture,
-}
-
-impl Background {
-    fn bytes(&self) -> usize {
-        let of = |p: &Picture| p.pixels.len() + p.alpha.as_ref().map_or(0, Vec::len);
-        of(&self.frame) + of(&self.crop)
-    }
-}
-
-/// Decodes backgrounds, and keeps of them what fits into its memory.
-///
-/// Of files, it keeps the first ones for good: the pictures are asked for in a cycle, where a cache that keeps the latest
-/// would always have lost the next one. A video can be decoded only forward, from a key picture on: going forward, it keeps
-/// the latest; going backward, it decodes a run of pictures at a time and hands them out from the end.
-pub struct BackgroundCache<'a> {
-    backgrounds: &'a Backgrounds,
-    /// Pictures by their place.
-    kept: BTreeMap<usize, Arc<Background>>,
-    bytes: usize,
-    bytes_left: usize,
-    reader: Option<FootageReader<'a>>,
-}
-
-impl<'a> BackgroundCache<'a> {
-    /// An empty cache over `backgrounds` that keeps up to so many bytes, and of a video at least one picture.
-    pub fn new(backgrounds: &'a Backgrounds, bytes: usize) -> Self {
-        Self {
-            backgrounds,
-            kept: BTreeMap::new(),
-            bytes,
-            bytes_left: bytes,
-            reader: None,
-        }
-    }
-
-    /// The pictures of `indices`, in that order.
-    pub fn get(&mut self, indices: &[BackgroundIndex]) -> Result<Vec<Arc<Background>>> {
-        let places: Vec<usize> = indices
-            .iter()
-            .map(|&index| self.backgrounds.place(index))
-            .collect();
-        match &self.backgrounds.source {
-            Source::Files(paths) => self.get_files(paths, &places),
-            Source::Video(footage) => places
-                .iter()
-                .map(|&place| self.get_shown(footage, place))
-                .collect(),
-        }
-    }
-
-    /// What is missing is decoded in parallel.
-    fn get_files(&mut self, paths: &[PathBuf], places: &[usize]) -> Result<Vec<Arc<Background>>> {
-        let (backgrounds, kept) = (self.backgrounds, &self.kept);
-        let pictures: Vec<Arc<Background>> = places
-            .par_iter()
-            .map(|&place| match kept.get(&place) {
-                Some(kept) => Ok(Arc::clone(kept)),
-                None => backgrounds.load(place, &paths[place]).map(Arc::new),
-            })
-            .collect::<Result<_>>()?;
-        for (&place, picture) in places.iter().zip(&pictures) {
-            if self.bytes_left >= picture.bytes() && !self.kept.contains_key(&place) {
-                self.bytes_left -= picture.bytes();
-                self.kept.insert(place, Arc::clone(picture));
-            }
-        }
-        Ok(pictures)
-    }
-
-    fn get_shown(&mut self, footage: &'a Footage, wanted: usize) -> Result<Arc<Background>> {
-        if let Some(kept) = self.kept.get(&wanted) {
-            return Ok(Arc::clone(kept));
-        }
-        let room = self.room();
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            none => none.insert(FootageReader::new(footage)?),
-        };
-        for place in footage.sequence.run_to(wanted, room, reader.at) {
-            // Room first, so that there is never one picture too many.
-            while self.kept.len() >= room {
-                let last_is_passed = self.kept.keys().next_back() > Some(&wanted);
-                let _ = if last_is_passed {
-                    self.kept.pop_last()
-                } else {
-                    self.kept.pop_first()
-                };
-            }
-            let mut frame = Picture::default();
-            reader.read(place, &mut frame)?;
-            let background = self.backgrounds.background(place, frame);
-            self.kept.insert(place, Arc::new(background));
-        }
-        Ok(Arc::clone(&self.kept[&wanted]))
-    }
-
-    /// Pictures of a video that fit.
-    fn room(&self) -> usize {
-        let Size { width, height } = self.backgrounds.size;
-        let channels = if self.backgrounds.has_alpha() { 4 } else { 3 };
-        let each = width as usize * height as usize * channels + face::CROP * face::CROP * 3;
-        (self.bytes / each).max(1)
     }
 }
 

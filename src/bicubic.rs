@@ -3,24 +3,39 @@
 
 use rayon::prelude::*;
 
+use crate::pool::Pool;
+
 /// Values of a pixel.
 const CHANNELS: usize = 3;
 /// Source pixels under the kernel, in each direction.
 const TAPS: usize = 4;
+/// Pixels by which the kernel reaches over the source's edges.
+const OVER: usize = 2;
+/// Target rows that are worth a task of their own.
+const ROWS_AT_LEAST: usize = 16;
 
-/// The source pixels and weights of one target row or column.
+/// The source rows and weights of one target row.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     at: [usize; TAPS],
     weight: [f32; TAPS],
 }
 
+/// The first value of a [blended line](Bicubic::blend) under the kernel of one target column, and the pixels' weights.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    at: usize,
+    weight: [f32; TAPS],
+}
+
 /// A resize between two fixed sizes, planned once.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bicubic {
-    columns: Vec<Tap>,
+    columns: Vec<Column>,
     rows: Vec<Tap>,
     from: (usize, usize),
+    /// Memory for blended lines.
+    lines: Pool<Vec<f32>>,
 }
 
 /// A view of interleaved pixels inside a larger picture, 8-bit or float.
@@ -35,10 +50,22 @@ pub struct View<'a, T = u8> {
 impl Bicubic {
     /// Plans from `(width, height)` to `(width, height)`, all at least 1.
     pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        let columns = (0..to.0).map(|x| {
+            let (first, weight) = kernel_at(x, from.0, to.0);
+            let at = (first + OVER as i64) as usize * CHANNELS;
+            Column { at, weight }
+        });
+        let rows = (0..to.1).map(|y| {
+            let (first, weight) = kernel_at(y, from.1, to.1);
+            let last = from.1 as i64 - 1;
+            let at = std::array::from_fn(|k| (first + k as i64).clamp(0, last) as usize);
+            Tap { at, weight }
+        });
         Self {
-            columns: taps(from.0, to.0),
-            rows: taps(from.1, to.1),
+            columns: columns.collect(),
+            rows: rows.collect(),
             from,
+            lines: Pool::default(),
         }
     }
 
@@ -53,65 +80,69 @@ impl Bicubic {
             .par_chunks_mut(stride)
             .take(self.rows.len())
             .enumerate()
-            .with_min_len(16)
-            .for_each_init(Line::default, |line, (y, target)| {
-                let values = self.row(source, y, line);
-                for (target, value) in target.iter_mut().zip(values) {
-                    // A float to u8 cast saturates; OpenCV rounds to the nearest.
-                    *target = (value + 0.5) as u8;
-                }
-            });
+            .with_min_len(ROWS_AT_LEAST)
+            .for_each_init(
+                || self.lines.take(),
+                |line, (y, target)| {
+                    self.blend(source, y, line);
+                    let pixels = target.chunks_exact_mut(CHANNELS).zip(&self.columns);
+                    for (pixel, column) in pixels {
+                        let values = column.of(line);
+                        for (to, value) in pixel.iter_mut().zip(values) {
+                            // A float to u8 cast saturates; OpenCV rounds to the nearest.
+                            *to = (value + 0.5) as u8;
+                        }
+                    }
+                },
+            );
     }
 
-    /// Row `y` of the result, three interleaved channels, before it is rounded.
-    pub fn row<'l, T: Copy + Into<f32>>(
-        &self,
-        source: View<'_, T>,
-        y: usize,
-        line: &'l mut Line,
-    ) -> &'l [f32] {
+    /// Makes `line` the source rows under the kernel of target row `y`, blended, with the edges repeated.
+    pub fn blend<T: Copy + Into<f32>>(&self, source: View<'_, T>, y: usize, line: &mut Vec<f32>) {
         let wide = self.from.0 * CHANNELS;
-        line.blend.resize(wide, 0.0);
-        line.values.resize(self.columns.len() * CHANNELS, 0.0);
+        let before = OVER * CHANNELS;
+        // One value more than its pixels: the last one is read with a neighbour, as all are.
+        line.resize(before + wide + before + 1, 0.0);
         let row = &self.rows[y];
         let above = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
-        let lines = [above(0), above(1), above(2), above(3)];
-        for (i, out) in line.blend.iter_mut().enumerate() {
-            *out = (0..TAPS).map(|k| lines[k][i].into() * row.weight[k]).sum();
+        let (a, b, c, d) = (above(0), above(1), above(2), above(3));
+        let [wa, wb, wc, wd] = row.weight;
+        for (i, out) in line[before..before + wide].iter_mut().enumerate() {
+            *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
         }
-        let pixels = line.values.chunks_exact_mut(CHANNELS);
-        for (pixel, column) in pixels.zip(&self.columns) {
-            for (channel, value) in pixel.iter_mut().enumerate() {
-                *value = (0..TAPS)
-                    .map(|k| line.blend[column.at[k] * CHANNELS + channel] * column.weight[k])
-                    .sum();
-            }
+        for over in 0..OVER {
+            line.copy_within(before..before + CHANNELS, over * CHANNELS);
+            let end = before + wide;
+            line.copy_within(end - CHANNELS..end, end + over * CHANNELS);
         }
-        &line.values
+    }
+
+    /// Column `x` of the row that `line` was [blended](Self::blend) for, before it is rounded: three channels, and a value
+    /// without meaning.
+    #[inline]
+    pub fn pixel(&self, line: &[f32], x: usize) -> [f32; 4] {
+        self.columns[x].of(line)
     }
 }
 
-/// Memory for one row at a time, which stays from row to row.
-#[derive(Debug, Default)]
-pub struct Line {
-    /// The source rows under the kernel, blended.
-    blend: Vec<f32>,
-    values: Vec<f32>,
+impl Column {
+    /// Four values at a time, so that each pixel is one register: the fourth belongs to the next pixel.
+    #[inline]
+    fn of(&self, line: &[f32]) -> [f32; 4] {
+        let under = &line[self.at..self.at + TAPS * CHANNELS + 1];
+        let [a, b, c, d] = self.weight;
+        std::array::from_fn(|i| {
+            under[i] * a + under[3 + i] * b + under[6 + i] * c + under[9 + i] * d
+        })
+    }
 }
 
-fn taps(from: usize, to: usize) -> Vec<Tap> {
+/// The first of the source pixels under the kernel of target pixel `i`, which may lie outside, and their weights.
+fn kernel_at(i: usize, from: usize, to: usize) -> (i64, [f32; TAPS]) {
     let scale = from as f64 / to as f64;
-    (0..to)
-        .map(|i| {
-            let centre = (i as f64 + 0.5) * scale - 0.5;
-            let first = centre.floor();
-            let weight = kernel((centre - first) as f32);
-            let at = std::array::from_fn(|k| {
-                (first as i64 - 1 + k as i64).clamp(0, from as i64 - 1) as usize
-            });
-            Tap { at, weight }
-        })
-        .collect()
+    let centre = (i as f64 + 0.5) * scale - 0.5;
+    let before = centre.floor();
+    (before as i64 - 1, kernel((centre - before) as f32))
 }
 
 /// Keys' cubic with a = -0.75 at distances 1 + x, x, 1 - x, 2 - x; the last weight closes the sum to 1, as in OpenCV.

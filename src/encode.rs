@@ -11,12 +11,16 @@ mod video;
 
 use anyhow::Result;
 
-use crate::frame::Picture;
+use crate::background::Forms;
+use crate::composed::Composed;
 
 /// Takes the clip's frames in order. Dropped before [`FrameSink::finish`], it leaves nothing behind.
 pub trait FrameSink {
-    /// The next frame.
-    fn write(&mut self, frame: &Picture) -> Result<()>;
+    /// What its frames are put together from.
+    fn forms(&self) -> Forms;
+
+    /// The next frame, whose background has these forms.
+    fn write(&mut self, frame: &Composed) -> Result<()>;
 
     /// After the last frame: completes, checks and publishes the output.
     fn finish(self: Box<Self>) -> Result<()>;

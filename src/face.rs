@@ -26,6 +26,8 @@ pub const INPUT_LEN: usize = 6 * PLANE;
 /// Values of one network output, `[3, 320, 320]`.
 pub const OUTPUT_LEN: usize = 3 * PLANE;
 const PLANE: usize = INNER * INNER;
+/// Rows that are worth a task of their own.
+const ROWS_AT_LEAST: usize = 32;
 
 /// Cuts `rect` out of `frame` and resizes it to 328x328 (R G B).
 pub fn crop(frame: &Picture, rect: Rect) -> Picture {

@@ -128,6 +128,16 @@ impl Rect {
     pub fn height(self) -> usize {
         (self.y1 - self.y0) as usize
     }
+
+    /// The same place as seen from the upper left corner of `area`, in which it lies.
+    pub fn within(self, area: Rect) -> Self {
+        Self {
+            x0: self.x0 - area.x0,
+            y0: self.y0 - area.y0,
+            x1: self.x1 - area.x0,
+            y1: self.y1 - area.y0,
+        }
+    }
 }
 
 impl std::fmt::Display for Rect {
@@ -169,6 +179,27 @@ impl Picture {
         match (&mut self.alpha, &other.alpha) {
             (Some(to), Some(from)) => to.clone_from(from),
             (to, from) => to.clone_from(from),
+        }
+    }
+
+    /// Becomes a copy of a part of `other`, opaque, keeping its own memory.
+    pub fn copy_part(&mut self, other: &Picture, part: Rect) {
+        (self.width, self.height) = (part.width(), part.height());
+        self.alpha = None;
+        self.pixels.clear();
+        let rows = other.pixels.chunks_exact(other.width * 3);
+        for row in rows.skip(part.y0 as usize).take(part.height()) {
+            self.pixels
+                .extend_from_slice(&row[part.x0 as usize * 3..part.x1 as usize * 3]);
+        }
+    }
+
+    /// Replaces the colours of `place` by those of `part`, which has its size.
+    pub fn put(&mut self, part: &Picture, place: Rect) {
+        let rows = self.pixels.chunks_exact_mut(self.width * 3);
+        let rows = rows.skip(place.y0 as usize);
+        for (row, part) in rows.zip(part.pixels.chunks_exact(part.width * 3)) {
+            row[place.x0 as usize * 3..place.x1 as usize * 3].copy_from_slice(part);
         }
     }
 

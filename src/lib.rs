@@ -49,6 +49,9 @@ pub mod crop_rects;
 pub mod face;
 pub mod order;
 pub mod video;
+pub mod yuv420;
+
+pub mod composed;
 
 pub mod infer;
 pub mod listen;

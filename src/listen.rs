@@ -1,6 +1,6 @@
 //! A sound and the audio encoder -> the 640 ms window of each frame, in constant memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use anyhow::Result;
 
@@ -26,7 +26,11 @@ pub struct Listener<'a> {
     cutter: BlockCutter,
     windows: Windows,
     /// Embeddings `[512]` by their block's first mel frame.
-    embeddings: BTreeMap<u64, Box<[f32]>>,
+    embeddings: HashMap<u64, Vec<f32>>,
+    /// Memory of those that are forgotten.
+    spare: Vec<Vec<f32>>,
+    /// Blocks to encode next.
+    missing: Vec<u64>,
     samples: Vec<f32>,
     blocks: Vec<f32>,
     encoded: Vec<f32>,
@@ -45,7 +49,9 @@ impl<'a> Listener<'a> {
             mel: MelSpectrogram::new(samples),
             cutter: BlockCutter::default(),
             windows: Windows::new(fps, mel::frame_count(samples)),
-            embeddings: BTreeMap::new(),
+            embeddings: HashMap::new(),
+            spare: Vec::new(),
+            missing: Vec::new(),
             samples: Vec::new(),
             blocks: Vec::new(),
             encoded: Vec::new(),
@@ -63,7 +69,8 @@ impl<'a> Listener<'a> {
         }
         if let Some(first) = starts.iter().flatten().min() {
             self.cutter.forget_before(*first);
-            self.embeddings = self.embeddings.split_off(first);
+            let forgotten = self.embeddings.extract_if(|start, _| start < first);
+            self.spare.extend(forgotten.map(|(_, embedding)| embedding));
         }
         for (row, start) in out.chunks_exact_mut(EMBEDDING_LEN).zip(starts) {
             match start.and_then(|start| self.embeddings.get(&start)) {
@@ -76,11 +83,12 @@ impl<'a> Listener<'a> {
 
     /// Encodes the blocks that `frame` and the next ones still lack.
     fn encode_ahead(&mut self, frame: FrameIndex) -> Result<()> {
-        let mut missing: Vec<u64> = (frame.0..frame.0 + FRAMES_AHEAD)
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.clear();
+        let starts = (frame.0..frame.0 + FRAMES_AHEAD)
             .flat_map(|frame| self.windows.block_starts(FrameIndex(frame)))
-            .flatten()
-            .filter(|start| !self.embeddings.contains_key(start))
-            .collect();
+            .flatten();
+        missing.extend(starts.filter(|start| !self.embeddings.contains_key(start)));
         missing.sort_unstable();
         missing.dedup();
         for starts in missing.chunks(ENCODER_BATCH) {
@@ -94,9 +102,14 @@ impl<'a> Listener<'a> {
             self.encoder
                 .encode(starts.len(), &self.blocks, &mut self.encoded)?;
             let embeddings = self.encoded.chunks_exact(EMBEDDING_LEN);
-            self.embeddings
-                .extend(starts.iter().copied().zip(embeddings.map(Box::from)));
+            for (start, encoded) in starts.iter().zip(embeddings) {
+                let mut embedding = self.spare.pop().unwrap_or_default();
+                embedding.clear();
+                embedding.extend_from_slice(encoded);
+                self.embeddings.insert(*start, embedding);
+            }
         }
+        self.missing = missing;
         Ok(())
     }
 

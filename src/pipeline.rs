@@ -21,8 +21,9 @@ use anyhow::{Error, Result};
 
 use crate::activity::Rest;
 use crate::audio::Sound;
-use crate::background::{Background, BackgroundCache, Backgrounds};
+use crate::background::{Background, BackgroundCache, Backgrounds, Forms};
 use crate::cancel::Cancel;
+use crate::composed::Composed;
 use crate::encode::FrameSink;
 use crate::error::{Exit, Fault, Report};
 use crate::face::{OUTPUT_LEN, Paste, Paster};
@@ -30,7 +31,7 @@ use crate::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture};
 use crate::infer::{AudioEncoder, Face, Generator};
 use crate::listen::Listener;
 use crate::order::Order;
-use crate::pool::{Pool, Pooled};
+use crate::pool::{Pool, Pooled, emptied};
 use crate::window::WINDOW_LEN;
 
 /// Batches that wait between two stages.
@@ -110,7 +111,8 @@ impl Moment {
 
 impl<'a> Clip<'a> {
     /// The frames, in groups of up to `batch` that go through the generator and some that rest.
-    fn batches(self) -> impl Iterator<Item = Vec<Moment>> + use<'a> {
+    fn batches(self) -> impl Iterator<Item = Pooled<Vec<Moment>>> + use<'a> {
+        let pool = Pool::<Vec<Moment>>::default();
         let mut moments = (0..self.frames.count())
             .filter_map(move |n| self.frames.get(n))
             .map(move |frame| Moment {
@@ -121,7 +123,8 @@ impl<'a> Clip<'a> {
             })
             .peekable();
         std::iter::from_fn(move || {
-            let mut batch: Vec<Moment> = Vec::new();
+            let mut batch = pool.take();
+            batch.clear();
             let mut painted = 0;
             while painted < self.batch && batch.len() < self.batch + RESTING_ALONG {
                 let Some(moment) = moments.next() else { break };
@@ -145,11 +148,11 @@ struct Heard {
 }
 
 /// The backgrounds of a batch.
-type Prepared = Vec<Arc<Background>>;
+type Prepared = Pooled<Vec<Arc<Background>>>;
 
 /// The backgrounds of a batch, and the network outputs `[n, 3, 320, 320]` of its painted frames.
 struct Painted {
-    backgrounds: Vec<Arc<Background>>,
+    backgrounds: Prepared,
     output: Pooled<Vec<f32>>,
 }
 
@@ -239,6 +242,7 @@ pub fn run(
     progress: impl FnMut(u64),
 ) -> Result<Vec<StageTime>> {
     let count = generators.len();
+    let forms = sink.forms();
     let (heard_out, heard_in) = queues(count);
     let (prepared_out, prepared_in) = queues(count);
     let (painted_out, painted_in) = queues(count);
@@ -250,7 +254,7 @@ pub fn run(
                 listen(clip, encoder, &heard_out, cancel, clock)
             })?,
             spawn(scope, "prepare", move |clock| {
-                prepare(clip, &prepared_out, cancel, clock)
+                prepare(clip, forms, &prepared_out, cancel, clock)
             })?,
         ];
         let ends = heard_in.into_iter().zip(prepared_in).zip(painted_out);
@@ -306,15 +310,20 @@ fn listen(
 
 fn prepare(
     clip: Clip<'_>,
+    forms: Forms,
     out: &[SyncSender<Prepared>],
     cancel: &Cancel,
     clock: &mut Clock,
 ) -> Stage {
-    let mut cache = BackgroundCache::new(clip.backgrounds, clip.keep_bytes);
+    let pool = Pool::<Vec<Arc<Background>>>::default();
+    let mut indices = Vec::new();
+    let mut cache = BackgroundCache::new(clip.backgrounds, clip.keep_bytes, forms);
     for (batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
-        let indices: Vec<_> = batch.iter().map(|m| clip.background(m.frame)).collect();
-        let backgrounds = cache.get(&indices)?;
+        indices.clear();
+        indices.extend(batch.iter().map(|m| clip.background(m.frame)));
+        let mut backgrounds = pool.take();
+        cache.get(&indices, &mut backgrounds)?;
         clock.frames += batch.len() as u64;
         clock.send(out, backgrounds)?;
     }
@@ -322,7 +331,7 @@ fn prepare(
 }
 
 fn infer(
-    batches: impl Iterator<Item = Vec<Moment>>,
+    batches: impl Iterator<Item = Pooled<Vec<Moment>>>,
     generator: &mut impl Generator,
     heard: &Receiver<Heard>,
     prepared: &Receiver<Prepared>,
@@ -330,23 +339,24 @@ fn infer(
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
+    let mut spare: Vec<Face<'_>> = Vec::new();
     for batch in batches {
         let Heard { windows } = clock.receive(heard)?;
         let backgrounds = clock.receive(prepared)?;
-        let painted = batch.iter().zip(&backgrounds);
-        let faces: Vec<Face<'_>> = painted
-            .filter(|(moment, _)| moment.needs_the_generator())
-            .map(|(_, background)| Face {
-                background: background.place,
-                crop: &background.crop,
-            })
-            .collect();
+        let painted = batch.iter().zip(backgrounds.iter());
+        let painted = painted.filter(|(moment, _)| moment.needs_the_generator());
+        let mut faces = emptied(spare);
+        faces.extend(painted.map(|(_, background)| Face {
+            background: background.place,
+            crop: &background.crop,
+        }));
         let mut output = pool.take();
         output.resize(faces.len() * OUTPUT_LEN, 0.0);
         if !faces.is_empty() {
             generator.generate(&faces, &windows, &mut output)?;
         }
         clock.frames += faces.len() as u64;
+        spare = emptied(faces);
         clock.send(
             out,
             Painted {
@@ -361,34 +371,34 @@ fn infer(
 fn composite(
     clip: Clip<'_>,
     painted: &[Receiver<Painted>],
-    out: &SyncSender<Pooled<Picture>>,
+    out: &SyncSender<Composed>,
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Picture>::default();
     let mut paster = Paster::default();
     for (batch, painted) in clip.batches().zip(painted.iter().cycle()) {
         let Painted {
-            backgrounds,
+            mut backgrounds,
             output,
         } = clock.receive(painted)?;
         let mut outputs = output.chunks_exact(OUTPUT_LEN);
-        for (moment, background) in batch.iter().zip(&backgrounds) {
-            let mut frame = pool.take();
-            frame.copy_from(&background.frame);
-            if moment.needs_the_generator()
-                && let Some(output) = outputs.next()
-            {
+        for (moment, background) in batch.iter().zip(backgrounds.drain(..)) {
+            let painted = moment.needs_the_generator().then(|| outputs.next());
+            let patch = painted.flatten().map(|output| {
+                let mut patch = pool.take();
+                patch.copy_from(&background.under);
                 paster.paste(
                     clip.paste,
                     moment.weight,
-                    &mut frame,
-                    background.rect,
+                    &mut patch,
+                    background.rect.within(background.area),
                     &background.crop,
                     output,
                 );
-            }
+                patch
+            });
             clock.frames += 1;
-            clock.send(out, frame)?;
+            clock.send(out, Composed { background, patch })?;
         }
     }
     Ok(())
@@ -397,7 +407,7 @@ fn composite(
 fn encode(
     clip: Clip<'_>,
     sink: &mut dyn FrameSink,
-    frames: &Receiver<Pooled<Picture>>,
+    frames: &Receiver<Composed>,
     cancel: &Cancel,
     mut progress: impl FnMut(u64),
     clock: &mut Clock,

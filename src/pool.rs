@@ -46,6 +46,11 @@ impl<T: Default> Drop for Pooled<T> {
     }
 }
 
+/// The memory of `items`, for items that borrow from somewhere else: the standard library collects in place.
+pub fn emptied<T, U>(items: Vec<T>) -> Vec<U> {
+    items.into_iter().filter_map(|_| None).collect()
+}
+
 /// A stage that panicked while it held the lock left a whole `Vec` behind: pushing and popping cannot tear it.
 fn lock<T>(mutex: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,5 +72,14 @@ mod tests {
         drop(first);
         let third = pool.take();
         assert_eq!((third.as_ptr(), third[0]), (address, 7));
+    }
+
+    #[test]
+    fn an_emptied_vector_keeps_its_memory() {
+        let numbers = vec![1_u64, 2, 3];
+        let (address, room) = (numbers.as_ptr().addr(), numbers.capacity());
+        let other: Vec<i64> = emptied(numbers);
+        assert!(other.is_empty());
+        assert_eq!((other.as_ptr().addr(), other.capacity()), (address, room));
     }
 }

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use crate::background::Forms;
+use crate::composed::Composed;
 use crate::draw::Moment;
 use crate::encode::FrameSink;
 use crate::frame::Picture;
@@ -48,12 +50,23 @@ impl<'a> Preview<'a> {
 }
 
 impl FrameSink for Preview<'_> {
-    fn write(&mut self, frame: &Picture) -> Result<()> {
+    fn forms(&self) -> Forms {
+        let sink = self.sink.as_ref().map_or(Forms::default(), |s| s.forms());
+        if self.wanted.is_empty() {
+            sink
+        } else {
+            sink.and(Forms::RGB)
+        }
+    }
+
+    fn write(&mut self, frame: &Composed) -> Result<()> {
         let index = self.clip.frames.get(self.passed);
         self.passed += 1;
         if let Some(index) = index.filter(|index| self.wanted.binary_search(&index.0).is_ok()) {
+            let mut whole = Picture::default();
+            frame.draw(&mut whole)?;
             self.kept.push(Moment {
-                frame: frame.clone(),
+                frame: whole,
                 rect: self.clip.backgrounds.rect(self.clip.background(index)),
                 index,
                 seconds: self.clip.fps.seconds(index),

@@ -20,10 +20,12 @@ use super::sound::AudioTrack;
 use super::track::plain;
 use super::video::VideoTrack;
 use crate::audio::Sound;
+use crate::background::Forms;
+use crate::composed::Composed;
 #[cfg(feature = "credentials")]
 use crate::credentials::{Signer, Statement};
 use crate::error::Fault;
-use crate::frame::{FrameIndex, FrameRate, Picture, Size};
+use crate::frame::{FrameIndex, FrameRate, Size};
 use crate::output::{Kind, Part, Target};
 
 /// Threads of the video encoder where the bytes may not depend on the machine's cores.
@@ -157,7 +159,7 @@ impl ClipFile {
     }
 
     /// Encodes the sound until `seconds`, so that the muxer never holds back pictures to interleave them, and a frame.
-    fn encode(&mut self, frame: &Picture) -> Result<()> {
+    fn encode(&mut self, frame: &Composed) -> Result<()> {
         let until = self.spec.fps.seconds(FrameIndex(self.video.next + 1));
         self.audio.write_until(&mut self.muxer, until)?;
         self.video.write(&mut self.muxer, frame)
@@ -177,7 +179,11 @@ impl ClipFile {
 }
 
 impl FrameSink for ClipFile {
-    fn write(&mut self, frame: &Picture) -> Result<()> {
+    fn forms(&self) -> Forms {
+        self.spec.format.video.encoder.forms()
+    }
+
+    fn write(&mut self, frame: &Composed) -> Result<()> {
         self.encode(frame).map_err(|e| self.explained(e))
     }
 

@@ -9,6 +9,7 @@ use ff::codec::Id;
 use ff::encoder;
 use ffmpeg_next as ff;
 
+use crate::background::Forms;
 use crate::error::Fault;
 
 /// A way of compressing pictures, as it is asked for.
@@ -322,6 +323,14 @@ impl VideoEncoder {
     /// Whether transparency of the frames stays.
     pub fn keeps_alpha(&self) -> bool {
         self.pixels == Pixels::Yuva444
+    }
+
+    /// What frames for it are put together from.
+    pub(super) fn forms(&self) -> Forms {
+        match self.pixels {
+            Pixels::Yuv420 => Forms::YUV420,
+            Pixels::Yuva444 => Forms::RGB,
+        }
     }
 
     fn lacks(&self, flag: &str, what: &str) -> anyhow::Error {

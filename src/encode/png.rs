@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::FrameSink;
 use super::mark::Mark;
+use crate::background::Forms;
+use crate::composed::Composed;
 use crate::frame::Picture;
 use crate::output::{Part, Target};
 
@@ -18,6 +20,8 @@ pub struct PngFolder {
     next: u64,
     /// The packet that says how the pictures were made.
     xmp: Option<String>,
+    /// The frame that is being written.
+    whole: Picture,
 }
 
 impl PngFolder {
@@ -27,15 +31,22 @@ impl PngFolder {
             part: target.begin()?,
             next: 0,
             xmp: mark.map(Mark::xmp),
+            whole: Picture::default(),
         })
     }
 }
 
 impl FrameSink for PngFolder {
-    fn write(&mut self, frame: &Picture) -> anyhow::Result<()> {
+    fn forms(&self) -> Forms {
+        Forms::RGB
+    }
+
+    fn write(&mut self, frame: &Composed) -> anyhow::Result<()> {
+        frame.draw(&mut self.whole)?;
         let path = self.part.path().join(format!("{:06}.png", self.next));
         self.next += 1;
-        write(&path, frame, self.xmp.as_deref()).map_err(|e| self.part.cannot_write(&e).into())
+        write(&path, &self.whole, self.xmp.as_deref())
+            .map_err(|e| self.part.cannot_write(&e).into())
     }
 
     fn finish(self: Box<Self>) -> anyhow::Result<()> {

@@ -1,20 +1,19 @@
 //! Frames -> the clip's picture stream.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use ff::format::context::Output;
 use ff::{Dictionary, Rational, codec, color, encoder, format, frame};
 use ffmpeg_next as ff;
-use yuv::{
-    BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvStandardMatrix,
-    rgb_to_yuv420,
-};
 
 use super::clip::ClipSpec;
 use super::codec::Pixels;
 use super::container::Container;
 use super::track::Track;
+use crate::background::Background;
+use crate::composed::Composed;
 use crate::error::Fault;
 use crate::frame::{Picture, Size};
+use crate::yuv420::{self, Converter, Yuv420};
 
 /// Bits for each pixel where the encoder knows no rate factor: 4.6 Mbit/s at 1280x720 and 25 frames a second.
 const BITS_PER_PIXEL: f64 = 0.2;
@@ -22,13 +21,15 @@ const BITS_PER_PIXEL: f64 = 0.2;
 pub(super) struct VideoTrack {
     pub(super) track: Track,
     pub(super) next: u64,
-    /// Of the frames that the encoder takes, where it takes only even ones.
-    size: Size,
     pixels: Pixels,
+    free: FreeFrames,
     /// Whether the encoder must be told of the end before it is closed.
     must_end: bool,
-    /// The frame with a replicated last row or column, if its size is odd.
-    padded: Picture,
+    converter: Converter,
+    /// The planes of what the networks painted.
+    changed: Yuv420,
+    /// The frame in R G B, for an encoder that takes no [`Yuv420`].
+    whole: Picture,
 }
 
 impl VideoTrack {
@@ -49,12 +50,12 @@ impl VideoTrack {
         let mut video = codec::context::Context::new_with_codec(codec)
             .encoder()
             .video()?;
-        let (step, pixels) = match settings.encoder.pixels {
-            Pixels::Yuv420 => (2, format::Pixel::YUV420P),
-            Pixels::Yuva444 => (1, format::Pixel::YUVA444P10LE),
+        let (size, pixels) = match settings.encoder.pixels {
+            Pixels::Yuv420 => (yuv420::even(spec.size), format::Pixel::YUV420P),
+            Pixels::Yuva444 => (spec.size, format::Pixel::YUVA444P10LE),
         };
-        video.set_width(spec.size.width.next_multiple_of(step));
-        video.set_height(spec.size.height.next_multiple_of(step));
+        video.set_width(size.width);
+        video.set_height(size.height);
         video.set_format(pixels);
         video.set_time_base(base);
         if spec.format.container == Container::Fragments {
@@ -95,37 +96,40 @@ impl VideoTrack {
         Ok(Self {
             track,
             next: 0,
-            size: Size {
-                width: spec.size.width.next_multiple_of(2),
-                height: spec.size.height.next_multiple_of(2),
-            },
             pixels: settings.encoder.pixels,
+            free: FreeFrames::new(pixels, size),
             must_end: name == "libsvtav1",
-            padded: Picture::default(),
+            converter: Converter::default(),
+            changed: Yuv420::default(),
+            whole: Picture::default(),
         })
     }
 
-    pub(super) fn write(&mut self, muxer: &mut Output, picture: &Picture) -> Result<()> {
-        let mut frame = match self.pixels {
+    pub(super) fn write(&mut self, muxer: &mut Output, composed: &Composed) -> Result<()> {
+        let frame = self.free.take();
+        match self.pixels {
             Pixels::Yuv420 => {
-                let even = picture.width.is_multiple_of(2) && picture.height.is_multiple_of(2);
-                if even {
-                    to_yuv420(picture)?
-                } else {
-                    pad_to_even(picture, &mut self.padded);
-                    to_yuv420(&self.padded)?
+                let Background { yuv420, area, .. } = composed.background.as_ref();
+                let planes = yuv420.as_ref();
+                put(
+                    planes.context("a background came without its planes")?,
+                    frame,
+                    0,
+                    0,
+                );
+                if let Some(patch) = &composed.patch {
+                    self.converter.convert(patch, &mut self.changed)?;
+                    put(&self.changed, frame, area.x0 as usize, area.y0 as usize);
                 }
             }
-            Pixels::Yuva444 => to_yuva444(picture),
-        };
-        // ProRes takes them from the frame, not from the encoder.
-        frame.set_color_space(color::Space::BT709);
-        frame.set_color_range(color::Range::MPEG);
-        frame.set_color_primaries(color::Primaries::BT709);
-        frame.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
+            Pixels::Yuva444 => {
+                composed.draw(&mut self.whole)?;
+                to_yuva444(&self.whole, frame);
+            }
+        }
         frame.set_pts(Some(self.next as i64));
         self.next += 1;
-        self.track.send(muxer, &frame)
+        self.track.send(muxer, frame)
     }
 
     pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
@@ -138,10 +142,62 @@ impl Drop for VideoTrack {
     fn drop(&mut self) {
         // SVT-AV1 complains on stderr when it is closed in the middle, and waits for ever when it never got a frame.
         if self.must_end {
-            let size = self.size;
-            let blank = Picture::new(size.width as usize, size.height as usize);
-            let blank = (self.next == 0).then(|| to_yuv420(&blank).ok()).flatten();
-            self.track.abandon(blank.as_deref());
+            let blank = (self.next == 0).then(|| self.free.take());
+            self.track
+                .abandon(blank.as_deref().map(std::ops::Deref::deref));
+        }
+    }
+}
+
+/// Frames for the encoder: one is used again once the encoder has let go of it.
+struct FreeFrames {
+    frames: Vec<frame::Video>,
+    pixels: format::Pixel,
+    size: Size,
+}
+
+impl FreeFrames {
+    fn new(pixels: format::Pixel, size: Size) -> Self {
+        Self {
+            frames: Vec::new(),
+            pixels,
+            size,
+        }
+    }
+
+    /// A frame that nobody else looks at, with the content of its last use.
+    fn take(&mut self) -> &mut frame::Video {
+        let free = self.frames.iter().position(is_free);
+        let at = free.unwrap_or_else(|| {
+            let Size { width, height } = self.size;
+            let mut frame = frame::Video::new(self.pixels, width, height);
+            // ProRes takes them from the frame, not from the encoder.
+            frame.set_color_space(color::Space::BT709);
+            frame.set_color_range(color::Range::MPEG);
+            frame.set_color_primaries(color::Primaries::BT709);
+            frame.set_color_transfer_characteristic(color::TransferCharacteristic::BT709);
+            self.frames.push(frame);
+            self.frames.len() - 1
+        });
+        &mut self.frames[at]
+    }
+}
+
+/// Whether the encoder holds no reference to the frame's memory.
+#[expect(unsafe_code, reason = "the crate does not tell")]
+fn is_free(frame: &frame::Video) -> bool {
+    // SAFETY: the frame is borrowed, and FFmpeg only reads the counts of its buffers, which are atomic.
+    unsafe { ff::ffi::av_frame_is_writable(frame.as_ptr().cast_mut()) > 0 }
+}
+
+/// Copies `planes` into `frame`, from this even column and row on.
+fn put(planes: &Yuv420, frame: &mut frame::Video, column: usize, row: usize) {
+    for (index, plane) in planes.planes().into_iter().enumerate() {
+        let stride = frame.stride(index);
+        let start = row / plane.step * stride + column / plane.step;
+        let rows = frame.data_mut(index)[start..].chunks_mut(stride);
+        for (to, from) in rows.zip(plane.values.chunks_exact(plane.width)) {
+            to[..plane.width].copy_from_slice(from);
         }
     }
 }
@@ -155,59 +211,9 @@ fn tag_hvc1(stream: &format::stream::StreamMut) {
     }
 }
 
-/// Copies `picture` with its last column and row repeated where their number is odd.
-fn pad_to_even(picture: &Picture, padded: &mut Picture) {
-    padded.width = picture.width.next_multiple_of(2);
-    padded.height = picture.height.next_multiple_of(2);
-    padded.pixels.clear();
-    for y in 0..padded.height {
-        let row =
-            &picture.pixels[y.min(picture.height - 1) * picture.width * 3..][..picture.width * 3];
-        padded.pixels.extend_from_slice(row);
-        if padded.width > picture.width {
-            padded.pixels.extend_from_slice(&row[row.len() - 3..]);
-        }
-    }
-}
-
-/// R G B, full range -> Y U V 4:2:0, BT.709, limited range; even sizes.
-fn to_yuv420(picture: &Picture) -> Result<frame::Video> {
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    let mut frame = frame::Video::new(format::Pixel::YUV420P, width, height);
-    let strides = [0, 1, 2].map(|plane| frame.stride(plane));
-    let mut planes = [0, 1, 2].map(|plane| {
-        let rows = if plane == 0 { height } else { height / 2 } as usize;
-        vec![0_u8; strides[plane] * rows]
-    });
-    let [y, u, v] = &mut planes;
-    let mut image = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: strides[0] as u32,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: strides[1] as u32,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: strides[2] as u32,
-        width,
-        height,
-    };
-    rgb_to_yuv420(
-        &mut image,
-        &picture.pixels,
-        width * 3,
-        YuvRange::Limited,
-        YuvStandardMatrix::Bt709,
-        YuvConversionMode::Balanced,
-    )?;
-    for (plane, data) in planes.iter().enumerate() {
-        frame.data_mut(plane)[..data.len()].copy_from_slice(data);
-    }
-    Ok(frame)
-}
-
 /// R G B, full range, and alpha -> Y U V A 4:4:4, BT.709, limited range (alpha full), 10 bit.
-fn to_yuva444(picture: &Picture) -> frame::Video {
+fn to_yuva444(picture: &Picture, frame: &mut frame::Video) {
     let (width, height) = (picture.width, picture.height);
-    let mut frame = frame::Video::new(format::Pixel::YUVA444P10LE, width as u32, height as u32);
     for (plane, (weights, offset)) in yuv10_weights().into_iter().enumerate() {
         let stride = frame.stride(plane);
         let rows = frame.data_mut(plane).chunks_exact_mut(stride);
@@ -232,7 +238,6 @@ fn to_yuva444(picture: &Picture) -> frame::Video {
             to.copy_from_slice(&(value as u16).to_le_bytes());
         }
     }
-    frame
 }
 
 /// Bits behind the point of the integer weights.
@@ -263,52 +268,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn odd_sizes_repeat_their_last_row_and_column() {
-        let picture = Picture {
-            width: 1,
-            height: 3,
-            pixels: vec![1, 2, 3, 4, 5, 6, 7, 8, 9],
-            alpha: None,
-        };
-        let mut padded = Picture::default();
-        pad_to_even(&picture, &mut padded);
-        assert_eq!((padded.width, padded.height), (2, 4));
-        assert_eq!(
-            padded.pixels,
-            [
-                1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6, 7, 8, 9, 7, 8, 9, 7, 8, 9, 7, 8, 9
-            ]
-        );
-    }
-
-    #[test]
-    fn colours_become_bt709_limited() {
-        // ITU-R BT.709-6: Y = 16 + 219 (0.2126 R + 0.7152 G + 0.0722 B), C = 128 + 224 C'.
-        for (rgb, yuv) in [
-            ([255, 255, 255], [235, 128, 128]),
-            ([0, 0, 0], [16, 128, 128]),
-            ([255, 0, 0], [63, 102, 240]),
-            ([0, 255, 0], [173, 42, 26]),
-            ([0, 0, 255], [32, 240, 118]),
-        ] {
-            let picture = Picture {
-                width: 16,
-                height: 16,
-                pixels: rgb.repeat(256),
-                alpha: None,
-            };
-            let frame = to_yuv420(&picture).unwrap();
-            for (plane, want) in yuv.into_iter().enumerate() {
-                let got = frame.data(plane)[0];
-                assert!(
-                    got.abs_diff(want) <= 1,
-                    "{rgb:?}: plane {plane} is {got}, not {want}"
-                );
-            }
-        }
-    }
-
-    #[test]
     fn ten_bit_colours_are_bt709_limited_and_keep_alpha() {
         for (rgb, alpha, yuva) in [
             ([255, 255, 255], None, [940, 512, 512, 1023]),
@@ -323,7 +282,8 @@ mod tests {
                 pixels: rgb.repeat(15),
                 alpha: alpha.map(|a| vec![a; 15]),
             };
-            let frame = to_yuva444(&picture);
+            let mut frame = frame::Video::new(format::Pixel::YUVA444P10LE, 3, 5);
+            to_yuva444(&picture, &mut frame);
             for (plane, want) in yuva.into_iter().enumerate() {
                 let last = 4 * frame.stride(plane) + 4;
                 for at in [0, last] {

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::rim::RimError;
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM};
-use crate::bicubic::{Bicubic, Line, View};
+use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST};
+use crate::bicubic::{Bicubic, View};
 use crate::frame::{Picture, Rect};
+use crate::pool::Pool;
 
 /// How the network's picture gets into the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,14 +36,24 @@ struct Back {
     /// How much of the change each column and row of the rectangle takes, 0..=1.
     columns: Vec<f32>,
     rows: Vec<f32>,
+    /// The columns that take any.
+    inside: std::ops::Range<usize>,
+    /// Memory for lines of the change and of the crop.
+    lines: Pool<[Vec<f32>; 2]>,
 }
 
 impl Back {
     fn new(size: (usize, usize)) -> Self {
+        let columns = feather(size.0, &MASK_COLUMNS);
+        let before = columns.iter().take_while(|&&share| share == 0.0).count();
+        let behind = columns.iter().rev().take_while(|&&share| share == 0.0);
+        let end = size.0 - behind.count();
         Self {
             resize: Bicubic::new((CROP, CROP), size),
-            columns: feather(size.0, &MASK_COLUMNS),
+            inside: before.min(end)..end,
+            columns,
             rows: feather(size.1, &MASK_ROWS),
+            lines: Pool::default(),
         }
     }
 }
@@ -118,31 +129,38 @@ impl Paster {
         };
         let stride = frame.width * 3;
         let start = rect.y0 as usize * stride;
+        let first = rect.x0 as usize + back.inside.start;
         frame.pixels[start..start + rect.height() * stride]
             .par_chunks_exact_mut(stride)
             .enumerate()
-            .with_min_len(16)
+            .with_min_len(ROWS_AT_LEAST)
             .for_each_init(
-                Default::default,
-                |(changes, crops): &mut (Line, Line), (y, row)| {
+                || back.lines.take(),
+                |lines, (y, row)| {
                     let weight = weight * back.rows[y];
                     if weight == 0.0 {
                         return;
                     }
-                    let changes = back.resize.row(change, y, changes).chunks_exact(3);
-                    let crops = back.resize.row(crop, y, crops).chunks_exact(3);
-                    let pixels =
-                        row[rect.x0 as usize * 3..rect.x1 as usize * 3].chunks_exact_mut(3);
-                    let columns = back.columns.iter();
-                    for (((pixel, change), crop), column) in
-                        pixels.zip(changes).zip(crops).zip(columns)
-                    {
+                    let [changes, crops] = &mut **lines;
+                    back.resize.blend(change, y, changes);
+                    back.resize.blend(crop, y, crops);
+                    let pixels = row[first * 3..][..back.inside.len() * 3].as_chunks_mut::<3>();
+                    for (x, pixel) in back.inside.clone().zip(pixels.0) {
+                        let change = back.resize.pixel(changes, x);
+                        let weight = weight * back.columns[x];
                         let most = change[0].abs().max(change[1].abs()).max(change[2].abs());
+                        if most <= SAME {
+                            for (value, change) in pixel.iter_mut().zip(change) {
+                                *value = (f32::from(*value) + weight * change + 0.5) as u8;
+                            }
+                            continue;
+                        }
                         let lost = smooth((most - SAME) / (OTHER - SAME));
+                        let crop = back.resize.pixel(crops, x);
                         for channel in 0..3 {
                             let own = f32::from(pixel[channel]);
                             let detail = own - crop[channel];
-                            let new = own + weight * column * (change[channel] - lost * detail);
+                            let new = own + weight * (change[channel] - lost * detail);
                             pixel[channel] = (new + 0.5) as u8;
                         }
                     }
@@ -166,7 +184,8 @@ impl Paster {
             .par_chunks_exact_mut(CROP * 3)
             .skip(RIM)
             .take(INNER);
-        rows.enumerate().for_each(|(y, row)| {
+        let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+        rows.for_each(|(y, row)| {
             let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
             let (blue, green, red) = (line(0), line(1), line(2));
             let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
@@ -198,13 +217,14 @@ fn rows_of(frame: &mut Picture, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
 /// Output minus input of the inner picture, in levels, laid into the crop; NaN counts as no change.
 fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     let rows = change.par_chunks_exact_mut(CROP * 3).skip(RIM).take(INNER);
-    rows.enumerate().for_each(|(y, row)| {
+    let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+    rows.for_each(|(y, row)| {
         let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
         let (blue, green, red) = (line(0), line(1), line(2));
         let start = ((y + RIM) * CROP + RIM) * 3;
-        let old = crop.pixels[start..start + INNER * 3].chunks_exact(3);
-        let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
-        for (x, (pixel, old)) in pixels.zip(old).enumerate() {
+        let old = crop.pixels[start..start + INNER * 3].as_chunks::<3>().0;
+        let pixels = row[RIM * 3..(RIM + INNER) * 3].as_chunks_mut::<3>().0;
+        for (x, (pixel, old)) in pixels.iter_mut().zip(old).enumerate() {
             for (channel, new) in [red[x], green[x], blue[x]].into_iter().enumerate() {
                 let difference = new.clamp(0.0, 1.0) * 255.0 - f32::from(old[channel]);
                 pixel[channel] = if difference.is_nan() { 0.0 } else { difference };

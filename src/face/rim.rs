@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM};
+use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST};
 
 /// Blocks on each side of the rim.
 const RIM_BLOCKS: usize = 8;
@@ -11,13 +11,15 @@ const RIM_SPREAD: f32 = 6.0;
 
 /// The network's error in colour: what it changes on the rim round the mask, which it sees and repaints as well.
 ///
-/// Each side is a line of colours along the inner picture's edge, `[320]`, R G B in levels.
+/// Each side is a line of colours along the inner picture's edge, R G B in levels.
 pub(super) struct RimError {
-    top: Vec<[f32; 3]>,
-    bottom: Vec<[f32; 3]>,
-    left: Vec<[f32; 3]>,
-    right: Vec<[f32; 3]>,
+    top: Side,
+    bottom: Side,
+    left: Side,
+    right: Side,
 }
+
+type Side = [[f32; 3]; INNER];
 
 impl RimError {
     pub(super) fn of(change: &[f32]) -> Self {
@@ -33,11 +35,8 @@ impl RimError {
             std::array::from_fn(|b| mean(change, &along(b), &behind)),
         ];
         for channel in 0..3 {
-            let mut all: Vec<f32> = sides
-                .as_flattened()
-                .iter()
-                .map(|block| block[channel])
-                .collect();
+            let blocks = sides.as_flattened();
+            let mut all: [f32; 4 * RIM_BLOCKS] = std::array::from_fn(|i| blocks[i][channel]);
             all.sort_unstable_by(f32::total_cmp);
             let median = f32::midpoint(all[all.len() / 2 - 1], all[all.len() / 2]);
             for block in sides.as_flattened_mut() {
@@ -64,30 +63,37 @@ impl RimError {
     /// exact on the sides and flat where they are.
     pub(super) fn subtract_from(&self, change: &mut [f32]) {
         let end = (INNER - 1) as f32;
-        let corners = [
-            self.top[0],
-            self.top[INNER - 1],
-            self.bottom[0],
-            self.bottom[INNER - 1],
-        ];
+        let across_a_row = |x: usize| x as f32 / end;
+        // What the corners give along the first and the last row.
+        let between = |from: [f32; 3], to: [f32; 3]| -> Side {
+            std::array::from_fn(|x| std::array::from_fn(|c| mix(from[c], to[c], across_a_row(x))))
+        };
+        let first = between(self.top[0], self.top[INNER - 1]);
+        let last = between(self.bottom[0], self.bottom[INNER - 1]);
         let rows = change.par_chunks_exact_mut(CROP * 3).skip(RIM).take(INNER);
-        rows.enumerate().for_each(|(y, row)| {
-            let v = y as f32 / end;
-            let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
-            for (x, pixel) in pixels.enumerate() {
-                let u = x as f32 / end;
-                for (c, value) in pixel.iter_mut().enumerate() {
-                    let across = mix(self.left[y][c], self.right[y][c], u);
-                    let down = mix(self.top[x][c], self.bottom[x][c], v);
-                    let both = mix(
-                        mix(corners[0][c], corners[1][c], u),
-                        mix(corners[2][c], corners[3][c], u),
-                        v,
-                    );
-                    *value -= across + down - both;
+        rows.enumerate()
+            .with_min_len(ROWS_AT_LEAST)
+            .for_each(|(y, row)| {
+                let v = y as f32 / end;
+                let (left, right) = (self.left[y], self.right[y]);
+                let pixels = row[RIM * 3..(RIM + INNER) * 3].as_chunks_mut::<3>().0;
+                let lines = self
+                    .top
+                    .iter()
+                    .zip(&self.bottom)
+                    .zip(first.iter().zip(&last));
+                for (x, (pixel, ((top, bottom), (first, last)))) in
+                    pixels.iter_mut().zip(lines).enumerate()
+                {
+                    let u = across_a_row(x);
+                    for c in 0..3 {
+                        let across = mix(left[c], right[c], u);
+                        let down = mix(top[c], bottom[c], v);
+                        let both = mix(first[c], last[c], v);
+                        pixel[c] -= across + down - both;
+                    }
                 }
-            }
-        });
+            });
     }
 }
 
@@ -110,20 +116,18 @@ fn mean(
 }
 
 /// A line of [`INNER`] colours from corner to corner through the blocks' centres.
-fn line(first: [f32; 3], blocks: &[[f32; 3]; RIM_BLOCKS], last: [f32; 3]) -> Vec<[f32; 3]> {
+fn line(first: [f32; 3], blocks: &[[f32; 3]; RIM_BLOCKS], last: [f32; 3]) -> Side {
     let long = (INNER / RIM_BLOCKS) as f32;
     let knot = |k: usize| match k {
         0 => (0.0, first),
         k if k <= RIM_BLOCKS => ((k as f32 - 0.5) * long, blocks[k - 1]),
         _ => ((INNER - 1) as f32, last),
     };
-    (0..INNER)
-        .map(|i| {
-            let before = (i as f32 / long + 0.5) as usize;
-            let ((from, a), (to, b)) = (knot(before), knot(before + 1));
-            std::array::from_fn(|c| mix(a[c], b[c], (i as f32 - from) / (to - from)))
-        })
-        .collect()
+    std::array::from_fn(|i| {
+        let before = (i as f32 / long + 0.5) as usize;
+        let ((from, a), (to, b)) = (knot(before), knot(before + 1));
+        std::array::from_fn(|c| mix(a[c], b[c], (i as f32 - from) / (to - from)))
+    })
 }
 
 fn mix(a: f32, b: f32, share: f32) -> f32 {

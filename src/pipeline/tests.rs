@@ -44,9 +44,15 @@ struct Memory {
 }
 
 impl FrameSink for Memory {
-    fn write(&mut self, frame: &Picture) -> Result<()> {
+    fn forms(&self) -> Forms {
+        Forms::RGB
+    }
+
+    fn write(&mut self, frame: &Composed) -> Result<()> {
         anyhow::ensure!(self.fails_at != Some(self.frames.len()), "the disk is full");
-        self.frames.push(frame.clone());
+        let mut whole = Picture::default();
+        frame.draw(&mut whole)?;
+        self.frames.push(whole);
         Ok(())
     }
 
@@ -201,7 +207,11 @@ struct BrokenSink {
 }
 
 impl FrameSink for BrokenSink {
-    fn write(&mut self, frame: &Picture) -> Result<()> {
+    fn forms(&self) -> Forms {
+        self.frames.forms()
+    }
+
+    fn write(&mut self, frame: &Composed) -> Result<()> {
         self.good = self.good.checked_sub(1).unwrap_or_else(|| panic!("a bug"));
         self.frames.write(frame)
     }
@@ -300,17 +310,22 @@ fn a_panic_of_the_compositor_names_it() {
     };
     let broken = Background {
         place: 0,
-        frame: Picture::new(8, 8),
         rect: OUTSIDE,
         crop: Picture::new(crate::face::CROP, crate::face::CROP),
+        area: OUTSIDE,
+        under: Picture::new(8, 8),
+        rgb: None,
+        yuv420: None,
     };
     let pool = Pool::<Vec<f32>>::default();
     let mut output = pool.take();
     output.resize(OUTPUT_LEN, 0.0);
     let (painted_out, painted_in) = sync_channel(BATCHES_AHEAD);
     let (frames_out, frames_in) = sync_channel(FRAMES_AHEAD);
+    let mut backgrounds = Pool::<Vec<Arc<Background>>>::default().take();
+    backgrounds.push(Arc::new(broken));
     let painted = Painted {
-        backgrounds: vec![Arc::new(broken)],
+        backgrounds,
         output,
     };
     painted_out.send(painted).unwrap();

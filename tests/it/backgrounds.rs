@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
+use anyhow::Result;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-use lipsync::background::{BackgroundCache, Backgrounds, DEFAULT_KEEP_BYTES};
+use lipsync::background::{Background, BackgroundCache, Backgrounds, Forms};
 use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Size};
 use lipsync::order::Order;
 use lipsync::video::VideoFile;
@@ -338,14 +340,15 @@ fn first_pixels(
     bytes: usize,
 ) -> (usize, Vec<u8>) {
     let backgrounds = Backgrounds::open(path, None, fps, false).unwrap();
-    let mut cache = BackgroundCache::new(&backgrounds, bytes);
+    let mut cache = BackgroundCache::new(&backgrounds, bytes, Forms::RGB);
     let indices: Vec<BackgroundIndex> = (0..count)
         .map(|i| order.background(FrameIndex(i), backgrounds.count(), BackgroundIndex(0)))
         .collect();
     let mut pixels = Vec::new();
     for batch in indices.chunks(3) {
-        let pictures = cache.get(batch).unwrap();
-        pixels.extend(pictures.iter().map(|b| b.frame.pixels[0]));
+        let mut pictures = Vec::new();
+        cache.get(batch, &mut pictures).unwrap();
+        pixels.extend(pictures.iter().map(|b| whole(b).pixels[0]));
     }
     (backgrounds.count(), pixels)
 }
@@ -354,8 +357,19 @@ fn first_pixels(
 fn only(path: &Path, keep_alpha: bool) -> Picture {
     let backgrounds = Backgrounds::open(path, None, FrameRate::TRAINED, keep_alpha).unwrap();
     assert_eq!(backgrounds.count(), 1);
-    let mut cache = BackgroundCache::new(&backgrounds, 0);
-    cache.get(&[BackgroundIndex(0)]).unwrap()[0].frame.clone()
+    whole(&one(&backgrounds, 0).unwrap()).clone()
+}
+
+/// One picture, decoded alone.
+fn one(backgrounds: &Backgrounds, index: usize) -> Result<Arc<Background>> {
+    let mut cache = BackgroundCache::new(backgrounds, 0, Forms::RGB);
+    let mut pictures = Vec::new();
+    cache.get(&[BackgroundIndex(index)], &mut pictures)?;
+    Ok(pictures.remove(0))
+}
+
+fn whole(background: &Background) -> &Picture {
+    background.rgb.as_ref().unwrap()
 }
 
 #[test]
@@ -522,9 +536,8 @@ fn a_rotated_video_is_a_background_that_stands_upright() {
     rects(&place, "phone.crop_rects.json", 3, [30, 2, 90, 62]);
     let path = place.join("phone.mp4");
     let backgrounds = Backgrounds::open(&path, None, FrameRate::TRAINED, false).unwrap();
-    let mut cache = BackgroundCache::new(&backgrounds, DEFAULT_KEEP_BYTES);
-    let picture = &cache.get(&[BackgroundIndex(2)]).unwrap()[0];
-    assert_patches("phone", &picture.frame, 32);
+    let picture = one(&backgrounds, 2).unwrap();
+    assert_patches("phone", whole(&picture), 32);
 }
 
 #[test]
@@ -732,13 +745,9 @@ fn a_frame_that_goes_wrong_later_is_named() {
     let place = Place::new();
     let backgrounds =
         Backgrounds::open(&place.join("bg"), None, FrameRate::TRAINED, false).unwrap();
-    let get = |index| {
-        let mut cache = BackgroundCache::new(&backgrounds, 0);
-        cache.get(&[BackgroundIndex(index)])
-    };
-    assert!(get(5).is_ok());
+    assert!(one(&backgrounds, 5).is_ok());
     fs::remove_file(place.join("bg/5.png")).unwrap();
-    let error = format!("{:#}", get(5).unwrap_err());
+    let error = format!("{:#}", one(&backgrounds, 5).unwrap_err());
     assert!(
         error.contains("5.png") && error.contains("no such file"),
         "{error}"
@@ -752,9 +761,7 @@ fn a_frame_that_goes_wrong_later_is_named() {
         Backgrounds::open(&place.join("photo.jpg"), None, FrameRate::TRAINED, false).unwrap();
     let whole = fs::read(place.join("photo.jpg")).unwrap();
     fs::write(place.join("photo.jpg"), &whole[..whole.len() - 20]).unwrap();
-    let error = BackgroundCache::new(&photo, 0)
-        .get(&[BackgroundIndex(0)])
-        .unwrap_err();
+    let error = one(&photo, 0).unwrap_err();
     assert!(
         format!("{error:#}").contains("its end is missing"),
         "{error:#}"

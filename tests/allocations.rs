@@ -1,0 +1,184 @@
+//! A render takes its memory at the beginning: twice the frames take no more allocations.
+//!
+//! Counted is what Rust allocates, in all threads; FFmpeg and ONNX Runtime keep their own books. One test, alone in its
+//! process, because it counts in all of it.
+#![allow(
+    unsafe_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "only an allocator can count; tests fail by panicking and say what they measured"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+
+use lipsync::audio::Sound;
+use lipsync::background::{Backgrounds, DEFAULT_KEEP_BYTES};
+use lipsync::cancel::Cancel;
+use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
+use lipsync::encode::codec::{Codec, VideoEncoder};
+use lipsync::encode::container::Container;
+use lipsync::face::{OUTPUT_LEN, Paste};
+use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate};
+use lipsync::infer::{AudioEncoder, Face, Generator};
+use lipsync::order::Order;
+use lipsync::output::{Kind, Target};
+use lipsync::pipeline::{self, Clip, Selection};
+
+/// Frames of the shorter render.
+const FRAMES: u64 = 100;
+/// A queue of the thread pool takes a new block for each 63 tasks from outside, and gives the last one back.
+const MORE_AT_MOST: usize = 20;
+
+/// The system's allocator, and how often it was asked.
+struct Counting;
+
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: all is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: see above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: see above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: see above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// Networks that say the same of everything.
+struct Constant;
+
+impl AudioEncoder for Constant {
+    fn encode(&mut self, _: usize, _: &[f32], embeddings: &mut [f32]) -> Result<()> {
+        embeddings.fill(0.5);
+        Ok(())
+    }
+}
+
+impl Generator for Constant {
+    fn generate(&mut self, faces: &[Face<'_>], _: &[f32], output: &mut [f32]) -> Result<()> {
+        assert_eq!(output.len(), faces.len() * OUTPUT_LEN);
+        output.fill(0.25);
+        Ok(())
+    }
+}
+
+/// Frames of an odd size with a rectangle at odd places, and a sound for twice [`FRAMES`].
+fn material(folder: &Path) {
+    let frames = folder.join("frames");
+    fs::create_dir(&frames).unwrap();
+    for i in 0..5_u8 {
+        let picture = image::RgbImage::from_fn(161, 121, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 3) as u8, 40 * i])
+        });
+        picture.save(frames.join(format!("{i}.png"))).unwrap();
+    }
+    let rects = "[[31, 21, 131, 121], [31, 21, 131, 121], [31, 21, 131, 121], [31, 21, 131, 121], [31, 21, 131, 121]]";
+    fs::write(frames.join("crop_rects.json"), rects).unwrap();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(folder.join("talk.wav"), spec).unwrap();
+    (0..FRAMES * 2 * 640).for_each(|i| wav.write_sample((i % 90 * 200) as i16).unwrap());
+    wav.finalize().unwrap();
+}
+
+/// Allocations of a render of so many frames, from the first batch to the last frame in the encoder.
+fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize {
+    let fps = FrameRate::TRAINED;
+    let sound = Sound::open(
+        &folder.join("talk.wav"),
+        Some(fps.seconds(FrameIndex(frames))),
+    )
+    .unwrap();
+    let backgrounds = Backgrounds::open(&folder.join("frames"), None, fps, false).unwrap();
+    let selection = Selection::Range(0..frames);
+    let clip = Clip {
+        sound: &sound,
+        rest: None,
+        backgrounds: &backgrounds,
+        keep_bytes: DEFAULT_KEEP_BYTES,
+        order: Order::PingPong,
+        start: BackgroundIndex(0),
+        paste,
+        fps,
+        frames: &selection,
+        batch,
+    };
+    let encoder = VideoEncoder::find(&Codec::H264).unwrap();
+    let spec = ClipSpec {
+        size: backgrounds.size(),
+        fps,
+        frames,
+        format: ClipFormat {
+            container: Container::Mp4,
+            video: encoder.settings(None, None).unwrap(),
+            sound_bits: None,
+        },
+        threads: 2,
+        deterministic: false,
+        mark: None,
+        #[cfg(feature = "credentials")]
+        signer: None,
+    };
+    let target = Target {
+        path: folder.join("out.mp4"),
+        kind: Kind::File,
+        force: true,
+    };
+    let mut sink = ClipFile::create(target, spec, &sound).unwrap();
+    let before = ASKED.load(Ordering::Relaxed);
+    let mut generators = [Constant, Constant];
+    pipeline::run(
+        clip,
+        &mut Constant,
+        &mut generators,
+        &mut sink,
+        &Cancel::default(),
+        |_| (),
+    )
+    .unwrap();
+    ASKED.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn twice_the_frames_take_no_more_allocations() {
+    let dir = tempfile::tempdir().unwrap();
+    material(dir.path());
+    for (batch, paste) in [
+        (1, Paste::Seamless),
+        (3, Paste::Seamless),
+        (2, Paste::Reference),
+    ] {
+        let render = |frames| allocations(dir.path(), frames, batch, paste);
+        // What is made once in a process is made.
+        render(FRAMES);
+        let (once, twice) = (render(FRAMES), render(2 * FRAMES));
+        println!("{paste:?}, batches of {batch}: {once} for {FRAMES} frames, {twice} for twice");
+        assert!(
+            twice <= once + MORE_AT_MOST,
+            "{paste:?}, batches of {batch}: {once}, then {twice}"
+        );
+    }
+}
