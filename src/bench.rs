@@ -14,11 +14,14 @@ mod whole;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::background::Forms;
 use crate::cancel::Cancel;
+use crate::composed::Composed;
 use crate::config::Plan;
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::VideoSettings;
@@ -28,6 +31,7 @@ use crate::frame::Picture;
 use crate::infer::onnx::{Networks, PlainGenerator, Runtime};
 use crate::output::{Kind, Target};
 use crate::pipeline::{Clip, Selection, StageTime};
+use crate::pool::Pool;
 use crate::report::peak_memory;
 use cost::{Cost, Runs};
 use material::Material;
@@ -109,10 +113,10 @@ pub fn run(
         // Before the parts' material takes more.
         peak_rss: peak_memory(),
     };
-    let material = Material::gather(plan, bench.clip, &mut networks)?;
-    let pictures = bench.pictures(&material);
+    let material = Material::gather(plan, bench.clip, bench.forms(), &mut networks)?;
+    let composed = bench.composed(&material);
     let plain = PlainGenerator::load(&library, &plan.model.generator, &networks.placement)?;
-    let mut parts = bench.parts(&material, &pictures, plain, &formats);
+    let mut parts = bench.parts(&material, &composed, plain, &formats);
     let mut measured = Vec::new();
     for part in &mut parts {
         cancel.check()?;
@@ -196,30 +200,30 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// The held frames, painted and pasted.
-    fn pictures(&self, material: &Material) -> Vec<Picture> {
-        let mut paster = Paster::default();
-        let pasted = material.held.iter().map(|held| {
-            let background = &held.background;
-            let mut frame = background.frame.clone();
-            paster.paste(
-                self.plan.paste,
-                1.0,
-                &mut frame,
-                background.rect,
-                &background.crop,
-                &held.output,
-            );
-            frame
+    /// What the clip's frames are put together from.
+    fn forms(&self) -> Forms {
+        self.format.video.encoder.forms()
+    }
+
+    /// The held frames as they come to the encoder.
+    fn composed(&self, material: &Material) -> Vec<Composed> {
+        let (pool, mut paster) = (Pool::<Picture>::default(), Paster::default());
+        let composed = material.held.iter().map(|held| {
+            let mut patch = pool.take();
+            held.paste(self.plan.paste, &mut paster, &mut patch);
+            Composed {
+                background: Arc::clone(&held.background),
+                patch: Some(patch),
+            }
         });
-        pasted.collect()
+        composed.collect()
     }
 
     /// In the order of the flow.
     fn parts<'p>(
         &self,
         material: &'p Material,
-        pictures: &'p [Picture],
+        composed: &'p [Composed],
         plain: PlainGenerator,
         formats: &[ClipFormat],
     ) -> Vec<Box<dyn Part + 'p>>
@@ -231,6 +235,7 @@ impl<'a> Bench<'a> {
             Box::new(Decode {
                 plan,
                 clip: self.clip,
+                forms: self.forms(),
             }),
             Box::new(Crop { material }),
             Box::new(Mel { plan }),
@@ -247,14 +252,14 @@ impl<'a> Bench<'a> {
                 plan,
                 material,
                 paster: Paster::default(),
-                frame: Picture::default(),
+                patch: Picture::default(),
             }),
         ];
         for (n, format) in formats.iter().enumerate() {
             parts.push(Box::new(Encode {
                 plan,
                 format: format.clone(),
-                frames: pictures,
+                frames: composed,
                 target: Target {
                     path: self
                         .target

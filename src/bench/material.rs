@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::background::{Background, BackgroundCache};
+use crate::background::{Background, BackgroundCache, Forms};
 use crate::config::Plan;
-use crate::face::OUTPUT_LEN;
+use crate::face::{OUTPUT_LEN, Paste, Paster};
 use crate::frame::{FrameIndex, Picture};
 use crate::infer::onnx::Networks;
 use crate::infer::{AudioEncoder, Face, Generator as _};
@@ -37,12 +37,27 @@ pub(super) struct Held {
     pub(super) output: Vec<f32>,
 }
 
+impl Held {
+    /// Puts the painted mouth into what it may change, as `patch`.
+    pub(super) fn paste(&self, how: Paste, paster: &mut Paster, patch: &mut Picture) {
+        let background = &self.background;
+        let rect = background.rect.within(background.area);
+        patch.copy_from(&background.under);
+        paster.paste(how, 1.0, patch, rect, &background.crop, &self.output);
+    }
+}
+
 impl Material {
     /// Hears, sees and paints what the parts will need of the clip.
-    pub(super) fn gather(plan: &Plan, clip: Clip<'_>, networks: &mut Networks) -> Result<Self> {
+    pub(super) fn gather(
+        plan: &Plan,
+        clip: Clip<'_>,
+        forms: Forms,
+        networks: &mut Networks,
+    ) -> Result<Self> {
         let frames = plan.frames as usize;
         let (blocks, windows) = hear(plan, &mut networks.encoder)?;
-        let mut cache = BackgroundCache::new(&plan.backgrounds, plan.keep_bytes);
+        let mut cache = BackgroundCache::new(&plan.backgrounds, plan.keep_bytes, forms);
         let mut known = BTreeMap::new();
         let (mut crops, mut held) = (Vec::with_capacity(frames), Vec::new());
         for frame in 0..frames {
@@ -53,7 +68,9 @@ impl Material {
                 crops.push(Clone::clone(crop));
                 continue;
             }
-            for background in cache.get(&[index])? {
+            let mut backgrounds = Vec::new();
+            cache.get(&[index], &mut backgrounds)?;
+            for background in backgrounds {
                 let crop = (background.place, Arc::new(background.crop.clone()));
                 crops.push(known.entry(index).or_insert(crop).clone());
                 if frame < MOST_HELD {

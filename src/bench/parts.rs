@@ -6,7 +6,8 @@ use anyhow::{Result, anyhow};
 
 use super::material::{Held, Material, there_and_back};
 use crate::audio::SPEECH_RATE;
-use crate::background::BackgroundCache;
+use crate::background::{BackgroundCache, Forms};
+use crate::composed::Composed;
 use crate::config::Plan;
 use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipFormat};
@@ -18,6 +19,7 @@ use crate::mel::MelSpectrogram;
 use crate::output::Target;
 use crate::pipeline::Clip;
 use crate::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH, WINDOW_LEN};
+use crate::yuv420::Yuv420;
 
 const F32: usize = size_of::<f32>();
 /// Frames that the plain generator paints in a run: enough for a mean, and its inputs take 2.5 MB each.
@@ -64,10 +66,19 @@ fn pixels(plan: &Plan) -> usize {
     size.width as usize * size.height as usize
 }
 
+/// Bytes of a whole picture in the forms in which it is kept.
+fn kept_pixels(plan: &Plan, forms: Forms) -> usize {
+    let rgb = if forms.rgb { pixels(plan) * 3 } else { 0 };
+    let planes = Yuv420::bytes(plan.backgrounds.size());
+    rgb + if forms.yuv420 { planes } else { 0 }
+}
+
 /// Background files or video -> pictures with their crops, as far as they are not kept.
 pub(super) struct Decode<'a> {
     pub(super) plan: &'a Plan,
     pub(super) clip: Clip<'a>,
+    /// What the output needs them in.
+    pub(super) forms: Forms,
 }
 
 impl Part for Decode<'_> {
@@ -83,19 +94,22 @@ impl Part for Decode<'_> {
     fn bytes(&self) -> Bytes {
         Bytes {
             read: 0,
-            written: pixels(self.plan) * 3 + CROP * CROP * 3,
+            written: kept_pixels(self.plan, self.forms) + CROP * CROP * 3,
         }
     }
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
-        let mut cache = BackgroundCache::new(&self.plan.backgrounds, self.plan.keep_bytes);
-        let frames: Vec<u64> = (0..self.plan.frames).collect();
+        let plan = self.plan;
+        let mut cache = BackgroundCache::new(&plan.backgrounds, plan.keep_bytes, self.forms);
+        let frames: Vec<u64> = (0..plan.frames).collect();
+        let mut backgrounds = Vec::new();
         for batch in frames.chunks(self.clip.batch) {
             let indices: Vec<_> = batch
                 .iter()
                 .map(|&frame| self.clip.background(FrameIndex(frame)))
                 .collect();
-            cache.get(&indices)?;
+            backgrounds.clear();
+            cache.get(&indices, &mut backgrounds)?;
         }
         Ok(())
     }
@@ -129,7 +143,9 @@ impl Part for Crop<'_> {
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         for held in &self.material.held {
-            std::hint::black_box(face::crop(&held.background.frame, held.background.rect));
+            let background = &held.background;
+            let rect = background.rect.within(background.area);
+            std::hint::black_box(face::crop(&background.under, rect));
         }
         Ok(())
     }
@@ -323,12 +339,12 @@ impl Part for Plain<'_> {
     }
 }
 
-/// Painted pictures -> frames.
+/// Painted pictures -> the part of each frame that they change.
 pub(super) struct Paste<'a> {
     pub(super) plan: &'a Plan,
     pub(super) material: &'a Material,
     pub(super) paster: Paster,
-    pub(super) frame: Picture,
+    pub(super) patch: Picture,
 }
 
 impl Part for Paste<'_> {
@@ -341,25 +357,17 @@ impl Part for Paste<'_> {
     }
 
     fn bytes(&self) -> Bytes {
+        let under = self.material.held(0).background.under.pixels.len();
         Bytes {
-            read: pixels(self.plan) * 3 + CROP * CROP * 3 + OUTPUT_LEN * F32,
-            written: pixels(self.plan) * 3,
+            read: under + CROP * CROP * 3 + OUTPUT_LEN * F32,
+            written: under,
         }
     }
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         for frame in 0..self.frames() {
             let held = self.material.held(frame);
-            let background = &held.background;
-            self.frame.copy_from(&background.frame);
-            self.paster.paste(
-                self.plan.paste,
-                1.0,
-                &mut self.frame,
-                background.rect,
-                &background.crop,
-                &held.output,
-            );
+            held.paste(self.plan.paste, &mut self.paster, &mut self.patch);
         }
         Ok(())
     }
@@ -370,7 +378,7 @@ pub(super) struct Encode<'a> {
     pub(super) plan: &'a Plan,
     pub(super) format: ClipFormat,
     /// Frames that go there and back.
-    pub(super) frames: &'a [Picture],
+    pub(super) frames: &'a [Composed],
     pub(super) target: Target,
     /// Whether the whole encodes so.
     pub(super) counts: Counts,
@@ -392,10 +400,13 @@ impl Part for Encode<'_> {
         self.plan.frames as usize
     }
 
+    /// The background as it is kept and the changed part -> what the encoder sees.
     fn bytes(&self) -> Bytes {
+        let kept = kept_pixels(self.plan, self.format.video.encoder.forms());
+        let changed = self.frames.first().and_then(|frame| frame.patch.as_ref());
         Bytes {
-            read: pixels(self.plan) * 3,
-            written: pixels(self.plan) * 3 / 2,
+            read: kept + changed.map_or(0, |patch| patch.pixels.len()),
+            written: kept,
         }
     }
 

@@ -18,12 +18,15 @@ const BAR: i32 = 22;
 const STEP: i32 = 34;
 const VIOLET: Colour = [118, 70, 160];
 const TEAL: Colour = [16, 130, 140];
+/// Waiting for work, and for room.
+const STARVED: Colour = GRID;
+const BLOCKED: Colour = [164, 168, 176];
 
 /// Draws the report.
 pub fn draw(report: &BenchReport) -> RgbImage {
     let title = format!("{:.1} frames a second", report.whole.frames_per_s);
     let below = format!(
-        "{} frames of {} at {}x{} on {}, {} cores, {} side by side, batches of {}; medians of {} runs",
+        "{} frames of {} at {}x{} on {}, {} cores, {}, batches of {}; median of {}",
         report.frames,
         report.model.model_id,
         report.width,
@@ -32,10 +35,13 @@ pub fn draw(report: &BenchReport) -> RgbImage {
         report.cores,
         match report.generators {
             1 => "one generator".to_owned(),
-            n => format!("{n} generators"),
+            n => format!("{n} generators side by side"),
         },
         report.batch,
-        report.runs,
+        match report.runs {
+            1 => "one run".to_owned(),
+            n => format!("{n} runs"),
+        },
     );
     let mut canvas = Canvas::new(&title, &below);
     draw_shares(&mut canvas, report);
@@ -126,9 +132,10 @@ fn draw_parts(canvas: &mut Canvas, report: &BenchReport) {
                 height,
             )
         };
-        let hue = colour(&part.name);
-        let pale = if part.counts == "whole" { 1.0 } else { 0.45 };
-        canvas.tint(bar(y, part.timing.ms_per_frame, BAR - 8), hue, pale);
+        let time = bar(y, part.timing.ms_per_frame, BAR - 8);
+        canvas.fill(time, PAPER);
+        let share = if part.counts == "whole" { 1.0 } else { 0.45 };
+        canvas.tint(time, colour(&part.name), share);
         canvas.tint(
             bar(y + BAR - 6, part.timing.cpu_ms_per_frame, 4),
             FAINT,
@@ -136,7 +143,7 @@ fn draw_parts(canvas: &mut Canvas, report: &BenchReport) {
         );
         let timing = part.timing;
         let number = format!(
-            "{:>8.2} ms {:>8.0} a second",
+            "{:>7.2} ms {:>6.0} a second",
             timing.ms_per_frame, timing.frames_per_s
         );
         canvas.text(
@@ -151,11 +158,15 @@ fn draw_parts(canvas: &mut Canvas, report: &BenchReport) {
     axis.labels(canvas, " ms");
 }
 
-/// A bar for each stage of the whole: at work, and waiting.
+/// A bar for each stage of the whole: at work, and waiting for the one before or the one after.
 fn draw_stages(canvas: &mut Canvas, report: &BenchReport) {
     canvas.heading(
-        "All together: at work, and waiting for neighbours",
-        &[(INK, "at work"), (GRID, "waiting")],
+        "All together: what waits for what",
+        &[
+            (INK, "at work"),
+            (STARVED, "waits for the stage before"),
+            (BLOCKED, "waits for the stage after"),
+        ],
     );
     let axis = bars(canvas, report.stages.len(), 100.0);
     for (n, stage) in (0..).zip(&report.stages) {
@@ -165,22 +176,21 @@ fn draw_stages(canvas: &mut Canvas, report: &BenchReport) {
             n => format!("{} ({n} side by side)", stage.name),
         };
         label(canvas, y, INK, &name);
-        let share = stage.busy_s / (stage.busy_s + stage.wait_s).max(1e-9);
-        canvas.fill(Area::new(axis.area.x, y, axis.area.width, BAR), GRID);
-        let busy = (share * f64::from(axis.area.width)).round() as i32;
-        canvas.fill(Area::new(axis.area.x, y, busy, BAR), colour(stage.name));
-        let number = format!(
-            "{:>4.0} % of {:.2} s",
-            100.0 * share,
-            stage.busy_s + stage.wait_s
-        );
-        canvas.text(
-            axis.area.x + axis.area.width + 8,
-            y + 4,
-            Type::Small,
-            INK,
-            &number,
-        );
+        let all = (stage.busy_s + stage.starved_s + stage.blocked_s).max(1e-9);
+        let (mut x, mut sum) = (axis.area.x, 0.0);
+        for (time, tone) in [
+            (stage.busy_s, colour(stage.name)),
+            (stage.starved_s, STARVED),
+            (stage.blocked_s, BLOCKED),
+        ] {
+            sum += time;
+            let end = axis.x(100.0 * sum / all);
+            canvas.fill(Area::new(x, y, end - x, BAR), tone);
+            x = end;
+        }
+        let number = format!("{:>4.0} % of {all:.2} s", 100.0 * stage.busy_s / all);
+        let x = axis.area.x + axis.area.width + 8;
+        canvas.text(x, y + 4, Type::Small, INK, &number);
     }
     axis.labels(canvas, " %");
 }
@@ -196,7 +206,7 @@ fn bars(canvas: &Canvas, count: usize, most: f64) -> Axis {
             count as i32 * STEP,
         ),
         from: 0.0,
-        to: most.max(1e-3) * 1.02,
+        to: most.max(1e-3),
     }
 }
 

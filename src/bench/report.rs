@@ -140,8 +140,10 @@ pub struct Stage {
     pub workers: usize,
     /// Seconds at work.
     pub busy_s: f64,
-    /// Seconds spent waiting for its neighbours.
-    pub wait_s: f64,
+    /// Seconds spent waiting for work from the stage before.
+    pub starved_s: f64,
+    /// Seconds spent waiting for room before the next stage.
+    pub blocked_s: f64,
 }
 
 impl From<&StageTime> for Stage {
@@ -150,7 +152,8 @@ impl From<&StageTime> for Stage {
             name: time.name,
             workers: time.workers,
             busy_s: seconds(time.busy),
-            wait_s: seconds(time.wait),
+            starved_s: seconds(time.wait.saturating_sub(time.blocked)),
+            blocked_s: seconds(time.blocked),
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn table(report: &BenchReport) -> String {
     line(&mut text, "whole", &report.whole, None);
     let _ = writeln!(
         text,
-        "\nms/frame and frames/s are medians of {} runs after the first; CPU is the time of all {} cores together;\n\
+        "\nms/frame and frames/s are the median of what came after the first run ({}); CPU is the time of all {} cores together;\n\
         MB/frame is what goes in and what comes out, by arithmetic",
         report.runs, report.cores
     );
@@ -33,17 +33,16 @@ pub fn table(report: &BenchReport) -> String {
 /// What was measured.
 fn heading(report: &BenchReport) -> String {
     format!(
-        "{} frames of {} at {}x{}, {} on {}: {} x batches of {}\n",
+        "{} frames of {} at {}x{}, {} on {}, batches of {}\n",
         report.frames,
         report.model.model_id,
         report.width,
         report.height,
         match report.generators {
             1 => "a generator".to_owned(),
-            n => format!("{n} generators"),
+            n => format!("{n} generators side by side"),
         },
         report.device,
-        report.generators,
         report.batch,
     )
 }
