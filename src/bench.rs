@@ -115,8 +115,8 @@ pub fn run(
     };
     let material = Material::gather(plan, bench.clip, bench.forms(), &mut networks)?;
     let composed = bench.composed(&material);
-    let plain = PlainGenerator::load(&library, &plan.model.generator, &networks.placement)?;
-    let mut parts = bench.parts(&material, &composed, plain, &formats);
+    let original = PlainGenerator::load(&library, &plan.model.generator, &networks.placement)?;
+    let mut parts = bench.parts(&material, &composed, original, &formats);
     let mut measured = Vec::new();
     for part in &mut parts {
         cancel.check()?;
@@ -224,7 +224,7 @@ impl<'a> Bench<'a> {
         &self,
         material: &'p Material,
         composed: &'p [Composed],
-        plain: PlainGenerator,
+        original: PlainGenerator,
         formats: &[ClipFormat],
     ) -> Vec<Box<dyn Part + 'p>>
     where
@@ -247,7 +247,7 @@ impl<'a> Bench<'a> {
                 material,
                 batch: self.clip.batch,
             }),
-            Box::new(Plain::new(material, plain)),
+            Box::new(Plain::new(material, original)),
             Box::new(Paste {
                 plan,
                 material,

@@ -67,7 +67,7 @@ fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     times.sort_unstable();
     let middle = times.len() / 2;
     let upper = *times.get(middle)?;
-    Some(if times.len() % 2 == 0 {
+    Some(if times.len().is_multiple_of(2) {
         (times[middle - 1] + upper) / 2
     } else {
         upper
