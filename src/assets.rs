@@ -71,6 +71,15 @@ pub fn runtime_library() -> Result<PathBuf> {
     })?)
 }
 
+/// The user's folder for what can be made again: `lipsync` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+pub fn cache_folder() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let caches = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?;
+    caches.is_absolute().then(|| caches.join("lipsync"))
+}
+
 fn is_home(folder: &Path) -> bool {
     folder.join("models").is_dir() && folder.join("backgrounds").is_dir()
 }

@@ -92,9 +92,15 @@ pub fn run(
     let formats = formats(format, &options.presets)?;
     let started = Instant::now();
     let library = Runtime::load(runtime)?;
-    let mut networks = load(&library, plan)?;
-    let load = started.elapsed();
+    let mut networks = Networks::load(
+        &library,
+        &plan.model.audio_encoder,
+        &plan.model.generator,
+        plan.hardware,
+    )?;
     let batch = plan.batch.on(&networks.placement);
+    networks.warm_up(batch)?;
+    let load = started.elapsed();
     let frames = Selection::Range(0..plan.frames);
     let bench = Bench {
         plan,
@@ -142,15 +148,6 @@ pub fn run(
         .insert("onnxruntime", Runtime::version(runtime));
     report.set_measured(&whole, load, parts);
     Ok(report)
-}
-
-fn load(runtime: &Runtime, plan: &Plan) -> Result<Networks> {
-    Networks::load(
-        runtime,
-        &plan.model.audio_encoder,
-        &plan.model.generator,
-        plan.hardware,
-    )
 }
 
 /// The plan's own compression, then the same at the other presets.

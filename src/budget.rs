@@ -16,12 +16,13 @@ pub struct Budget {
 const MOST_GENERATORS: usize = 8;
 
 impl Budget {
-    /// For `threads` CPU threads (1 or more); networks elsewhere than on the CPU hardly need any.
+    /// For `threads` CPU threads (1 or more). Networks on a GPU hardly need any: of two, one computes while the other's
+    /// batch is put in and taken out.
     pub fn new(threads: usize, on_cpu: bool) -> Self {
         if !on_cpu {
             return Self {
-                generators: 1,
-                threads_each: threads,
+                generators: 2,
+                threads_each: 1,
             };
         }
         let generators = threads.min(MOST_GENERATORS);

@@ -1,5 +1,6 @@
 //! The networks' contract; `onnx` runs real ones, `stub` stands in for them in tests.
 
+pub mod halving;
 pub mod onnx;
 #[cfg(test)]
 pub mod stub;

@@ -48,7 +48,7 @@ pub struct RenderReport {
     /// Length of the sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Where the networks really ran: `CPU`, `CUDA:0`, ..
+    /// Where the networks really ran: `CPU`, `CUDA:0`, `TensorRT:0`, ..
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Why not somewhere better.
@@ -57,6 +57,9 @@ pub struct RenderReport {
     /// Frames that went through the generator at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
+    /// Frames that went through it at a time after memory ran out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_limit: Option<usize>,
     /// CPU threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,

@@ -13,8 +13,8 @@ use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipFormat};
 use crate::face::{self, CROP, INNER, INPUT_LEN, OUTPUT_LEN, Paster};
 use crate::frame::{FrameIndex, Picture};
-use crate::infer::onnx::{Networks, OnnxGenerator, PlainGenerator};
-use crate::infer::{AudioEncoder as _, Face, Generator as _};
+use crate::infer::onnx::{Networks, PlainGenerator};
+use crate::infer::{AudioEncoder as _, Face, Generator as Paints};
 use crate::mel::MelSpectrogram;
 use crate::output::Target;
 use crate::pipeline::Clip;
@@ -236,7 +236,7 @@ pub(super) struct Generator<'a> {
 
 impl Generator<'_> {
     /// The batches of the generator whose turn is `turn` of `of`.
-    fn work(&self, generator: &mut OnnxGenerator, turn: usize, of: usize) -> Result<()> {
+    fn work(&self, generator: &mut impl Paints, turn: usize, of: usize) -> Result<()> {
         let mut output = Vec::new();
         let starts = (0..self.frames()).step_by(self.batch);
         for start in starts.skip(turn).step_by(of) {

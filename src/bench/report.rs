@@ -196,7 +196,7 @@ impl BenchReport {
             height: size.height,
             frames: plan.frames,
             encoder: video.map_or_else(String::new, |video| video.encoder.name.to_owned()),
-            device: networks.placement.device.clone(),
+            device: networks.placement.device(),
             generators: networks.generators.len(),
             batch,
             threads: plan.hardware.threads,

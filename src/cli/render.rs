@@ -24,6 +24,7 @@ use crate::encode::clip::ClipFile;
 use crate::encode::png::PngFolder;
 use crate::error::Report;
 use crate::ffmpeg;
+use crate::infer::halving::BatchLimit;
 use crate::infer::onnx::{Networks, Runtime};
 use crate::output::Target;
 use crate::pipeline::{self, Selection};
@@ -107,7 +108,7 @@ struct Job {
 impl Job {
     fn load(plan: Plan, ui: &Ui, report: &mut RenderReport) -> Result<Self> {
         let runtime = assets::runtime_library()?;
-        let networks = Networks::load(
+        let mut networks = Networks::load(
             &Runtime::load(&runtime)?,
             &plan.model.audio_encoder,
             &plan.model.generator,
@@ -117,14 +118,22 @@ impl Job {
             .versions
             .insert("onnxruntime", Runtime::version(&runtime));
         let placement = &networks.placement;
+        let (device, reason) = (placement.device(), placement.reason());
         let batch = plan.batch.on(placement);
-        report.device = Some(placement.device.clone());
-        report.device_reason.clone_from(&placement.reason);
-        report.batch = Some(batch);
-        match &placement.reason {
-            Some(reason) => ui.say(&format!("networks run on {}: {reason}", placement.device)),
-            None => ui.say(&format!("networks run on {}", placement.device)),
+        match &reason {
+            Some(reason) => ui.say(&format!("networks run on {device}: {reason}")),
+            None => ui.say(&format!("networks run on {device}")),
         }
+        if let Some(left) = &placement.left_on_cpu {
+            ui.warn(&format!(
+                "{device} leaves a part of the generator to the CPU: {left}"
+            ));
+        }
+        report.device = Some(device);
+        report.device_reason = reason;
+        report.batch = Some(batch);
+        networks.warm_up(batch)?;
+        tell_batch_limit(&networks.batch_limit, ui, report);
         Ok(Self {
             plan,
             networks,
@@ -164,18 +173,22 @@ impl Job {
                 "output": plan.output_path(),
                 "frames": frames.count(),
                 "fps": plan.fps.as_f64(),
-                "device": self.networks.placement.device,
+                "device": self.networks.placement.device(),
                 "batch": self.batch,
             }),
         );
         let mut progress = ui.progress(frames.count());
+        let limit = self.networks.batch_limit.clone();
         let times = pipeline::run(
             clip,
             &mut self.networks.encoder,
             &mut self.networks.generators,
             sink.as_mut(),
             cancel,
-            |done| progress.update(done),
+            |done| {
+                progress.update(done);
+                tell_batch_limit(&limit, ui, report);
+            },
         )?;
         drop(progress);
         let kept = sink.take();
@@ -219,7 +232,7 @@ impl Job {
                 "fps": fps,
             }),
         );
-        let on = &self.networks.placement.device;
+        let on = self.networks.placement.device();
         if let Some(target) = &plan.target {
             ui.say(&format!(
                 "wrote {target}: {frames} frames, {lasts:.2} s, in {took:.1} s ({fps:.1} fps, {:.2}x real time, {on})",
@@ -300,7 +313,7 @@ impl Job {
                 "work",
                 format!(
                     "on {}, batches of {}, {} threads, {:?} order, {:?} paste",
-                    self.networks.placement.device,
+                    self.networks.placement.device(),
                     self.batch,
                     plan.hardware.threads,
                     plan.order,
@@ -340,6 +353,17 @@ impl Job {
             preset.unwrap_or_default()
         )
     }
+}
+
+/// Says the first time that memory ran out, and keeps how far the batch went down since.
+fn tell_batch_limit(limit: &BatchLimit, ui: &Ui, report: &mut RenderReport) {
+    let Some(limit) = limit.get() else { return };
+    if report.batch_limit.is_none() {
+        ui.warn(&format!(
+            "there is not enough memory for the batch: going on with {limit} frames at a time"
+        ));
+    }
+    report.batch_limit = Some(limit);
 }
 
 /// Where the frames go; nowhere if only moments were asked for.

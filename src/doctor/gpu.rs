@@ -10,7 +10,8 @@ use libloading::Library;
 
 use super::hardware::field;
 use super::{Finding, State};
-use crate::infer::onnx::Placement;
+use crate::assets;
+use crate::infer::onnx::{Placement, cuda};
 
 /// What ONNX Runtime's CUDA provider loads, in an order in which each finds what it needs already loaded.
 const LIBRARIES: [&str; 6] = [
@@ -23,11 +24,13 @@ const LIBRARIES: [&str; 6] = [
 ];
 const CUDART: &str = "libcudart.so.13";
 const CUDNN: &str = "libcudnn.so.9";
-const GET_LIBRARIES: &str = "python3 -m pip install 'onnxruntime-gpu[cuda,cudnn]', then put its folders nvidia/*/lib into LD_LIBRARY_PATH";
-const GET_RUNTIME: &str = "python3 -m pip install 'onnxruntime-gpu[cuda,cudnn]', then set ORT_DYLIB_PATH to its libonnxruntime.so";
+const GET_LIBRARIES: &str = "scripts/setup.sh --gpu";
 
 /// `placement` is where a model really ran.
 pub(super) fn examine(placement: Option<&Placement>) -> Vec<Finding> {
+    if let Ok(runtime) = assets::runtime_library() {
+        cuda::preload(&runtime);
+    }
     let Some(driver) = driver(Path::new("/")) else {
         let detail = "none, networks run on the CPU";
         let mut findings = vec![Finding::ok("GPU", detail)];
@@ -42,9 +45,15 @@ pub(super) fn examine(placement: Option<&Placement>) -> Vec<Finding> {
 
 fn use_of_gpu(placement: &Placement) -> Finding {
     let name = "networks on the GPU";
-    match &placement.reason {
-        Some(reason) => Finding::new(State::Warning, name, reason).remedy(GET_RUNTIME),
-        None => Finding::ok(name, format!("on {}", placement.device)),
+    match (&placement.obstacle, &placement.left_on_cpu) {
+        (Some(obstacle), _) => {
+            Finding::new(State::Warning, name, obstacle.to_string()).remedy(obstacle.remedy())
+        }
+        (None, Some(left)) => {
+            let detail = format!("on {}, but for {left}", placement.device());
+            Finding::new(State::Warning, name, detail)
+        }
+        (None, None) => Finding::ok(name, format!("on {}", placement.device())),
     }
 }
 
@@ -162,6 +171,7 @@ fn version(name: &str, library: &Library) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infer::onnx::{Gpu, Obstacle};
 
     #[test]
     fn the_kernel_module_tells_driver_and_gpus() {
@@ -182,14 +192,24 @@ mod tests {
 
     #[test]
     fn a_cpu_on_a_gpu_machine_is_a_warning() {
-        let placement = |reason: Option<&str>| Placement {
-            device: "CPU".into(),
-            reason: reason.map(Into::into),
-        };
-        let finding = use_of_gpu(&placement(Some("CUDA cannot be used: no libcudnn.so.9")));
+        let text = "libcudnn.so.9: cannot open shared object file: No such file or directory";
+        let finding = use_of_gpu(&Placement::cpu(Some(Obstacle::of(text, |_| false))));
         assert_eq!(finding.state, State::Warning);
-        assert!(finding.remedy.is_some());
-        assert_eq!(use_of_gpu(&placement(None)).state, State::Ok);
+        assert!(finding.detail.contains("cuDNN 9 is missing"), "{finding:?}");
+        assert!(finding.remedy.unwrap().contains("setup.sh --gpu"));
+        let mut on_gpu = Placement {
+            gpu: Some(Gpu {
+                id: 1,
+                tensor_rt: false,
+            }),
+            ..Placement::cpu(None)
+        };
+        assert_eq!(
+            use_of_gpu(&on_gpu),
+            Finding::ok("networks on the GPU", "on CUDA:1")
+        );
+        on_gpu.left_on_cpu = Some("3 Resize".into());
+        assert_eq!(use_of_gpu(&on_gpu).detail, "on CUDA:1, but for 3 Resize");
     }
 
     #[test]

@@ -152,7 +152,7 @@ pub(super) fn models(
     let mut findings: Vec<Finding> = tried
         .iter()
         .map(|(name, result)| match result {
-            Ok(placement) => Finding::ok(name, format!("runs on {}", placement.device)),
+            Ok(placement) => Finding::ok(name, format!("runs on {}", placement.device())),
             Err(error) => Finding::of(failure, name, error),
         })
         .collect();

@@ -1,33 +1,41 @@
 //! The networks on ONNX Runtime.
 
+mod assignment;
+pub(crate) mod cuda;
 mod device;
 mod network;
+mod obstacle;
 mod plain;
 pub mod probe;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProvider};
 use ort::session::Session;
-use ort::session::builder::SessionBuilder;
 
+use super::halving::{BatchLimit, Halving, is_out_of_memory};
 use super::{AudioEncoder, Face, Generator};
 use crate::budget::Budget;
 use crate::error::Fault;
-use crate::face::{self, INNER, INPUT_LEN};
+use crate::face::{self, CROP, INNER, INPUT_LEN, OUTPUT_LEN};
+use crate::frame::Picture;
 use crate::mel::BANDS;
-use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN};
-pub use device::{Device, Hardware, Placement};
+use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
+use assignment::Assignment;
+pub use device::{Device, Gpu, Hardware, Placement};
 use network::{Network, Slot};
+pub use obstacle::Obstacle;
 pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
 #[derive(Debug)]
 pub struct Runtime {
     environment: Environment,
+    path: PathBuf,
+    cuda: OnceLock<Result<(), Obstacle>>,
 }
 
 impl Runtime {
@@ -52,7 +60,11 @@ impl Runtime {
             .with_logger(Arc::new(|_, _, _, _, _| ()))
             .build()
             .map_err(|e| fault().because(e))?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            path: path.to_owned(),
+            cuda: OnceLock::new(),
+        })
     }
 
     /// The version of the library at `path`, such as 1.24; what cannot be told is `?`.
@@ -69,6 +81,11 @@ impl Runtime {
             vec!["CPU"]
         }
     }
+
+    /// Loads CUDA's libraries once, or tells what is in the way.
+    fn cuda(&self) -> Result<(), Obstacle> {
+        self.cuda.get_or_init(|| cuda::prepare(&self.path)).clone()
+    }
 }
 
 /// Both networks of a model, loaded and checked.
@@ -76,7 +93,9 @@ pub struct Networks {
     /// Sound to embeddings.
     pub encoder: OnnxAudioEncoder,
     /// Picture and sound to picture: as many of the same as are to work side by side.
-    pub generators: Vec<OnnxGenerator>,
+    pub generators: Vec<Halving<OnnxGenerator>>,
+    /// How many frames at a time they have the memory for.
+    pub batch_limit: BatchLimit,
     /// Where they run.
     pub placement: Placement,
 }
@@ -94,25 +113,74 @@ impl Networks {
             hardware,
             threads: 1,
         };
+        let encoder_bytes = hardware.gpu_bytes.map(|bytes| bytes / ENCODER_PART);
+        loader.hardware.gpu_bytes = encoder_bytes;
         let (encoder, placement) = loader.load(audio_encoder, &AUDIO_ENCODER)?;
+        // What was left open is decided by now, for all of them.
+        loader.hardware.device = match placement.gpu {
+            None => Device::Cpu,
+            Some(Gpu { id, tensor_rt }) if tensor_rt => Device::TensorRt(Some(id)),
+            Some(Gpu { id, .. }) => Device::Cuda(Some(id)),
+        };
         let budget = Budget::new(hardware.threads, placement.on_cpu());
         loader.threads = budget.threads_each;
+        let rest = hardware
+            .gpu_bytes
+            .zip(encoder_bytes)
+            .map(|(all, e)| all - e);
+        loader.hardware.gpu_bytes = rest.map(|bytes| bytes / budget.generators);
+        let batch_limit = BatchLimit::default();
+        let mut left_on_cpu = None;
         let generators = (0..budget.generators)
             .map(|_| {
-                let (network, _) = loader.load(generator, &GENERATOR)?;
-                Ok(OnnxGenerator {
+                let (network, placement) = loader.load(generator, &GENERATOR)?;
+                left_on_cpu = placement.left_on_cpu;
+                let generator = OnnxGenerator {
                     network,
                     input: Vec::new(),
-                })
+                };
+                Ok(Halving::new(generator, batch_limit.clone()))
             })
             .collect::<Result<_>>()?;
         Ok(Self {
             encoder: OnnxAudioEncoder(encoder),
             generators,
-            placement,
+            batch_limit,
+            placement: Placement {
+                left_on_cpu,
+                ..placement
+            },
         })
     }
+
+    /// Lets the generators paint a batch of `batch` black faces each, where the first one costs more than the others: on a
+    /// GPU, whose kernels are chosen and whose memory is taken by it. One that has no memory left beside the others goes.
+    pub fn warm_up(&mut self, batch: usize) -> Result<()> {
+        if self.placement.on_cpu() {
+            return Ok(());
+        }
+        let crop = Picture::new(CROP, CROP);
+        let black = Face {
+            background: 0,
+            crop: &crop,
+        };
+        let audio = vec![0.0; batch * WINDOW_LEN];
+        let mut output = vec![0.0; batch * OUTPUT_LEN];
+        for turn in 0..self.generators.len() {
+            match self.generators[turn].generate(&vec![black; batch], &audio, &mut output) {
+                Err(error) if turn > 0 && is_out_of_memory(&error) => {
+                    self.generators.truncate(turn);
+                    break;
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Of the GPU memory that the networks may use, the audio encoder gets this part.
+const ENCODER_PART: usize = 8;
 
 /// See [`AudioEncoder`].
 pub struct OnnxAudioEncoder(Network);
@@ -187,7 +255,7 @@ impl Loader<'_> {
         let (session, placement) = self.session(path, &bytes, || {
             Fault::failed(format!("cannot load {name} `{}`", path.display()))
         })?;
-        let network = Network::new(path, name, session, inputs, output)?;
+        let network = Network::new(path, name, session, inputs, output, placement.gpu)?;
         Ok((network, placement))
     }
 
@@ -198,7 +266,58 @@ impl Loader<'_> {
         bytes: &[u8],
         fault: impl Fn() -> Fault,
     ) -> Result<(Session, Placement)> {
-        let (builder, placement) = self.builder()?;
+        let file_fault = |error: &ort::Error| {
+            let cause = first_line(error);
+            let hint = if cause.contains("External data") {
+                "a network's weights are read from its own file or folder, and from nowhere else; export it as one file"
+            } else {
+                "the file is not an ONNX network, or is damaged; export or copy it again"
+            };
+            fault().because(cause).hint(hint)
+        };
+        let on_cpu = || self.start(path, bytes, None).map_err(|e| file_fault(&e));
+        let Some(gpu) = self.hardware.wanted_gpu() else {
+            return Ok((on_cpu()?, Placement::cpu(None)));
+        };
+        let started = self.runtime.cuda().and_then(|()| {
+            let session = self.start(path, bytes, Some(gpu));
+            session.map_err(|e| Obstacle::of(&e.to_string(), cuda::is_there))
+        });
+        match started {
+            Ok(session) => {
+                let placement = Placement {
+                    gpu: Some(gpu),
+                    obstacle: None,
+                    left_on_cpu: Assignment::of(&session)?.left_on_cpu(),
+                };
+                Ok((session, placement))
+            }
+            Err(obstacle) if self.hardware.device == Device::Auto => {
+                Ok((on_cpu()?, Placement::cpu(Some(obstacle))))
+            }
+            Err(obstacle) => {
+                // A file that the CPU cannot run either is what is wrong.
+                if obstacle.is_unknown() {
+                    on_cpu()?;
+                }
+                Err(Fault::machine(format!("{gpu} cannot be used"))
+                    .hint(format!("{}; or leave --device out", obstacle.remedy()))
+                    .because(obstacle)
+                    .into())
+            }
+        }
+    }
+
+    fn start(&self, path: &Path, bytes: &[u8], gpu: Option<Gpu>) -> ort::Result<Session> {
+        let mut builder = Session::builder(&self.runtime.environment)?
+            .with_intra_threads(self.threads)?
+            .with_deterministic_compute(self.hardware.deterministic)?
+            // Spinning threads would take the cores from the encoder and the compositor.
+            .with_intra_op_spinning(false)?;
+        if let Some(gpu) = gpu {
+            builder = builder.with_config_entry(assignment::RECORD, "1")?;
+            cuda::register(&mut builder, gpu, self.hardware.gpu_bytes)?;
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -206,59 +325,9 @@ impl Loader<'_> {
         // Weights that the file keeps outside itself are read from its own folder and from nowhere else; without this
         // they would be read from the current one.
         let session = builder
-            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
-            .map_err(ort::Error::<()>::from)?
-            .commit_from_memory(bytes)
-            .map_err(|e| {
-                let cause = first_line(&e);
-                let hint = if cause.contains("External data") {
-                    "a network's weights are read from its own file or folder, and from nowhere else; export it as one file"
-                } else {
-                    "the file is not an ONNX network, or is damaged; export or copy it again"
-                };
-                fault().because(cause).hint(hint)
-            })?;
-        Ok((session, placement))
-    }
-
-    fn builder(&self) -> Result<(SessionBuilder, Placement)> {
-        let hardware = self.hardware;
-        let mut builder = Session::builder(&self.runtime.environment)?
-            .with_intra_threads(self.threads)
-            .map_err(ort::Error::<()>::from)?
-            .with_deterministic_compute(hardware.deterministic)
-            .map_err(ort::Error::<()>::from)?
-            // Spinning threads would take the cores from the encoder and the compositor.
-            .with_intra_op_spinning(false)
-            .map_err(ort::Error::<()>::from)?;
-        let cuda = match hardware.device {
-            Device::Cpu => None,
-            Device::Auto | Device::Cuda(None) => Some(hardware.gpu),
-            Device::Cuda(Some(id)) => Some(id),
-        };
-        let mut placement = Placement {
-            device: "CPU".into(),
-            reason: None,
-        };
-        if let Some(id) = cuda {
-            let mut cuda = CUDA::default().with_device_id(id);
-            if let Some(bytes) = hardware.gpu_bytes {
-                cuda = cuda.with_memory_limit(bytes);
-            }
-            match cuda.register(&mut builder) {
-                Ok(()) => placement.device = format!("CUDA:{id}"),
-                Err(error) if hardware.device == Device::Auto => {
-                    placement.reason = Some(format!("CUDA cannot be used: {}", first_line(&error)));
-                }
-                Err(error) => {
-                    return Err(Fault::machine(format!("CUDA device {id} cannot be used"))
-                        .because(first_line(&error))
-                        .hint("set ORT_DYLIB_PATH to an ONNX Runtime with CUDA (Python package onnxruntime-gpu), check the driver with nvidia-smi, or leave --device out")
-                        .into());
-                }
-            }
-        }
-        Ok((builder, placement))
+            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+            .commit_from_memory(bytes)?;
+        Ok(session)
     }
 }
 

@@ -3,22 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ort::memory::Allocator;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
+use super::device::Gpu;
+use super::obstacle::is_out_of_memory;
 use crate::error::Fault;
+use crate::infer::halving::OutOfMemory;
 
 /// A tensor that a network takes or gives: its usual name, and its shape without the batch.
 pub(super) type Slot<'a> = (&'a str, &'a [i64]);
-
-/// What ONNX Runtime and CUDA say where there is not enough memory.
-const OUT_OF_MEMORY: [&str; 4] = [
-    "Failed to allocate memory",
-    "bad_alloc",
-    "out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-];
 
 /// A session with its tensors' names, and memory for one batch size at a time.
 pub(super) struct Network {
@@ -28,6 +23,7 @@ pub(super) struct Network {
     output: Port,
     /// The batch size the file insists on.
     fixed_batch: Option<usize>,
+    gpu: Option<Gpu>,
     bound: Option<Bound>,
 }
 
@@ -42,11 +38,11 @@ impl Port {
         self.shape.iter().product::<i64>() as usize
     }
 
-    fn tensor(&self, batch: usize) -> Result<Tensor<f32>> {
+    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<Tensor<f32>> {
         let shape: Vec<i64> = std::iter::once(batch as i64)
             .chain(self.shape.iter().copied())
             .collect();
-        Ok(Tensor::new(&Allocator::default(), shape)?)
+        Ok(Tensor::new(memory, shape)?)
     }
 }
 
@@ -64,6 +60,7 @@ impl Network {
         session: Session,
         inputs: &[Slot<'_>],
         output: Slot<'_>,
+        gpu: Option<Gpu>,
     ) -> Result<Self> {
         let mut free: Vec<&Outlet> = session.inputs().iter().collect();
         let found: Option<Vec<Port>> = inputs.iter().map(|slot| choose(&mut free, slot)).collect();
@@ -93,18 +90,22 @@ impl Network {
             inputs: ports,
             output: output_port,
             fixed_batch,
+            gpu,
             bound: None,
         })
     }
 
-    /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros.
+    /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros. On a GPU the
+    /// largest batch so far is filled up, too: another shape would have its kernels chosen, or compiled, anew.
     pub(super) fn run(
         &mut self,
         count: usize,
         inputs: &[&[f32]],
         output: &mut [f32],
     ) -> Result<()> {
-        let batch = self.fixed_batch.unwrap_or(count);
+        let bound = self.bound.as_ref().filter(|_| self.gpu.is_some());
+        let usual = bound.map_or(count, |bound| bound.batch.max(count));
+        let batch = self.fixed_batch.unwrap_or(usual);
         for start in (0..count).step_by(batch) {
             self.run_piece(batch, start..count.min(start + batch), inputs, output)
                 .map_err(|e| self.failed(&e))?;
@@ -117,10 +118,10 @@ impl Network {
         let message = format!("network `{}` failed", self.path.display());
         let text = error.to_string();
         let cause = text.lines().next().unwrap_or_default().trim().to_owned();
-        if OUT_OF_MEMORY.iter().any(|words| text.contains(words)) {
+        if is_out_of_memory(&text) {
             Fault::machine(message)
-                .because(cause)
-                .hint("there is not enough memory: try --batch 1, or close what else uses it")
+                .because(OutOfMemory(cause))
+                .hint("there is not enough memory: close what else uses it")
         } else {
             Fault::failed(message).because(cause)
         }
@@ -156,16 +157,30 @@ impl Network {
 
     fn bind(&self, batch: usize) -> Result<Bound> {
         let mut binding = self.session.create_binding()?;
-        binding.bind_output(&self.output.name, self.output.tensor(batch)?)?;
+        let (up, down) = (
+            self.memory(MemoryType::CPUInput)?,
+            self.memory(MemoryType::CPUOutput)?,
+        );
+        binding.bind_output(&self.output.name, self.output.tensor(batch, &down)?)?;
         Ok(Bound {
             batch,
             inputs: self
                 .inputs
                 .iter()
-                .map(|port| port.tensor(batch))
+                .map(|port| port.tensor(batch, &up))
                 .collect::<Result<_>>()?,
             binding,
         })
+    }
+
+    /// Memory of the machine; for a GPU, such as it can read and write by itself.
+    fn memory(&self, kind: MemoryType) -> Result<Allocator> {
+        let Some(gpu) = self.gpu else {
+            return Ok(Allocator::default());
+        };
+        let pinned = AllocationDevice::CUDA_PINNED;
+        let info = MemoryInfo::new(pinned, gpu.id, AllocatorType::Device, kind)?;
+        Ok(Allocator::new(&self.session, info)?)
     }
 }
 

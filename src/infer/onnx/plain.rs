@@ -22,9 +22,9 @@ impl PlainGenerator {
         let mut builder = Session::builder(&runtime.environment)?
             .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
             .map_err(ort::Error::<()>::from)?;
-        if let Some(id) = placement.device.strip_prefix("CUDA:") {
+        if let Some(gpu) = placement.gpu {
             CUDA::default()
-                .with_device_id(id.parse()?)
+                .with_device_id(gpu.id)
                 .register(&mut builder)?;
         }
         let session = builder
@@ -36,6 +36,7 @@ impl PlainGenerator {
             session,
             GENERATOR.inputs,
             GENERATOR.output,
+            placement.gpu,
         )?;
         Ok(Self(network))
     }
