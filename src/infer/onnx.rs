@@ -7,6 +7,7 @@ mod generator;
 mod network;
 mod obstacle;
 mod parts;
+mod plain;
 pub mod probe;
 mod store;
 mod tuned;
@@ -36,6 +37,7 @@ pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
 pub use parts::Keep;
+pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
 #[derive(Debug)]
