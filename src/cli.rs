@@ -1,5 +1,6 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod bench;
 mod completions;
 mod doctor;
 mod inspect;
@@ -41,6 +42,7 @@ enum Command {
     Render(Box<render::RenderArgs>),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
+    Bench(Box<bench::BenchArgs>),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
 }
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         }
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),
+        Command::Bench(args) => bench::bench(&args, config, &ui, &cancel),
         Command::Completions(args) => completions::completions(args, Cli::command(), &ui),
         Command::Man(args) => completions::man(&args, Cli::command(), &ui),
     };

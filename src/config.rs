@@ -15,20 +15,23 @@ use std::thread;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::activity::Rest;
 use crate::assets;
 use crate::audio::Sound;
 use crate::background::{Backgrounds, DEFAULT_KEEP_BYTES};
 #[cfg(feature = "credentials")]
 use crate::credentials::Signer;
-use crate::encode::clip::ClipFormat;
+use crate::encode::clip::{ClipFormat, ClipSpec};
 use crate::encode::mark::Mark;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
-use crate::infer::onnx::{Device, Hardware, Placement};
+use crate::infer::onnx::{Device, Hardware, Keep, Networks, Placement, Runtime, Tune};
 use crate::infer::precision::Precision;
 use crate::model::ModelFiles;
 use crate::order::Order;
 use crate::output::Target;
+use crate::pipeline::{Clip, Selection};
+use crate::samples;
 use file::ConfigFile;
 use output::Outputs;
 use presenter::Presenter;
@@ -212,6 +215,60 @@ impl Plan {
             warnings,
             settings: decisions.0,
         })
+    }
+
+    /// The work on `frames` of the clip, `batch` of them at a time; `rest` says where the mouth rests.
+    pub fn clip<'a>(
+        &'a self,
+        frames: &'a Selection,
+        rest: Option<&'a Rest>,
+        batch: usize,
+    ) -> Clip<'a> {
+        Clip {
+            sound: &self.sound,
+            rest,
+            backgrounds: &self.backgrounds,
+            keep_bytes: self.keep_bytes,
+            order: self.order,
+            start: self.start,
+            paste: self.paste,
+            fps: self.fps,
+            frames,
+            batch,
+        }
+    }
+
+    /// The clip file, compressed in this way.
+    pub fn clip_spec(&self, format: ClipFormat) -> ClipSpec {
+        ClipSpec {
+            size: self.backgrounds.size(),
+            fps: self.fps,
+            frames: self.frames,
+            format,
+            threads: self.hardware.threads,
+            deterministic: self.hardware.deterministic,
+            mark: self.mark.clone(),
+            #[cfg(feature = "credentials")]
+            signer: self.signer.clone(),
+        }
+    }
+
+    /// Loads the networks as they were asked for.
+    pub fn load_networks(&self, runtime: &Runtime) -> Result<Networks> {
+        let tune = Tune {
+            precision: self.precision,
+            keep: Keep {
+                bytes: self.feature_bytes,
+                backgrounds: self.backgrounds.count(),
+            },
+            samples: Some(&|encoder| samples::take(&self.backgrounds, &self.sound, encoder)),
+        };
+        let ModelFiles {
+            audio_encoder,
+            generator,
+            ..
+        } = &self.model;
+        Networks::load(runtime, audio_encoder, generator, self.hardware, tune)
     }
 
     /// What is written: the clip, else the frames, else the contact sheet.

@@ -16,7 +16,8 @@
 //!
 //! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`cli`] talks to people.
 //! [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and [`preview`] show
-//! what came out. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`draw`] makes pictures.
+//! what came out. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`bench`] measures one;
+//! [`draw`] makes pictures.
 //! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
 
 #![cfg_attr(
@@ -70,6 +71,7 @@ pub mod preview;
 pub mod report;
 
 pub mod assets;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod doctor;

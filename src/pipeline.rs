@@ -183,6 +183,8 @@ pub struct StageTime {
     pub busy: Duration,
     /// Time spent waiting for its neighbours.
     pub wait: Duration,
+    /// How much of `wait` was for room in the queue to the next stage; the rest was for work.
+    pub blocked: Duration,
     /// Frames that it handled; frames at rest pass some stages by.
     pub frames: u64,
 }
@@ -192,6 +194,7 @@ struct Clock {
     name: &'static str,
     started: Instant,
     wait: Duration,
+    blocked: Duration,
     frames: u64,
 }
 
@@ -201,6 +204,7 @@ impl Clock {
             name,
             started: Instant::now(),
             wait: Duration::ZERO,
+            blocked: Duration::ZERO,
             frames: 0,
         }
     }
@@ -208,7 +212,9 @@ impl Clock {
     fn send<T>(&mut self, queue: &SyncSender<T>, item: T) -> Stage {
         let since = Instant::now();
         let sent = queue.send(item).map_err(|_| Stop::Closed);
-        self.wait += since.elapsed();
+        let took = since.elapsed();
+        self.wait += took;
+        self.blocked += took;
         sent
     }
 
@@ -225,6 +231,7 @@ impl Clock {
             workers: 1,
             busy: self.started.elapsed().saturating_sub(self.wait),
             wait: self.wait,
+            blocked: self.blocked,
             frames: self.frames,
         }
     }
@@ -482,6 +489,7 @@ fn add(times: &mut Vec<StageTime>, time: StageTime) {
             known.workers += time.workers;
             known.busy += time.busy;
             known.wait += time.wait;
+            known.blocked += time.blocked;
             known.frames += time.frames;
         }
         None => times.push(time),

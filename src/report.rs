@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::audio::Sound;
 use crate::config::Plan;
 use crate::encode::clip::ClipSound;
 use crate::error::{self, Fault};
 use crate::ffmpeg;
 use crate::infer::precision::Tuning;
+use crate::model::ModelFiles;
 use crate::output::{Kind, Target};
 use crate::pipeline::StageTime;
 
@@ -104,6 +106,17 @@ pub struct Input {
     pub seconds: f64,
 }
 
+impl Input {
+    pub(crate) fn of(sound: &Sound) -> Self {
+        Self {
+            path: shown(sound.path()),
+            rate: sound.rate,
+            channels: sound.channels,
+            seconds: seconds(sound.seconds()),
+        }
+    }
+}
+
 /// What was written.
 #[derive(Debug, Serialize)]
 pub struct Output {
@@ -141,6 +154,16 @@ pub struct Model {
     pub audio_encoder: String,
 }
 
+impl Model {
+    pub(crate) fn of(model: &ModelFiles) -> Self {
+        Self {
+            model_id: model.id.clone(),
+            generator: shown(&model.generator),
+            audio_encoder: shown(&model.audio_encoder),
+        }
+    }
+}
+
 /// The presenter.
 #[derive(Debug, Serialize)]
 pub struct Background {
@@ -148,6 +171,15 @@ pub struct Background {
     pub path: String,
     /// Its pictures.
     pub frames: usize,
+}
+
+impl Background {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            path: shown(&plan.background),
+            frames: plan.backgrounds.count(),
+        }
+    }
 }
 
 /// How a stage spent its time.
@@ -167,12 +199,7 @@ impl RenderReport {
     /// Takes over what was decided.
     pub fn set_plan(&mut self, plan: &Plan) {
         let sound = &plan.sound;
-        self.input = Some(Input {
-            path: shown(sound.path()),
-            rate: sound.rate,
-            channels: sound.channels,
-            seconds: seconds(sound.seconds()),
-        });
+        self.input = Some(Input::of(sound));
         let size = plan.backgrounds.size();
         let format = plan.format.as_ref();
         self.output = Some(Output {
@@ -191,15 +218,8 @@ impl RenderReport {
                 .as_ref()
                 .map(|target| shown(&target.path)),
         });
-        self.model = Some(Model {
-            model_id: plan.model.id.clone(),
-            generator: shown(&plan.model.generator),
-            audio_encoder: shown(&plan.model.audio_encoder),
-        });
-        self.background = Some(Background {
-            path: shown(&plan.background),
-            frames: plan.backgrounds.count(),
-        });
+        self.model = Some(Model::of(&plan.model));
+        self.background = Some(Background::of(plan));
         self.frames = Some(plan.frames);
         self.fps = Some(plan.fps.as_f64());
         self.fps_exact = Some(plan.fps.to_string());
@@ -248,11 +268,16 @@ impl RenderReport {
 
     /// Writes it to `path`; an earlier report there is replaced.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        let part = target(path).begin()?;
-        fs::write(part.path(), text).map_err(|e| part.cannot_write(&e))?;
-        part.commit()
+        write_json(self, path)
     }
+}
+
+/// Writes a report to `path`; an earlier one there is replaced.
+pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    let part = target(path).begin()?;
+    fs::write(part.path(), text).map_err(|e| part.cannot_write(&e))?;
+    part.commit()
 }
 
 /// Fails if a report could not be written to `path`, or would replace something that is no report.
@@ -297,7 +322,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// The most memory that this process ever held, in bytes, where the system tells it.
-fn peak_memory() -> Option<u64> {
+pub(crate) fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

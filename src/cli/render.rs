@@ -2,6 +2,7 @@
 
 mod args;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::json;
 
-pub(super) use args::RenderArgs;
+pub(super) use args::{RenderArgs, gigabytes, seconds};
 
 use super::ui::{Level, Ui};
 use crate::activity::{Activity, Rest};
@@ -19,18 +20,17 @@ use crate::config::file::ConfigFile;
 use crate::config::{Plan, Silence};
 use crate::draw::{self, Moment};
 use crate::encode::FrameSink;
-use crate::encode::clip::{ClipFile, ClipSpec};
+use crate::encode::clip::ClipFile;
 use crate::encode::png::PngFolder;
 use crate::error::Report;
 use crate::ffmpeg;
 use crate::infer::halving::BatchLimit;
-use crate::infer::onnx::{Keep, Networks, Runtime, Tune};
+use crate::infer::onnx::{Networks, Runtime};
 use crate::infer::precision::{Precision, Tuning};
 use crate::output::Target;
-use crate::pipeline::{self, Clip, Selection};
+use crate::pipeline::{self, Selection};
 use crate::preview::{self, Preview};
 use crate::report::{self, RenderReport};
-use crate::samples;
 
 /// Renders, and reports on it whatever happens.
 pub(super) fn render(
@@ -81,17 +81,21 @@ fn plan(
     if ui.shows(Level::Trace) {
         ffmpeg::speak()?;
     }
-    // Checking the backgrounds is work for many threads already. Fails only if a pool exists, which then serves as well.
-    let threads = request.threads.as_ref().map_or(0, |n| n.value.get());
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global();
+    use_threads(request.threads.as_ref().map(|threads| threads.value));
     let plan = Plan::new(request, config.as_ref())?;
     report.set_plan(&plan);
     for warning in &plan.warnings {
         ui.warn(warning);
     }
     Ok(plan)
+}
+
+/// Holds all work on pictures to so many threads; all cores if none. Checking the backgrounds is such work already.
+pub(super) fn use_threads(threads: Option<NonZeroUsize>) {
+    // Fails only if a pool exists, which then serves as well.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.map_or(0, NonZeroUsize::get))
+        .build_global();
 }
 
 /// A plan and the networks that carry it out.
@@ -105,20 +109,7 @@ struct Job {
 impl Job {
     fn load(plan: Plan, ui: &Ui, report: &mut RenderReport) -> Result<Self> {
         let runtime = assets::runtime_library()?;
-        let mut networks = Networks::load(
-            &Runtime::load(&runtime)?,
-            &plan.model.audio_encoder,
-            &plan.model.generator,
-            plan.hardware,
-            Tune {
-                precision: plan.precision,
-                keep: Keep {
-                    bytes: plan.feature_bytes,
-                    backgrounds: plan.backgrounds.count(),
-                },
-                samples: Some(&|encoder| samples::take(&plan.backgrounds, &plan.sound, encoder)),
-            },
-        )?;
+        let mut networks = plan.load_networks(&Runtime::load(&runtime)?)?;
         report
             .versions
             .insert("onnxruntime", Runtime::version(&runtime));
@@ -169,18 +160,7 @@ impl Job {
             Some(_) => Selection::Range(0..plan.frames),
             None => Selection::Picked(moments.clone()),
         };
-        let clip = Clip {
-            sound: &plan.sound,
-            rest: rest.as_ref(),
-            backgrounds: &plan.backgrounds,
-            keep_bytes: plan.keep_bytes,
-            order: plan.order,
-            start: plan.start,
-            paste: plan.paste,
-            fps: plan.fps,
-            frames: &frames,
-            batch: self.batch,
-        };
+        let clip = plan.clip(&frames, rest.as_ref(), self.batch);
         // Kept only if they are to be drawn.
         let wanted = plan.contact_sheet.as_ref().map_or(Vec::new(), |_| moments);
         let mut sink = Box::new(Preview::new(clip, wanted, sink(plan, report)?));
@@ -414,18 +394,7 @@ fn sink(plan: &Plan, report: &mut RenderReport) -> Result<Option<Box<dyn FrameSi
     Ok(Some(match plan.format.clone() {
         None => Box::new(PngFolder::create(target, plan.mark.as_ref())?),
         Some(format) => {
-            let spec = ClipSpec {
-                size: plan.backgrounds.size(),
-                fps: plan.fps,
-                frames: plan.frames,
-                format,
-                threads: plan.hardware.threads,
-                deterministic: plan.hardware.deterministic,
-                mark: plan.mark.clone(),
-                #[cfg(feature = "credentials")]
-                signer: plan.signer.clone(),
-            };
-            let clip = ClipFile::create(target, spec, &plan.sound)?;
+            let clip = ClipFile::create(target, plan.clip_spec(format), &plan.sound)?;
             report.set_sound(clip.sound());
             Box::new(clip)
         }

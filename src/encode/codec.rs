@@ -326,7 +326,7 @@ impl VideoEncoder {
     }
 
     /// What frames for it are put together from.
-    pub(super) fn forms(&self) -> Forms {
+    pub fn forms(&self) -> Forms {
         match self.pixels {
             Pixels::Yuv420 => Forms::YUV420,
             Pixels::Yuva444 => Forms::RGB,

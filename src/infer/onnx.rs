@@ -8,6 +8,7 @@ mod network;
 mod obstacle;
 mod on_gpu;
 mod parts;
+mod plain;
 pub mod probe;
 mod store;
 mod tuned;
@@ -36,6 +37,7 @@ pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
 pub use parts::Keep;
+pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
 #[derive(Debug)]

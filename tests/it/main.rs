@@ -9,6 +9,7 @@
 )]
 
 mod backgrounds;
+mod bench;
 mod clip;
 mod codecs;
 mod completions;

@@ -6,21 +6,10 @@ use std::path::Path;
 use image::RgbImage;
 use serde_json::Value;
 
-use crate::support::{Place, difference, golden, picture, pictures, probe, project};
+use crate::support::{Place, assert_fits, difference, golden, picture, pictures, probe, project};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// Fails with all that is wrong if `value` is not what `docs/NAME` says.
-fn assert_fits(schema: &str, value: &Value) {
-    let schema = json(&project().join("docs").join(schema));
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let faults: Vec<String> = validator
-        .iter_errors(value)
-        .map(|e| format!("{}: {e}", e.instance_path))
-        .collect();
-    assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
 }
 
 #[test]

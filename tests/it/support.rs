@@ -147,6 +147,18 @@ impl Place {
     }
 }
 
+/// Fails with all that is wrong if `value` is not what `docs/NAME` says.
+pub(crate) fn assert_fits(schema: &str, value: &serde_json::Value) {
+    let schema = fs::read(project().join("docs").join(schema)).unwrap();
+    let schema = serde_json::from_slice(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let faults: Vec<String> = validator
+        .iter_errors(value)
+        .map(|e| format!("{}: {e}", e.instance_path))
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
+}
+
 /// What ffprobe says of the streams and the container.
 pub(crate) fn probe(path: &Path) -> serde_json::Value {
     let output = Command::new("ffprobe")

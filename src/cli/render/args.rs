@@ -170,7 +170,7 @@ fn without_credentials(_: &str) -> Result<Never, String> {
     Err("this program was built without Content Credentials: cargo build --release --features credentials".into())
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn seconds(text: &str) -> Result<f64, String> {
     above_zero(text).ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
@@ -181,7 +181,7 @@ fn kilobits(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected 8 to 1024 kbit/s, such as 128 or 128k".into())
 }
 
-fn gigabytes(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn gigabytes(text: &str) -> Result<f64, String> {
     above_zero(text).ok_or_else(|| "expected a number of GB above 0".into())
 }
 

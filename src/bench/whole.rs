@@ -1,0 +1,54 @@
+//! The whole render, as `lipsync render` does it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::cancel::Cancel;
+use crate::config::Plan;
+use crate::encode::FrameSink as _;
+use crate::encode::clip::{ClipFile, ClipFormat};
+use crate::infer::onnx::Networks;
+use crate::output::Target;
+use crate::pipeline::{self, Clip, StageTime};
+
+/// How a render went.
+pub(super) struct Rendered {
+    /// How each stage spent its time.
+    pub(super) stages: Vec<StageTime>,
+    /// From its start to the first frame that the encoder took.
+    pub(super) first_frame: Duration,
+}
+
+/// Renders `clip` to `target`.
+pub(super) fn render(
+    plan: &Plan,
+    clip: Clip<'_>,
+    format: ClipFormat,
+    target: Target,
+    networks: &mut Networks,
+    cancel: &Cancel,
+) -> Result<Rendered> {
+    let started = Instant::now();
+    let mut first_frame = None;
+    let mut sink = Box::new(ClipFile::create(
+        target,
+        plan.clip_spec(format),
+        &plan.sound,
+    )?);
+    let stages = pipeline::run(
+        clip,
+        &mut networks.encoder,
+        &mut networks.generators,
+        sink.as_mut(),
+        cancel,
+        |_| {
+            first_frame.get_or_insert_with(|| started.elapsed());
+        },
+    )?;
+    sink.finish()?;
+    Ok(Rendered {
+        stages,
+        first_frame: first_frame.unwrap_or_else(|| started.elapsed()),
+    })
+}

@@ -1,0 +1,48 @@
+//! The generator as ONNX Runtime runs it by itself: what everything else is measured against.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ort::ep::{CUDA, ExecutionProvider as _};
+use ort::session::Session;
+
+use super::network::Network;
+use super::{GENERATOR, Placement, Runtime, WEIGHTS_FOLDER, first_line};
+use crate::error::Fault;
+
+/// The file as it is, in a session with ONNX Runtime's own defaults (all cores, all optimisations), a frame at a time.
+pub struct PlainGenerator(Network);
+
+impl PlainGenerator {
+    /// Loads the network at `path` for the device where the others run.
+    pub fn load(runtime: &Runtime, path: &Path, placement: &Placement) -> Result<Self> {
+        let fault = || Fault::failed(format!("cannot load generator `{}`", path.display()));
+        let bytes = std::fs::read(path).map_err(|e| fault().because(e))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut builder = Session::builder(&runtime.environment)?
+            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
+            .map_err(ort::Error::<()>::from)?;
+        if let Some(gpu) = placement.gpu {
+            CUDA::default()
+                .with_device_id(gpu.id)
+                .register(&mut builder)?;
+        }
+        let session = builder
+            .commit_from_memory(&bytes)
+            .map_err(|e| fault().because(first_line(&e)))?;
+        let network = Network::new(
+            path,
+            GENERATOR.name,
+            session,
+            GENERATOR.inputs,
+            GENERATOR.output,
+            placement.gpu,
+        )?;
+        Ok(Self(network))
+    }
+
+    /// Paints one picture `[3, 320, 320]` from an input `[6, 320, 320]` and a window `[16, 512]`.
+    pub fn run(&mut self, input: &[f32], window: &[f32], output: &mut [f32]) -> Result<()> {
+        self.0.run(1, &[input, window], output)
+    }
+}
