@@ -13,3 +13,4 @@ RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-
 # The same smoke run of the fuzz targets again, a minute each.
 LIPSYNC_FUZZ_SECONDS=60 "$CARGO" test --release --locked --test fuzz
 "$CARGO" test --release --locked --features credentials --test it credentials
+scripts/gpu_check.sh

@@ -94,12 +94,7 @@ pub fn run(
     let formats = formats(format, &options.presets)?;
     let started = Instant::now();
     let library = Runtime::load(runtime)?;
-    let mut networks = Networks::load(
-        &library,
-        &plan.model.audio_encoder,
-        &plan.model.generator,
-        plan.hardware,
-    )?;
+    let mut networks = plan.load_networks(&library)?;
     let batch = plan.batch.on(&networks.placement);
     networks.warm_up(batch)?;
     let load = started.elapsed();

@@ -21,7 +21,7 @@ struct Tap {
     weight: [f32; TAPS],
 }
 
-/// The first value of a [blended line](Bicubic::blend) under the kernel of one target column, and the pixels' weights.
+/// The first value of the blended line under the kernel of one target column, and the pixels' weights.
 #[derive(Debug, Clone, Copy)]
 struct Column {
     at: usize,
@@ -34,8 +34,7 @@ pub struct Bicubic {
     columns: Vec<Column>,
     rows: Vec<Tap>,
     from: (usize, usize),
-    /// Memory for blended lines.
-    lines: Pool<Vec<f32>>,
+    lines: Pool<Line>,
 }
 
 /// A view of interleaved pixels inside a larger picture, 8-bit or float.
@@ -84,56 +83,71 @@ impl Bicubic {
             .for_each_init(
                 || self.lines.take(),
                 |line, (y, target)| {
-                    self.blend(source, y, line);
-                    let pixels = target.chunks_exact_mut(CHANNELS).zip(&self.columns);
-                    for (pixel, column) in pixels {
-                        let values = column.of(line);
-                        for (to, value) in pixel.iter_mut().zip(values) {
-                            // A float to u8 cast saturates; OpenCV rounds to the nearest.
-                            *to = (value + 0.5) as u8;
-                        }
+                    let values = self.row(source, y, line);
+                    for (target, value) in target.iter_mut().zip(values) {
+                        // A float to u8 cast saturates; OpenCV rounds to the nearest.
+                        *target = (value + 0.5) as u8;
                     }
                 },
             );
     }
 
-    /// Makes `line` the source rows under the kernel of target row `y`, blended, with the edges repeated.
-    pub fn blend<T: Copy + Into<f32>>(&self, source: View<'_, T>, y: usize, line: &mut Vec<f32>) {
+    /// Row `y` of the result, three interleaved channels, before it is rounded.
+    pub fn row<'l, T: Copy + Into<f32>>(
+        &self,
+        source: View<'_, T>,
+        y: usize,
+        line: &'l mut Line,
+    ) -> &'l [f32] {
         let wide = self.from.0 * CHANNELS;
         let before = OVER * CHANNELS;
-        // One value more than its pixels: the last one is read with a neighbour, as all are.
-        line.resize(before + wide + before + 1, 0.0);
+        line.blend.resize(before + wide + before + 1, 0.0);
+        line.values.resize(self.columns.len() * CHANNELS + 1, 0.0);
         let row = &self.rows[y];
         let above = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
-        let (a, b, c, d) = (above(0), above(1), above(2), above(3));
-        let [wa, wb, wc, wd] = row.weight;
-        for (i, out) in line[before..before + wide].iter_mut().enumerate() {
-            *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
-        }
+        blend(
+            [above(0), above(1), above(2), above(3)],
+            row.weight,
+            &mut line.blend[before..before + wide],
+        );
         for over in 0..OVER {
-            line.copy_within(before..before + CHANNELS, over * CHANNELS);
             let end = before + wide;
-            line.copy_within(end - CHANNELS..end, end + over * CHANNELS);
+            line.blend
+                .copy_within(before..before + CHANNELS, over * CHANNELS);
+            line.blend
+                .copy_within(end - CHANNELS..end, end + over * CHANNELS);
         }
-    }
-
-    /// Column `x` of the row that `line` was [blended](Self::blend) for, before it is rounded: three channels, and a value
-    /// without meaning.
-    #[inline]
-    pub fn pixel(&self, line: &[f32], x: usize) -> [f32; 4] {
-        self.columns[x].of(line)
+        // Four values at a time, so that a pixel is one register: the fourth is written over by the next pixel.
+        for (x, column) in self.columns.iter().enumerate() {
+            let under = &line.blend[column.at..column.at + TAPS * CHANNELS + 1];
+            let out = &mut line.values[x * CHANNELS..x * CHANNELS + 4];
+            let mut sum = [0.0; 4];
+            for (pixel, weight) in column.weight.iter().enumerate() {
+                let pixel = &under[pixel * CHANNELS..pixel * CHANNELS + 4];
+                for (sum, value) in sum.iter_mut().zip(pixel) {
+                    *sum += value * weight;
+                }
+            }
+            out.copy_from_slice(&sum);
+        }
+        &line.values[..self.columns.len() * CHANNELS]
     }
 }
 
-impl Column {
-    /// Four values at a time, so that each pixel is one register: the fourth belongs to the next pixel.
-    #[inline]
-    fn of(&self, line: &[f32]) -> [f32; 4] {
-        let under = &line[self.at..self.at + TAPS * CHANNELS + 1];
-        let [a, b, c, d] = self.weight;
-        std::array::from_fn(|i| {
-            under[i] * a + under[3 + i] * b + under[6 + i] * c + under[9 + i] * d
-        })
+/// Memory for one row at a time, which stays from row to row.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// The source rows under the kernel, blended, with the edges repeated.
+    blend: Vec<f32>,
+    values: Vec<f32>,
+}
+
+/// The weighted sum of four lines.
+fn blend<T: Copy + Into<f32>>(lines: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
+    let [a, b, c, d] = lines.map(|line| &line[..out.len()]);
+    let [wa, wb, wc, wd] = weights;
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
     }
 }
 

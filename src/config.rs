@@ -25,11 +25,13 @@ use crate::encode::clip::{ClipFormat, ClipSpec};
 use crate::encode::mark::Mark;
 use crate::face::Paste;
 use crate::frame::{BackgroundIndex, FrameRate};
-use crate::infer::onnx::{Device, Hardware, Placement};
+use crate::infer::onnx::{Device, Hardware, Keep, Networks, Placement, Runtime, Tune};
+use crate::infer::precision::Precision;
 use crate::model::ModelFiles;
 use crate::order::Order;
 use crate::output::Target;
 use crate::pipeline::{Clip, Selection};
+use crate::samples;
 use file::ConfigFile;
 use output::Outputs;
 use presenter::Presenter;
@@ -39,6 +41,8 @@ pub use setting::{Origin, Setting};
 
 /// What a render of the bundled presenter holds beside decoded backgrounds: networks, frames in flight, encoder.
 const WORKING_BYTES: usize = 400_000_000;
+/// What is kept of the generator's work on each background if nothing else is asked for, in bytes.
+const DEFAULT_FEATURE_BYTES: usize = 192 << 20;
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,10 +133,14 @@ pub struct Plan {
     pub frames: u64,
     /// Where to run the networks.
     pub hardware: Hardware,
+    /// How exactly the networks are computed.
+    pub precision: Precision,
     /// Frames at a time.
     pub batch: BatchSize,
     /// Memory for decoded backgrounds, bytes.
     pub keep_bytes: usize,
+    /// Memory for what the generator makes of each background alone, bytes.
+    pub feature_bytes: usize,
     /// What the user should know although it stops nothing.
     pub warnings: Vec<String>,
     /// The settings as text, and who decided each.
@@ -164,7 +172,7 @@ impl Plan {
         });
         let hardware = hardware(&mut request, &mut decisions);
         let mut warnings = presenter.backgrounds.warnings.clone();
-        let keep_bytes = keep_bytes(&mut request, &mut decisions, &mut warnings);
+        let (keep_bytes, feature_bytes) = keep_bytes(&mut request, &mut decisions, &mut warnings);
         #[cfg(feature = "credentials")]
         let signer = request
             .signer
@@ -181,6 +189,12 @@ impl Plan {
             order: decisions.choose("order", request.order, Order::PingPong, value_name),
             paste: decisions.choose("paste", request.paste, Paste::Seamless, value_name),
             silence: decisions.choose("silence", request.silence, Silence::Model, value_name),
+            precision: decisions.choose(
+                "precision",
+                request.precision,
+                Precision::Exact,
+                value_name,
+            ),
             batch: decisions.choose("batch", request.batch, BatchSize::Auto, text),
             frames: fps.frames_covering(sound.frames, sound.rate),
             fps,
@@ -197,6 +211,7 @@ impl Plan {
             signer,
             hardware,
             keep_bytes,
+            feature_bytes,
             warnings,
             settings: decisions.0,
         })
@@ -238,6 +253,24 @@ impl Plan {
         }
     }
 
+    /// Loads the networks as they were asked for.
+    pub fn load_networks(&self, runtime: &Runtime) -> Result<Networks> {
+        let tune = Tune {
+            precision: self.precision,
+            keep: Keep {
+                bytes: self.feature_bytes,
+                backgrounds: self.backgrounds.count(),
+            },
+            samples: Some(&|encoder| samples::take(&self.backgrounds, &self.sound, encoder)),
+        };
+        let ModelFiles {
+            audio_encoder,
+            generator,
+            ..
+        } = &self.model;
+        Networks::load(runtime, audio_encoder, generator, self.hardware, tune)
+    }
+
     /// What is written: the clip, else the frames, else the contact sheet.
     pub fn output(&self) -> Option<&Target> {
         self.target.as_ref().or(self.contact_sheet.as_ref())
@@ -267,14 +300,14 @@ fn hardware(request: &mut Request, decisions: &mut Decisions) -> Hardware {
     }
 }
 
-/// Memory for decoded backgrounds, bytes.
+/// Memory for decoded backgrounds, and for what the generator makes of each of them alone, bytes.
 fn keep_bytes(
     request: &mut Request,
     decisions: &mut Decisions,
     warnings: &mut Vec<String>,
-) -> usize {
+) -> (usize, usize) {
     let Some(limit) = request.memory_limit.take() else {
-        return DEFAULT_KEEP_BYTES;
+        return (DEFAULT_KEEP_BYTES, DEFAULT_FEATURE_BYTES);
     };
     let limit = decisions.note("memory-limit", limit, |gb| format!("{gb} GB"));
     let bytes = (limit * 1e9) as usize;
@@ -284,7 +317,8 @@ fn keep_bytes(
             WORKING_BYTES as f64 / 1e9
         ));
     }
-    bytes.saturating_sub(WORKING_BYTES)
+    let half = bytes.saturating_sub(WORKING_BYTES) / 2;
+    (half, half)
 }
 
 /// A setting's value as it is written.

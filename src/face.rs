@@ -29,6 +29,11 @@ const PLANE: usize = INNER * INNER;
 /// Rows that are worth a task of their own.
 const ROWS_AT_LEAST: usize = 32;
 
+/// The values of a crop's rows in which its inner picture lies.
+fn inner_rows() -> std::ops::Range<usize> {
+    RIM * CROP * 3..(RIM + INNER) * CROP * 3
+}
+
 /// Cuts `rect` out of `frame` and resizes it to 328x328 (R G B).
 pub fn crop(frame: &Picture, rect: Rect) -> Picture {
     let mut out = Picture::new(CROP, CROP);

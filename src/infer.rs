@@ -2,6 +2,7 @@
 
 pub mod halving;
 pub mod onnx;
+pub mod precision;
 #[cfg(test)]
 pub mod stub;
 

@@ -53,8 +53,10 @@ pub mod yuv420;
 
 pub mod composed;
 
+pub(crate) mod graph;
 pub mod infer;
 pub mod listen;
+pub mod samples;
 
 #[cfg(feature = "credentials")]
 pub mod credentials;

@@ -12,6 +12,7 @@ use crate::config::Plan;
 use crate::encode::clip::ClipSound;
 use crate::error::{self, Fault};
 use crate::ffmpeg;
+use crate::infer::precision::Tuning;
 use crate::model::ModelFiles;
 use crate::output::{Kind, Target};
 use crate::pipeline::StageTime;
@@ -60,6 +61,9 @@ pub struct RenderReport {
     /// Frames that went through it at a time after memory ran out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_limit: Option<usize>,
+    /// How exactly the networks were computed, and what was made of the generator for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// CPU threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,

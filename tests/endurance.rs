@@ -22,7 +22,7 @@ use lipsync::encode::mark::Mark;
 use lipsync::encode::png::PngFolder;
 use lipsync::face::Paste;
 use lipsync::frame::{BackgroundIndex, FrameRate};
-use lipsync::infer::onnx::{Hardware, Networks, Runtime};
+use lipsync::infer::onnx::{Hardware, Networks, Runtime, Tune};
 use lipsync::order::Order;
 use lipsync::output::{Kind, Target};
 use lipsync::pipeline::{self, Clip, Selection};
@@ -166,6 +166,7 @@ fn a_thousand_clips_leave_nothing_behind() {
         &tiny.join("tiny_audio_encoder.onnx"),
         &tiny.join("tiny_generator.onnx"),
         Hardware::cpu(2),
+        Tune::EXACT,
     )
     .unwrap();
     let mut settled = None;

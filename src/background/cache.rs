@@ -114,7 +114,9 @@ pub struct BackgroundCache<'a> {
     forms: Forms,
     /// Pictures by their place.
     kept: BTreeMap<usize, Arc<Background>>,
-    /// Files that were asked for and do not fit, until the next ones are asked for.
+    /// Files that were asked for last and had to be decoded.
+    missing: Vec<usize>,
+    /// What came of them, until the next ones are decoded.
     passing: Vec<Arc<Background>>,
     /// How many pictures fit.
     room: usize,
@@ -128,6 +130,7 @@ impl<'a> BackgroundCache<'a> {
             backgrounds,
             forms,
             kept: BTreeMap::new(),
+            missing: Vec::new(),
             passing: Vec::new(),
             room: bytes / Background::most_bytes(backgrounds, forms),
             reader: None,
@@ -159,12 +162,27 @@ impl<'a> BackgroundCache<'a> {
         places: &[BackgroundIndex],
         into: &mut Vec<Arc<Background>>,
     ) -> Result<()> {
-        let mut missing: Vec<usize> = places.iter().map(|index| index.0).collect();
-        missing.retain(|place| !self.kept.contains_key(place));
-        missing.sort_unstable();
-        missing.dedup();
+        self.missing.clear();
+        let missing = places.iter().map(|index| index.0);
+        self.missing
+            .extend(missing.filter(|place| !self.kept.contains_key(place)));
+        if !self.missing.is_empty() {
+            self.decode(paths)?;
+        }
+        into.extend(places.iter().filter_map(|index| {
+            let passing = || self.passing.iter().find(|p| p.place == index.0);
+            self.kept.get(&index.0).or_else(passing).map(Arc::clone)
+        }));
+        Ok(())
+    }
+
+    /// Decodes the files that are missing, and keeps of them what fits.
+    fn decode(&mut self, paths: &[PathBuf]) -> Result<()> {
+        self.missing.sort_unstable();
+        self.missing.dedup();
         let (backgrounds, forms) = (self.backgrounds, self.forms);
-        self.passing = missing
+        self.passing = self
+            .missing
             .par_iter()
             .map(|&place| load(backgrounds, place, &paths[place], forms).map(Arc::new))
             .collect::<Result<_>>()?;
@@ -173,10 +191,6 @@ impl<'a> BackgroundCache<'a> {
                 self.kept.insert(picture.place, Arc::clone(picture));
             }
         }
-        into.extend(places.iter().filter_map(|index| {
-            let passing = || self.passing.iter().find(|p| p.place == index.0);
-            self.kept.get(&index.0).or_else(passing).map(Arc::clone)
-        }));
         Ok(())
     }
 

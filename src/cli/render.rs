@@ -26,6 +26,7 @@ use crate::error::Report;
 use crate::ffmpeg;
 use crate::infer::halving::BatchLimit;
 use crate::infer::onnx::{Networks, Runtime};
+use crate::infer::precision::{Precision, Tuning};
 use crate::output::Target;
 use crate::pipeline::{self, Selection};
 use crate::preview::{self, Preview};
@@ -108,15 +109,12 @@ struct Job {
 impl Job {
     fn load(plan: Plan, ui: &Ui, report: &mut RenderReport) -> Result<Self> {
         let runtime = assets::runtime_library()?;
-        let mut networks = Networks::load(
-            &Runtime::load(&runtime)?,
-            &plan.model.audio_encoder,
-            &plan.model.generator,
-            plan.hardware,
-        )?;
+        let mut networks = plan.load_networks(&Runtime::load(&runtime)?)?;
         report
             .versions
             .insert("onnxruntime", Runtime::version(&runtime));
+        tell_tuning(&networks.tuning, plan.precision, ui);
+        report.tuning = Some(networks.tuning.clone());
         let placement = &networks.placement;
         let (device, reason) = (placement.device(), placement.reason());
         let batch = plan.batch.on(placement);
@@ -364,6 +362,27 @@ fn tell_batch_limit(limit: &BatchLimit, ui: &Ui, report: &mut RenderReport) {
         ));
     }
     report.batch_limit = Some(limit);
+}
+
+/// What was made of the generator; what was asked for and could not be had is a warning.
+fn tell_tuning(tuning: &Tuning, asked: Precision, ui: &Ui) {
+    let psnr = tuning.psnr_db.map(|db| format!(", {db:.1} dB from exact"));
+    let precision = &tuning.precision;
+    ui.detail(&format!(
+        "precision {precision}{}",
+        psnr.unwrap_or_default()
+    ));
+    for what in &tuning.rewritings {
+        ui.detail(&format!("generator: {what}"));
+    }
+    for why in &tuning.dropped {
+        let wanted = asked == Precision::Int8 && why.starts_with("int8");
+        if wanted {
+            ui.warn(&format!("the generator runs in full precision: {why}"));
+        } else {
+            ui.detail(&format!("generator: not used: {why}"));
+        }
+    }
 }
 
 /// Where the frames go; nowhere if only moments were asked for.

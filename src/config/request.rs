@@ -14,6 +14,7 @@ use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
+use crate::infer::precision::Precision;
 use crate::order::Order;
 
 /// What was asked for; what is None was left open.
@@ -47,6 +48,8 @@ pub struct Request {
     pub limit: Option<f64>,
     /// Where to run the networks.
     pub device: Option<Setting<Device>>,
+    /// How exactly to compute.
+    pub precision: Option<Setting<Precision>>,
     /// Frames at a time.
     pub batch: Option<Setting<BatchSize>>,
     /// CPU threads; all cores if none.

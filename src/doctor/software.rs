@@ -19,7 +19,7 @@ use crate::face::{CROP, OUTPUT_LEN};
 use crate::frame::FrameRate;
 use crate::frame::Picture;
 use crate::infer::Face;
-use crate::infer::onnx::{Device, Hardware, Networks, Placement, Runtime};
+use crate::infer::onnx::{Device, Hardware, Networks, Placement, Runtime, Tune};
 use crate::infer::{AudioEncoder as _, Generator as _};
 use crate::model::ModelFiles;
 use crate::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
@@ -188,6 +188,7 @@ fn run_once(runtime: &Runtime, files: &ModelFiles) -> Result<Placement> {
             device: Device::Auto,
             ..Hardware::cpu(cores)
         },
+        Tune::EXACT,
     )?;
     let mut embedding = vec![0.0; EMBEDDING_LEN];
     networks

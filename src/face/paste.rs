@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::rim::RimError;
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST};
-use crate::bicubic::{Bicubic, View};
+use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
+use crate::bicubic::{Bicubic, Line, View};
 use crate::frame::{Picture, Rect};
 use crate::pool::Pool;
 
@@ -33,25 +33,27 @@ pub struct Paster {
 #[derive(Debug)]
 struct Back {
     resize: Bicubic,
-    /// How much of the change each column and row of the rectangle takes, 0..=1.
+    /// How much of the change each value of a line of the rectangle takes (three a column), 0..=1.
     columns: Vec<f32>,
+    /// And each row.
     rows: Vec<f32>,
-    /// The columns that take any.
-    inside: std::ops::Range<usize>,
-    /// Memory for lines of the change and of the crop.
-    lines: Pool<[Vec<f32>; 2]>,
+    lines: Pool<Lines>,
+}
+
+/// Memory for one row at a time.
+#[derive(Debug, Default)]
+struct Lines {
+    change: Line,
+    crop: Line,
+    lost: Vec<f32>,
 }
 
 impl Back {
     fn new(size: (usize, usize)) -> Self {
         let columns = feather(size.0, &MASK_COLUMNS);
-        let before = columns.iter().take_while(|&&share| share == 0.0).count();
-        let behind = columns.iter().rev().take_while(|&&share| share == 0.0);
-        let end = size.0 - behind.count();
         Self {
             resize: Bicubic::new((CROP, CROP), size),
-            inside: before.min(end)..end,
-            columns,
+            columns: columns.iter().flat_map(|share| [*share; 3]).collect(),
             rows: feather(size.1, &MASK_ROWS),
             lines: Pool::default(),
         }
@@ -129,7 +131,6 @@ impl Paster {
         };
         let stride = frame.width * 3;
         let start = rect.y0 as usize * stride;
-        let first = rect.x0 as usize + back.inside.start;
         frame.pixels[start..start + rect.height() * stride]
             .par_chunks_exact_mut(stride)
             .enumerate()
@@ -141,29 +142,16 @@ impl Paster {
                     if weight == 0.0 {
                         return;
                     }
-                    let [changes, crops] = &mut **lines;
-                    back.resize.blend(change, y, changes);
-                    back.resize.blend(crop, y, crops);
-                    let pixels = row[first * 3..][..back.inside.len() * 3].as_chunks_mut::<3>();
-                    for (x, pixel) in back.inside.clone().zip(pixels.0) {
-                        let change = back.resize.pixel(changes, x);
-                        let weight = weight * back.columns[x];
-                        let most = change[0].abs().max(change[1].abs()).max(change[2].abs());
-                        if most <= SAME {
-                            for (value, change) in pixel.iter_mut().zip(change) {
-                                *value = (f32::from(*value) + weight * change + 0.5) as u8;
-                            }
-                            continue;
-                        }
-                        let lost = smooth((most - SAME) / (OTHER - SAME));
-                        let crop = back.resize.pixel(crops, x);
-                        for channel in 0..3 {
-                            let own = f32::from(pixel[channel]);
-                            let detail = own - crop[channel];
-                            let new = own + weight * (change[channel] - lost * detail);
-                            pixel[channel] = (new + 0.5) as u8;
-                        }
-                    }
+                    let Lines {
+                        change: c,
+                        crop: k,
+                        lost,
+                    } = &mut **lines;
+                    let change = back.resize.row(change, y, c);
+                    let crop = back.resize.row(crop, y, k);
+                    lose_detail(change, lost);
+                    let row = &mut row[rect.x0 as usize * 3..rect.x1 as usize * 3];
+                    mix_row(row, weight, &back.columns, change, crop, lost);
                 },
             );
     }
@@ -178,12 +166,7 @@ impl Paster {
         output: &[f32],
     ) {
         self.patch.copy_from(crop);
-        let rows = self
-            .patch
-            .pixels
-            .par_chunks_exact_mut(CROP * 3)
-            .skip(RIM)
-            .take(INNER);
+        let rows = self.patch.pixels[inner_rows()].par_chunks_exact_mut(CROP * 3);
         let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
         rows.for_each(|(y, row)| {
             let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
@@ -216,7 +199,7 @@ fn rows_of(frame: &mut Picture, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
 
 /// Output minus input of the inner picture, in levels, laid into the crop; NaN counts as no change.
 fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
-    let rows = change.par_chunks_exact_mut(CROP * 3).skip(RIM).take(INNER);
+    let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
     let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
     rows.for_each(|(y, row)| {
         let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
@@ -231,6 +214,34 @@ fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
             }
         }
     });
+}
+
+/// How much of the frame's detail goes where so much changes: 0..=1 for each value, the same for a pixel's three.
+fn lose_detail(change: &[f32], lost: &mut Vec<f32>) {
+    lost.resize(change.len(), 0.0);
+    let changes = change.as_chunks::<3>().0;
+    for (lost, change) in lost.as_chunks_mut::<3>().0.iter_mut().zip(changes) {
+        let most = change[0].abs().max(change[1].abs()).max(change[2].abs());
+        *lost = [smooth((most - SAME) / (OTHER - SAME)); 3];
+    }
+}
+
+/// Adds a row's change to the frame: `shares`, `change`, `crop` and `lost` have a number for each of its values.
+fn mix_row(
+    row: &mut [u8],
+    weight: f32,
+    shares: &[f32],
+    change: &[f32],
+    crop: &[f32],
+    lost: &[f32],
+) {
+    let [shares, change, crop, lost] = [shares, change, crop, lost].map(|line| &line[..row.len()]);
+    for (i, value) in row.iter_mut().enumerate() {
+        let own = f32::from(*value);
+        let detail = own - crop[i];
+        let new = own + weight * shares[i] * (change[i] - lost[i] * detail);
+        *value = (new + 0.5) as u8;
+    }
 }
 
 /// How much each of `length` columns or rows takes of a change: 0 outside the mask, 1 from [`FEATHER`] on.

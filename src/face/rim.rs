@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST};
+use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST, inner_rows};
 
 /// Blocks on each side of the rim.
 const RIM_BLOCKS: usize = 8;
@@ -70,7 +70,7 @@ impl RimError {
         };
         let first = between(self.top[0], self.top[INNER - 1]);
         let last = between(self.bottom[0], self.bottom[INNER - 1]);
-        let rows = change.par_chunks_exact_mut(CROP * 3).skip(RIM).take(INNER);
+        let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
         rows.enumerate()
             .with_min_len(ROWS_AT_LEAST)
             .for_each(|(y, row)| {

@@ -3,10 +3,14 @@
 mod assignment;
 pub(crate) mod cuda;
 mod device;
+mod generator;
 mod network;
 mod obstacle;
+mod parts;
 mod plain;
 pub mod probe;
+mod store;
+mod tuned;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -15,19 +19,24 @@ use anyhow::Result;
 use ort::environment::Environment;
 use ort::ep::{CUDA, ExecutionProvider};
 use ort::session::Session;
+use ort::session::builder::SessionBuilder;
 
 use super::halving::{BatchLimit, Halving, is_out_of_memory};
+use super::precision::Tuning;
 use super::{AudioEncoder, Face, Generator};
 use crate::budget::Budget;
 use crate::error::Fault;
-use crate::face::{self, CROP, INNER, INPUT_LEN, OUTPUT_LEN};
+use crate::face::{CROP, INNER, OUTPUT_LEN};
 use crate::frame::Picture;
 use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
 use assignment::Assignment;
 pub use device::{Device, Gpu, Hardware, Placement};
+use generator::Made;
+pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
+pub use parts::Keep;
 pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
@@ -96,6 +105,8 @@ pub struct Networks {
     pub generators: Vec<Halving<OnnxGenerator>>,
     /// How many frames at a time they have the memory for.
     pub batch_limit: BatchLimit,
+    /// What was made of the generator.
+    pub tuning: Tuning,
     /// Where they run.
     pub placement: Placement,
 }
@@ -107,6 +118,7 @@ impl Networks {
         audio_encoder: &Path,
         generator: &Path,
         hardware: Hardware,
+        tune: Tune<'_>,
     ) -> Result<Self> {
         let mut loader = Loader {
             runtime,
@@ -116,6 +128,7 @@ impl Networks {
         let encoder_bytes = hardware.gpu_bytes.map(|bytes| bytes / ENCODER_PART);
         loader.hardware.gpu_bytes = encoder_bytes;
         let (encoder, placement) = loader.load(audio_encoder, &AUDIO_ENCODER)?;
+        let mut encoder = OnnxAudioEncoder(encoder);
         // What was left open is decided by now, for all of them.
         loader.hardware.device = match placement.gpu {
             None => Device::Cpu,
@@ -130,22 +143,23 @@ impl Networks {
             .map(|(all, e)| all - e);
         loader.hardware.gpu_bytes = rest.map(|bytes| bytes / budget.generators);
         let batch_limit = BatchLimit::default();
+        let (made, tuning) = match placement.gpu {
+            None => loader.made(generator, tune, &mut encoder)?,
+            Some(_) => (Made::Whole(generator.to_owned()), Tuning::none("on a GPU")),
+        };
         let mut left_on_cpu = None;
         let generators = (0..budget.generators)
             .map(|_| {
-                let (network, placement) = loader.load(generator, &GENERATOR)?;
-                left_on_cpu = placement.left_on_cpu;
-                let generator = OnnxGenerator {
-                    network,
-                    input: Vec::new(),
-                };
+                let (generator, left) = loader.start_generator(&made)?;
+                left_on_cpu = left;
                 Ok(Halving::new(generator, batch_limit.clone()))
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            encoder: OnnxAudioEncoder(encoder),
+            encoder,
             generators,
             batch_limit,
+            tuning,
             placement: Placement {
                 left_on_cpu,
                 ..placement
@@ -191,23 +205,6 @@ impl AudioEncoder for OnnxAudioEncoder {
     }
 }
 
-/// See [`Generator`].
-pub struct OnnxGenerator {
-    network: Network,
-    /// `[n, 6, 320, 320]`.
-    input: Vec<f32>,
-}
-
-impl Generator for OnnxGenerator {
-    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
-        self.input.resize(faces.len() * INPUT_LEN, 0.0);
-        for (face, input) in faces.iter().zip(self.input.chunks_exact_mut(INPUT_LEN)) {
-            face::network_input(face.crop, input);
-        }
-        self.network.run(faces.len(), &[&self.input, audio], output)
-    }
-}
-
 /// A network's part in a model: what it takes and gives.
 struct Role {
     name: &'static str,
@@ -243,16 +240,24 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn load(&self, path: &Path, role: &Role) -> Result<(Network, Placement)> {
+        self.network(path, role, &self.read(path, role)?)
+    }
+
+    fn read(&self, path: &Path, role: &Role) -> Result<Vec<u8>> {
+        Ok(std::fs::read(path).map_err(|e| {
+            Fault::failed(format!("cannot read {} `{}`", role.name, path.display()))
+                .because(crate::error::plain_io(&e))
+        })?)
+    }
+
+    /// The network of the file at `path`, which holds `bytes`.
+    fn network(&self, path: &Path, role: &Role, bytes: &[u8]) -> Result<(Network, Placement)> {
         let Role {
             name,
             inputs,
             output,
         } = *role;
-        let bytes = std::fs::read(path).map_err(|e| {
-            Fault::failed(format!("cannot read {name} `{}`", path.display()))
-                .because(crate::error::plain_io(&e))
-        })?;
-        let (session, placement) = self.session(path, &bytes, || {
+        let (session, placement) = self.session(path, bytes, || {
             Fault::failed(format!("cannot load {name} `{}`", path.display()))
         })?;
         let network = Network::new(path, name, session, inputs, output, placement.gpu)?;
@@ -309,26 +314,35 @@ impl Loader<'_> {
     }
 
     fn start(&self, path: &Path, bytes: &[u8], gpu: Option<Gpu>) -> ort::Result<Session> {
-        let mut builder = Session::builder(&self.runtime.environment)?
-            .with_intra_threads(self.threads)?
-            .with_deterministic_compute(self.hardware.deterministic)?
-            // Spinning threads would take the cores from the encoder and the compositor.
-            .with_intra_op_spinning(false)?;
+        let mut builder = self.builder()?;
         if let Some(gpu) = gpu {
             builder = builder.with_config_entry(assignment::RECORD, "1")?;
             cuda::register(&mut builder, gpu, self.hardware.gpu_bytes)?;
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        // Weights that the file keeps outside itself are read from its own folder and from nowhere else; without this
-        // they would be read from the current one.
-        let session = builder
-            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
-            .commit_from_memory(bytes)?;
-        Ok(session)
+        commit(builder, path, bytes)
     }
+
+    fn builder(&self) -> ort::Result<SessionBuilder> {
+        Ok(Session::builder(&self.runtime.environment)?
+            .with_intra_threads(self.threads)?
+            .with_deterministic_compute(self.hardware.deterministic)?
+            // Spinning threads would take the cores from the encoder and the compositor.
+            .with_intra_op_spinning(false)?)
+    }
+}
+
+/// Starts the network of the file at `path`, which holds `bytes`.
+fn commit(builder: SessionBuilder, path: &Path, bytes: &[u8]) -> ort::Result<Session> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Weights that the file keeps outside itself are read from its own folder and from nowhere else; without this
+    // they would be read from the current one.
+    let session = builder
+        .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+        .commit_from_memory(bytes)?;
+    Ok(session)
 }
 
 /// ONNX Runtime's messages run over many lines, with source paths of its own build; the first says what is wrong.

@@ -6,7 +6,7 @@ use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Rect};
-use lipsync::infer::onnx::{Hardware, Networks, Runtime};
+use lipsync::infer::onnx::{Hardware, Networks, Runtime, Tune};
 use lipsync::listen::Listener;
 use lipsync::mel::{BANDS, MelSpectrogram};
 use lipsync::order::Order;
@@ -147,6 +147,7 @@ fn features_of_the_clip_match() {
         &model("audio_encoder"),
         &model("generator"),
         Hardware::cpu(2),
+        Tune::EXACT,
     )
     .unwrap();
     let sound = Sound::open(&golden("audio/speech.wav"), None).unwrap();

@@ -14,6 +14,7 @@ use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
+use crate::infer::precision::Precision;
 use crate::order::Order;
 
 /// Render one clip
@@ -74,9 +75,13 @@ pub(in crate::cli) struct RenderArgs {
     /// Render only so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
-    /// Where the networks run: auto, cpu, cuda or cuda:N; cuda is an error where CUDA cannot be used [default: auto]
+    /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT); cuda and trt are errors where they cannot be used
+    /// [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
+    /// How exactly the networks are computed [default: exact]
+    #[arg(long, value_enum, env = "LIPSYNC_PRECISION", hide_env = true)]
+    precision: Option<Precision>,
     /// Frames that go through the generator at a time: auto or a number [default: auto]
     #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
     batch: Option<BatchSize>,
@@ -204,6 +209,7 @@ impl RenderArgs {
             silence: asked.setting("silence", self.silence),
             limit: self.limit,
             device: asked.setting("device", self.device),
+            precision: asked.setting("precision", self.precision),
             batch: asked.setting("batch", self.batch),
             threads: asked.setting("threads", self.threads),
             gpu: None,

@@ -43,7 +43,7 @@ pub(super) fn prepare(runtime: &Path) -> Result<(), Obstacle> {
     // Without a driver, the 2 GB of libraries are better left alone.
     load(DRIVER).map_err(|text| Obstacle::of(&text, is_there))?;
     preload(runtime);
-    load(CUDNN).map_err(|text| Obstacle::of(&text, is_there))
+    Ok(())
 }
 
 /// Lets `builder`'s session run on `gpu` within `bytes` of its memory.
@@ -75,7 +75,8 @@ pub(super) fn register(
     if let Some(bytes) = bytes {
         cuda = cuda.with_memory_limit(bytes);
     }
-    cuda.register(builder)
+    cuda.register(builder)?;
+    load(CUDNN).map_err(ort::Error::new)
 }
 
 /// Loads those of the libraries that lie where they belong to the ONNX Runtime at `runtime`; whoever asks for one by its

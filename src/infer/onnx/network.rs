@@ -95,6 +95,15 @@ impl Network {
         })
     }
 
+    /// Names of its first two inputs, in the order of its role.
+    pub(super) fn input_names(&self) -> [String; 2] {
+        [0, 1].map(|n| {
+            self.inputs
+                .get(n)
+                .map_or_else(String::new, |port| port.name.clone())
+        })
+    }
+
     /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros. On a GPU the
     /// largest batch so far is filled up, too: another shape would have its kernels chosen, or compiled, anew.
     pub(super) fn run(

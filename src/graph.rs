@@ -1,0 +1,22 @@
+//! A generator's graph, rewritten in memory so that a frame costs less, with the same picture.
+//!
+//! ```text
+//! the file --ONNX Runtime: one frame at a time, shapes known, constants folded--> fold --> cut --+--> commute  (exact)
+//!                                                                                                +--> quantise (int8)
+//! ```
+//!
+//! - [`fold`] drops what is left of the exporter's chains.
+//! - [`cut`] parts what needs only the picture, and is worked out once for each background, from what hears the sound.
+//! - [`commute`] moves 1x1 convolutions before upsamples.
+//! - [`quantise`] works with eight bits where that is faster.
+//!
+//! Nothing here knows a particular network: each step looks for a pattern, and leaves alone what does not fit. Nor is any
+//! of it trusted: `infer::onnx::tuned` runs every result against the network it came from, and drops what differs.
+//! [`edit`] and [`proto`] read and write the ONNX format.
+
+pub(crate) mod commute;
+pub(crate) mod cut;
+pub(crate) mod edit;
+pub(crate) mod fold;
+pub(crate) mod proto;
+pub(crate) mod quantise;

@@ -1,0 +1,164 @@
+//! The generator on ONNX Runtime: in parts where that could be made of its file, else as it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use ort::session::Session;
+
+use super::network::Network;
+use super::parts::{InParts, Keep, Names, Parts, Sight};
+use super::store::{Key, Store};
+use super::tuned::Tuner;
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, commit};
+use crate::assets;
+use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
+use crate::infer::precision::{Precision, Samples, Tuning};
+use crate::infer::{Face, Generator};
+use crate::window::WINDOW_LEN;
+
+/// Takes samples of a presenter, of which the audio encoder hears the speech.
+pub type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
+
+/// What may be made of the generator's file.
+#[derive(Clone, Copy)]
+pub struct Tune<'a> {
+    /// How exactly it is to be computed.
+    pub precision: Precision,
+    /// Memory for what is known of the backgrounds.
+    pub keep: Keep,
+    /// What integer networks are fitted to; without it, all is exact.
+    pub samples: Option<Sampler<'a>>,
+}
+
+impl Tune<'_> {
+    /// Exact, and nothing is kept of the backgrounds.
+    pub const EXACT: Self = Self {
+        precision: Precision::Exact,
+        keep: Keep {
+            bytes: 0,
+            backgrounds: 1,
+        },
+        samples: None,
+    };
+}
+
+/// What generators are started from.
+pub(super) enum Made {
+    InParts(Parts, Arc<Mutex<Sight>>),
+    Whole(PathBuf),
+}
+
+impl Loader<'_> {
+    /// Checks the file at `path` and makes of it what `tune` asks for, or takes that from the user's cache.
+    pub(super) fn made(
+        &self,
+        path: &Path,
+        tune: Tune<'_>,
+        encoder: &mut OnnxAudioEncoder,
+    ) -> Result<(Made, Tuning)> {
+        let bytes = self.read(path, &GENERATOR)?;
+        let samples = match tune.samples {
+            Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
+            _ => Samples::default(),
+        };
+        let store = assets::cache_folder().map(|folder| Store(folder.join("networks")));
+        let key = Key::new(&[
+            &bytes,
+            Runtime::version(&self.runtime.path).as_bytes(),
+            format!("{:?}", tune.precision).as_bytes(),
+            &samples.digest(),
+        ]);
+        let known = store.as_ref().and_then(|store| store.get(&key));
+        let (parts, tuning) = match known {
+            Some(known) => known,
+            None => {
+                let (mut whole, _) = self.network(path, &GENERATOR, &bytes)?;
+                let [picture, sound] = whole.input_names();
+                let tuner = Tuner {
+                    loader: self,
+                    path,
+                    names: Names { picture, sound },
+                };
+                let made = tuner.tune(&mut whole, &bytes, tune.precision, &samples);
+                if let Some(store) = store {
+                    // Without it, the next run makes it again.
+                    let _ = store.put(&key, &made);
+                }
+                made
+            }
+        };
+        let made = match parts {
+            Some(parts) => {
+                let sight = Sight::new(&parts, tune.keep, |bytes| self.part(bytes))?;
+                Made::InParts(parts, Arc::new(Mutex::new(sight)))
+            }
+            None => Made::Whole(path.to_owned()),
+        };
+        Ok((made, tuning))
+    }
+
+    /// A session of a part, without ONNX Runtime's memory plans: they take twice the memory and save no time.
+    pub(super) fn part(&self, model: &[u8]) -> Result<Session> {
+        let start = || {
+            let builder = self.builder()?.with_memory_pattern(false)?;
+            commit(builder, Path::new(""), model)
+        };
+        Ok(start()?)
+    }
+
+    /// Starts a generator, and tells which operators a GPU leaves to the CPU.
+    pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
+        match made {
+            Made::InParts(parts, sight) => {
+                let joint = self.part(&parts.joint)?;
+                let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
+                Ok((OnnxGenerator(How::InParts(Box::new(parts))), None))
+            }
+            Made::Whole(path) => {
+                let (network, placement) = self.load(path, &GENERATOR)?;
+                let whole = How::Whole {
+                    network: Box::new(network),
+                    input: Vec::new(),
+                };
+                Ok((OnnxGenerator(whole), placement.left_on_cpu))
+            }
+        }
+    }
+}
+
+/// See [`Generator`].
+pub struct OnnxGenerator(How);
+
+enum How {
+    /// Faces one by one; what depends on their backgrounds alone is remembered.
+    InParts(Box<InParts>),
+    /// All at a time.
+    Whole {
+        network: Box<Network>,
+        /// `[n, 6, 320, 320]`.
+        input: Vec<f32>,
+    },
+}
+
+impl Generator for OnnxGenerator {
+    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
+        match &mut self.0 {
+            How::InParts(parts) => {
+                let windows = audio.chunks_exact(WINDOW_LEN);
+                let pictures = output.chunks_exact_mut(OUTPUT_LEN);
+                for ((face, window), picture) in faces.iter().zip(windows).zip(pictures) {
+                    parts.paint(face.crop, window, picture)?;
+                }
+                Ok(())
+            }
+            How::Whole { network, input } => {
+                input.resize(faces.len() * INPUT_LEN, 0.0);
+                for (face, input) in faces.iter().zip(input.chunks_exact_mut(INPUT_LEN)) {
+                    face::network_input(face.crop, input);
+                }
+                network.run(faces.len(), &[input, audio], output)
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A generator in parts: what depends on the background alone is worked out once for each and kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
+use ort::value::{TensorElementType, TensorRef, ValueType};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
+use crate::frame::Picture;
+use crate::window::WINDOW_LEN;
+
+/// The parts as ONNX models, and the names of what they take and give.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    /// Picture -> all features.
+    pub(super) image: Vec<u8>,
+    /// Picture -> the features that are cheaper to make again than to keep.
+    pub(super) cheap: Option<Vec<u8>>,
+    /// Features and sound -> picture.
+    pub(super) joint: Vec<u8>,
+    pub(super) names: Names,
+}
+
+/// Names of the whole network's inputs.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Names {
+    pub(super) picture: String,
+    pub(super) sound: String,
+}
+
+/// A tensor outside the runtime.
+#[derive(Debug)]
+struct Value {
+    name: String,
+    shape: Vec<i64>,
+    data: Data,
+}
+
+#[derive(Debug)]
+enum Data {
+    Floats(Vec<f32>),
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Floats(values) => 4 * values.len(),
+            Data::Bytes(values) => values.len(),
+        }
+    }
+
+    fn input(&self) -> Result<(&str, SessionInputValue<'_>)> {
+        let shape = self.shape.clone();
+        let value = match &self.data {
+            Data::Floats(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+            Data::Bytes(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        };
+        Ok((&self.name, value))
+    }
+
+    fn taken(outputs: &SessionOutputs<'_>, name: &str) -> Result<Self> {
+        let value = outputs.get(name).context("a feature is missing")?;
+        let bytes = matches!(
+            value.dtype(),
+            ValueType::Tensor {
+                ty: TensorElementType::Uint8,
+                ..
+            }
+        );
+        let (shape, data) = if bytes {
+            let (shape, values) = value.try_extract_tensor::<u8>()?;
+            (shape, Data::Bytes(values.to_vec()))
+        } else {
+            let (shape, values) = value.try_extract_tensor::<f32>()?;
+            (shape, Data::Floats(values.to_vec()))
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            data,
+        })
+    }
+}
+
+/// What the image part made of a background.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// Worth keeping.
+    dear: Arc<Vec<Value>>,
+    /// Cheap to make again; none where memory is short.
+    cheap: Option<Arc<Vec<Value>>>,
+}
+
+/// How much of what was seen may stay in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Bytes for all backgrounds together.
+    pub bytes: usize,
+    /// How many backgrounds there are.
+    pub backgrounds: usize,
+}
+
+/// What is known of backgrounds, by their crop's content.
+#[derive(Debug)]
+struct Memory {
+    keep: Keep,
+    by_crop: HashMap<u128, Seen>,
+    bytes: usize,
+}
+
+impl Memory {
+    fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            by_crop: HashMap::new(),
+            bytes: 0,
+        }
+    }
+
+    fn get(&self, crop: u128) -> Option<Seen> {
+        self.by_crop.get(&crop).cloned()
+    }
+
+    /// Keeps everything if all backgrounds have room for that, else what is dear, as long as there is room.
+    fn put(&mut self, crop: u128, mut seen: Seen) {
+        let size = |values: &[Value]| values.iter().map(Value::bytes).sum::<usize>();
+        let mut bytes = size(&seen.dear);
+        if let Some(cheap) = &seen.cheap {
+            let all = bytes + size(cheap);
+            if all * self.keep.backgrounds <= self.keep.bytes {
+                bytes = all;
+            } else {
+                seen.cheap = None;
+            }
+        }
+        if self.bytes + bytes <= self.keep.bytes && self.by_crop.insert(crop, seen).is_none() {
+            self.bytes += bytes;
+        }
+    }
+}
+
+/// Looks at backgrounds. One for all generators: it is asked once for each background, and takes its memory once.
+pub(super) struct Sight {
+    image: Session,
+    cheap: Option<Session>,
+    names: Names,
+    memory: Memory,
+}
+
+impl Sight {
+    /// `start` makes a session of a model.
+    pub(super) fn new(
+        parts: &Parts,
+        keep: Keep,
+        start: impl Fn(&[u8]) -> Result<Session>,
+    ) -> Result<Self> {
+        Ok(Self {
+            image: start(&parts.image)?,
+            cheap: parts.cheap.as_deref().map(start).transpose()?,
+            names: parts.names.clone(),
+            memory: Memory::new(keep),
+        })
+    }
+
+    /// All features of a crop; `input` (`[1, 6, 320, 320]`) is made of it where it is needed.
+    fn look(&mut self, crop: &Picture, input: &mut Input) -> Result<[Arc<Vec<Value>>; 2]> {
+        let key = xxh3_128(&crop.pixels);
+        let name = &self.names.picture;
+        match self.memory.get(key) {
+            Some(Seen {
+                dear,
+                cheap: Some(cheap),
+            }) => Ok([dear, cheap]),
+            Some(Seen { dear, cheap: None }) => {
+                let cheap = match &mut self.cheap {
+                    Some(cheap) => run(cheap, name, input.of(crop))?,
+                    None => Vec::new(),
+                };
+                Ok([dear, Arc::new(cheap)])
+            }
+            None => {
+                let cheap_names = self.cheap.as_ref().map_or(Vec::new(), names_of);
+                let all = run(&mut self.image, name, input.of(crop))?;
+                let is_cheap = |value: &Value| cheap_names.contains(&value.name);
+                let (cheap, dear): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cheap);
+                let (dear, cheap) = (Arc::new(dear), Arc::new(cheap));
+                let seen = Seen {
+                    dear: Arc::clone(&dear),
+                    cheap: Some(Arc::clone(&cheap)),
+                };
+                self.memory.put(key, seen);
+                Ok([dear, cheap])
+            }
+        }
+    }
+}
+
+/// A network input that is made of a crop once it is asked for.
+#[derive(Default)]
+struct Input {
+    values: Vec<f32>,
+    is_made: bool,
+}
+
+impl Input {
+    fn of(&mut self, crop: &Picture) -> &[f32] {
+        if !self.is_made {
+            self.values.resize(INPUT_LEN, 0.0);
+            face::network_input(crop, &mut self.values);
+            self.is_made = true;
+        }
+        &self.values
+    }
+}
+
+/// A generator that runs in parts, a face at a time.
+pub(super) struct InParts {
+    sight: Arc<Mutex<Sight>>,
+    joint: Session,
+    names: Names,
+    takes_picture: bool,
+    input: Input,
+}
+
+impl InParts {
+    /// `joint` is the session of the part that hears the sound.
+    pub(super) fn new(sight: Arc<Mutex<Sight>>, names: Names, joint: Session) -> Self {
+        let mut inputs = joint.inputs().iter();
+        Self {
+            takes_picture: inputs.any(|input| input.name() == names.picture),
+            sight,
+            names,
+            joint,
+            input: Input::default(),
+        }
+    }
+
+    /// `crop`: 328x328, R G B; `window`: `[16, 512]`; `output`: `[3, 320, 320]`, B G R, 0..1.
+    pub(super) fn paint(
+        &mut self,
+        crop: &Picture,
+        window: &[f32],
+        output: &mut [f32],
+    ) -> Result<()> {
+        debug_assert_eq!((window.len(), output.len()), (WINDOW_LEN, OUTPUT_LEN));
+        self.input.is_made = false;
+        let seen = {
+            let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+            sight.look(crop, &mut self.input)?
+        };
+        let features = seen.iter().flat_map(|values| values.iter());
+        let mut inputs: Vec<_> = features.map(Value::input).collect::<Result<_>>()?;
+        let window = TensorRef::from_array_view(([1_i64, 32, 16, 16], window))?;
+        inputs.push((&self.names.sound, window.into()));
+        if self.takes_picture {
+            inputs.push((&self.names.picture, picture(self.input.of(crop))?));
+        }
+        let outputs = self.joint.run(inputs)?;
+        let (_, values) = outputs[0].try_extract_tensor::<f32>()?;
+        output.copy_from_slice(values);
+        Ok(())
+    }
+}
+
+fn names_of(session: &Session) -> Vec<String> {
+    let outputs = session.outputs().iter();
+    outputs.map(|output| output.name().to_owned()).collect()
+}
+
+fn picture(input: &[f32]) -> Result<SessionInputValue<'_>> {
+    Ok(TensorRef::from_array_view(([1_i64, 6, 320, 320], input))?.into())
+}
+
+fn run(session: &mut Session, name: &str, input: &[f32]) -> Result<Vec<Value>> {
+    let names = names_of(session);
+    let outputs = session.run(vec![(name, picture(input)?)])?;
+    names
+        .iter()
+        .map(|name| Value::taken(&outputs, name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(dear: usize, cheap: usize) -> Seen {
+        let value = |bytes| Value {
+            name: String::new(),
+            shape: vec![bytes as i64],
+            data: Data::Bytes(vec![0; bytes]),
+        };
+        Seen {
+            dear: Arc::new(vec![value(dear)]),
+            cheap: Some(Arc::new(vec![value(cheap)])),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_fits_into_the_memory() {
+        let memory = |bytes| {
+            let keep = Keep {
+                bytes,
+                backgrounds: 4,
+            };
+            let mut memory = Memory::new(keep);
+            (0..4).for_each(|crop| memory.put(crop, seen(10, 90)));
+            let kept: Vec<_> = (0..4).map(|crop| memory.get(crop)).collect();
+            let dear = kept.iter().flatten().count();
+            let cheap = kept.iter().flatten().filter(|s| s.cheap.is_some()).count();
+            (dear, cheap)
+        };
+        assert_eq!(memory(400), (4, 4));
+        assert_eq!(memory(399), (4, 0));
+        assert_eq!(memory(25), (2, 0));
+        assert_eq!(memory(0), (0, 0));
+    }
+}
