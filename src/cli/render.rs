@@ -376,7 +376,8 @@ fn tell_tuning(tuning: &Tuning, asked: Precision, ui: &Ui) {
         ui.detail(&format!("generator: {what}"));
     }
     for why in &tuning.dropped {
-        let wanted = asked == Precision::Int8 && why.starts_with("int8");
+        let wanted = asked == Precision::Int8 && why.starts_with("int8")
+            || asked == Precision::Fp16 && why.starts_with("fp16");
         if wanted {
             ui.warn(&format!("the generator runs in full precision: {why}"));
         } else {

@@ -6,6 +6,7 @@ mod device;
 mod generator;
 mod network;
 mod obstacle;
+mod on_gpu;
 mod parts;
 mod plain;
 pub mod probe;
@@ -32,7 +33,6 @@ use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
 use assignment::Assignment;
 pub use device::{Device, Gpu, Hardware, Placement};
-use generator::Made;
 pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
@@ -145,7 +145,7 @@ impl Networks {
         let batch_limit = BatchLimit::default();
         let (made, tuning) = match placement.gpu {
             None => loader.made(generator, tune, &mut encoder)?,
-            Some(_) => (Made::Whole(generator.to_owned()), Tuning::none("on a GPU")),
+            Some(_) => loader.made_for_gpu(generator, tune, &mut encoder),
         };
         let mut left_on_cpu = None;
         let generators = (0..budget.generators)

@@ -14,12 +14,14 @@ pub enum Precision {
     Auto,
     /// eight bits where the network bears it (CPUs with VNNI)
     Int8,
+    /// half precision (GPUs)
+    Fp16,
 }
 
 /// What came of it, for the report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tuning {
-    /// `exact` or `int8`.
+    /// `exact`, `int8` or `fp16`.
     pub precision: String,
     /// Peak signal-to-noise ratio of the generator's pictures against exact ones, decibels; none if exact.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +33,14 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// The network as it is, because nothing else was asked for.
+    pub(crate) fn exact() -> Self {
+        Self {
+            precision: "exact".into(),
+            ..Self::default()
+        }
+    }
+
     /// The network as it is, and why nothing was made of it.
     pub(crate) fn none(why: impl ToString) -> Self {
         Self {

@@ -10,7 +10,7 @@ use super::network::Network;
 use super::parts::{InParts, Keep, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, commit};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit};
 use crate::assets;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
@@ -47,6 +47,8 @@ impl Tune<'_> {
 pub(super) enum Made {
     InParts(Parts, Arc<Mutex<Sight>>),
     Whole(PathBuf),
+    /// For the file at this path, this model.
+    Rewritten(PathBuf, Vec<u8>),
 }
 
 impl Loader<'_> {
@@ -115,16 +117,18 @@ impl Loader<'_> {
                 let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
                 Ok((OnnxGenerator(How::InParts(Box::new(parts))), None))
             }
-            Made::Whole(path) => {
-                let (network, placement) = self.load(path, &GENERATOR)?;
-                let whole = How::Whole {
-                    network: Box::new(network),
-                    input: Vec::new(),
-                };
-                Ok((OnnxGenerator(whole), placement.left_on_cpu))
-            }
+            Made::Whole(path) => Ok(whole(self.load(path, &GENERATOR)?)),
+            Made::Rewritten(path, model) => Ok(whole(self.network(path, &GENERATOR, model)?)),
         }
     }
+}
+
+fn whole((network, placement): (Network, Placement)) -> (OnnxGenerator, Option<String>) {
+    let whole = How::Whole {
+        network: Box::new(network),
+        input: Vec::new(),
+    };
+    (OnnxGenerator(whole), placement.left_on_cpu)
 }
 
 /// See [`Generator`].

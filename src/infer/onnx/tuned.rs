@@ -74,6 +74,11 @@ impl Tuner<'_> {
         }
         let wants_integers = match precision {
             Precision::Exact => false,
+            Precision::Fp16 => {
+                let why = "fp16: the networks run on the CPU, which has no use for it";
+                tuning.dropped.push(why.into());
+                false
+            }
             Precision::Int8 => true,
             Precision::Auto if has_integer_kernels() => true,
             Precision::Auto => {
@@ -246,7 +251,7 @@ impl Tuner<'_> {
                 generator.paint(crop, window, &mut picture)?;
                 sum += squared_levels(&picture, exact);
             }
-            let psnr = 10.0 * (255.0 * 255.0 / (sum / measured.len() as f64).max(1e-9)).log10();
+            let psnr = psnr_db(sum / measured.len() as f64);
             if best.as_ref().is_none_or(|(_, known)| *known < psnr) {
                 best = Some((parts, psnr));
             }
@@ -333,7 +338,7 @@ fn difference(whole: &mut Network, parts: &mut InParts) -> Result<f32> {
     Ok(differences.fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most }))
 }
 
-fn run_whole(
+pub(super) fn run_whole(
     whole: &mut Network,
     crop: &Picture,
     window: &[f32],
@@ -344,8 +349,13 @@ fn run_whole(
     whole.run(1, &[&input, window], output)
 }
 
+/// Decibels of a mean squared difference in levels.
+pub(super) fn psnr_db(squared_levels: f64) -> f64 {
+    10.0 * (255.0 * 255.0 / squared_levels.max(1e-9)).log10()
+}
+
 /// Mean squared difference in levels.
-fn squared_levels(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn squared_levels(a: &[f32], b: &[f32]) -> f64 {
     let level = |v: f32| f64::from((v * 255.0) as u8);
     let sum: f64 = a
         .iter()
