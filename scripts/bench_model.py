@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
-WIDTHS = {"full": (32, 64, 128, 256, 512), "mobile": (16, 32, 64, 128, 256)}  # channels from the outermost level inward
+# channels from the outermost level inward; tiny is that of tests/models/unet_generator.onnx
+WIDTHS = {"full": (32, 64, 128, 256, 512), "mobile": (16, 32, 64, 128, 256), "tiny": (4, 8, 8, 16, 16)}
 INNER, WINDOW, BANDS, BLOCK, EMBEDDING = 320, (32, 16, 16), 80, 16, 512
 SAMPLES = 6  # made-up frames that the layers are scaled on
 DEEP_GAIN = 1.4  # of what comes from below against what comes across: keeps the sound visible at full size

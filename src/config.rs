@@ -249,9 +249,11 @@ impl Plan {
 
     /// Loads the networks as they were asked for.
     pub fn load_networks(&self, runtime: &Runtime) -> Result<Networks> {
+        let cache = assets::cache_folder();
         let tune = Tune {
             precision: self.precision,
             samples: Some(&|encoder| samples::take(&self.backgrounds, &self.sound, encoder)),
+            cache: cache.as_deref(),
         };
         let ModelFiles {
             audio_encoder,

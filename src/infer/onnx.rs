@@ -160,7 +160,7 @@ impl Networks {
             })
             .collect::<Result<_>>()?;
         let sight = match made {
-            Made::InParts(_, sight) => Some(sight),
+            Made::InParts(_, _, sight) => Some(sight),
             _ => None,
         };
         Ok(Self {

@@ -23,7 +23,7 @@ pub(crate) fn golden(path: &str) -> PathBuf {
 /// A temporary folder (with a space in its name) where commands run: `tiny/` holds small networks, `bg/` the golden
 /// clip's 12 frames with their rectangles, `speech.wav` its sound.
 pub(crate) struct Place {
-    _dir: TempDir,
+    dir: TempDir,
     pub(crate) path: PathBuf,
 }
 
@@ -51,7 +51,7 @@ impl Place {
         )
         .unwrap();
         fs::copy(golden("audio/speech.wav"), path.join("speech.wav")).unwrap();
-        Self { _dir: dir, path }
+        Self { dir, path }
     }
 
     /// The program with these arguments, in this folder.
@@ -61,6 +61,7 @@ impl Place {
         for variable in ["LIPSYNC_HOME", "LIPSYNC_CONFIG", "ORT_DYLIB_PATH"] {
             command.env_remove(variable);
         }
+        command.env("XDG_CACHE_HOME", self.dir.path().join("cache"));
         // The user's own configuration must not matter.
         command.env("XDG_CONFIG_HOME", self.path.join("no config"));
         command

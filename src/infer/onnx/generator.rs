@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 use anyhow::Result;
 use ort::session::Session;
 
-use super::network::Network;
+use super::network::{Network, failure};
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
 use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit};
-use crate::assets;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -25,8 +24,10 @@ pub type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
 pub struct Tune<'a> {
     /// How exactly it is to be computed.
     pub precision: Precision,
-    /// What integer networks are fitted to; without it, all is exact.
+    /// What networks of less than full precision are fitted to and measured on; without it, all is exact.
     pub samples: Option<Sampler<'a>>,
+    /// The folder for what can be made again; nothing is stored without it.
+    pub cache: Option<&'a Path>,
 }
 
 impl Tune<'_> {
@@ -34,12 +35,13 @@ impl Tune<'_> {
     pub const EXACT: Self = Self {
         precision: Precision::Exact,
         samples: None,
+        cache: None,
     };
 }
 
 /// What generators are started from.
 pub(super) enum Made {
-    InParts(Parts, Arc<Mutex<Sight>>),
+    InParts(PathBuf, Parts, Arc<Mutex<Sight>>),
     Whole(PathBuf),
     /// For the file at this path, this model.
     Rewritten(PathBuf, Vec<u8>),
@@ -58,7 +60,7 @@ impl Loader<'_> {
             Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
             _ => Samples::default(),
         };
-        let store = assets::cache_folder().map(|folder| Store(folder.join("networks")));
+        let store = tune.cache.map(|folder| Store(folder.join("networks")));
         let key = Key::new(&[
             &bytes,
             Runtime::version(&self.runtime.path).as_bytes(),
@@ -87,7 +89,7 @@ impl Loader<'_> {
         let made = match parts {
             Some(parts) => {
                 let sight = Sight::new(&parts, |bytes| self.part(bytes))?;
-                Made::InParts(parts, Arc::new(Mutex::new(sight)))
+                Made::InParts(path.to_owned(), parts, Arc::new(Mutex::new(sight)))
             }
             None => Made::Whole(path.to_owned()),
         };
@@ -106,10 +108,13 @@ impl Loader<'_> {
     /// Starts a generator, and tells which operators a GPU leaves to the CPU.
     pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
         match made {
-            Made::InParts(parts, sight) => {
+            Made::InParts(path, parts, sight) => {
                 let joint = self.part(&parts.joint)?;
                 let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
-                Ok((OnnxGenerator(How::InParts(Box::new(parts))), None))
+                Ok((
+                    OnnxGenerator(How::InParts(path.clone(), Box::new(parts))),
+                    None,
+                ))
             }
             Made::Whole(path) => Ok(whole(self.load(path, &GENERATOR)?)),
             Made::Rewritten(path, model) => Ok(whole(self.network(path, &GENERATOR, model)?)),
@@ -130,7 +135,7 @@ pub struct OnnxGenerator(How);
 
 enum How {
     /// Faces one by one; what depends on their backgrounds alone is remembered.
-    InParts(Box<InParts>),
+    InParts(PathBuf, Box<InParts>),
     /// All at a time.
     Whole {
         network: Box<Network>,
@@ -142,11 +147,12 @@ enum How {
 impl Generator for OnnxGenerator {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
         match &mut self.0 {
-            How::InParts(parts) => {
+            How::InParts(path, parts) => {
                 let windows = audio.chunks_exact(WINDOW_LEN);
                 let pictures = output.chunks_exact_mut(OUTPUT_LEN);
                 for ((face, window), picture) in faces.iter().zip(windows).zip(pictures) {
-                    parts.paint(face.crop, window, picture)?;
+                    let painted = parts.paint(face.crop, window, picture);
+                    painted.map_err(|e| failure(path, &e))?;
                 }
                 Ok(())
             }

@@ -117,23 +117,9 @@ impl Network {
         let batch = self.fixed_batch.unwrap_or(usual);
         for start in (0..count).step_by(batch) {
             self.run_piece(batch, start..count.min(start + batch), inputs, output)
-                .map_err(|e| self.failed(&e))?;
+                .map_err(|e| failure(&self.path, &e))?;
         }
         Ok(())
-    }
-
-    /// What a run's error means to the user.
-    fn failed(&self, error: &anyhow::Error) -> Fault {
-        let message = format!("network `{}` failed", self.path.display());
-        let text = error.to_string();
-        let cause = text.lines().next().unwrap_or_default().trim().to_owned();
-        if is_out_of_memory(&text) {
-            Fault::machine(message)
-                .because(OutOfMemory(cause))
-                .hint("there is not enough memory: close what else uses it")
-        } else {
-            Fault::failed(message).because(cause)
-        }
     }
 
     fn run_piece(
@@ -190,6 +176,20 @@ impl Network {
         let pinned = AllocationDevice::CUDA_PINNED;
         let info = MemoryInfo::new(pinned, gpu.id, AllocatorType::Device, kind)?;
         Ok(Allocator::new(&self.session, info)?)
+    }
+}
+
+/// What it means to the user that the network of the file at `path` failed.
+pub(super) fn failure(path: &Path, error: &anyhow::Error) -> Fault {
+    let message = format!("network `{}` failed", path.display());
+    let text = error.to_string();
+    let cause = text.lines().next().unwrap_or_default().trim().to_owned();
+    if is_out_of_memory(&text) {
+        Fault::machine(message)
+            .because(OutOfMemory(cause))
+            .hint("there is not enough memory: close what else uses it")
+    } else {
+        Fault::failed(message).because(cause)
     }
 }
 
