@@ -16,7 +16,7 @@ use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
 use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
 use crate::video::VideoFile;
-pub use cache::{Background, BackgroundCache, DEFAULT_KEEP_BYTES, Forms};
+pub use cache::{Background, BackgroundCache, Forms};
 use footage::{Footage, FootageReader};
 
 /// Backgrounds that were checked: every picture has a size and a rectangle inside it.

@@ -130,6 +130,7 @@ impl Rect {
     }
 
     /// The same place as seen from the upper left corner of `area`, in which it lies.
+    #[must_use]
     pub fn within(self, area: Rect) -> Self {
         Self {
             x0: self.x0 - area.x0,

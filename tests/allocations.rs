@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 
 use lipsync::audio::Sound;
-use lipsync::background::{Backgrounds, DEFAULT_KEEP_BYTES};
+use lipsync::background::Backgrounds;
 use lipsync::cancel::Cancel;
 use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::encode::codec::{Codec, VideoEncoder};
@@ -118,7 +118,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         sound: &sound,
         rest: None,
         backgrounds: &backgrounds,
-        keep_bytes: DEFAULT_KEEP_BYTES,
+        keep_bytes: 10 << 20,
         order: Order::PingPong,
         start: BackgroundIndex(0),
         paste,

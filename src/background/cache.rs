@@ -14,9 +14,6 @@ use crate::face;
 use crate::frame::{BackgroundIndex, Picture, Rect};
 use crate::yuv420::{self, Converter, Yuv420};
 
-/// Decoded pictures that are kept if nothing else is asked for, in bytes.
-pub const DEFAULT_KEEP_BYTES: usize = 192 << 20;
-
 /// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Forms {

@@ -109,18 +109,7 @@ impl VideoTrack {
         let frame = self.free.take();
         match self.pixels {
             Pixels::Yuv420 => {
-                let Background { yuv420, area, .. } = composed.background.as_ref();
-                let planes = yuv420.as_ref();
-                put(
-                    planes.context("a background came without its planes")?,
-                    frame,
-                    0,
-                    0,
-                );
-                if let Some(patch) = &composed.patch {
-                    self.converter.convert(patch, &mut self.changed)?;
-                    put(&self.changed, frame, area.x0 as usize, area.y0 as usize);
-                }
+                draw_yuv420(composed, &mut self.converter, &mut self.changed, frame)?;
             }
             Pixels::Yuva444 => {
                 composed.draw(&mut self.whole)?;
@@ -188,6 +177,24 @@ impl FreeFrames {
 fn is_free(frame: &frame::Video) -> bool {
     // SAFETY: the frame is borrowed, and FFmpeg only reads the counts of its buffers, which are atomic.
     unsafe { ff::ffi::av_frame_is_writable(frame.as_ptr().cast_mut()) > 0 }
+}
+
+/// Makes `frame` the background's planes, with what the networks painted converted over them.
+fn draw_yuv420(
+    composed: &Composed,
+    converter: &mut Converter,
+    changed: &mut Yuv420,
+    frame: &mut frame::Video,
+) -> Result<()> {
+    let Background { yuv420, area, .. } = composed.background.as_ref();
+    let planes = yuv420.as_ref();
+    let planes = planes.context("a background came without its planes")?;
+    put(planes, frame, 0, 0);
+    if let Some(patch) = &composed.patch {
+        converter.convert(patch, changed)?;
+        put(changed, frame, area.x0 as usize, area.y0 as usize);
+    }
+    Ok(())
 }
 
 /// Copies `planes` into `frame`, from this even column and row on.
@@ -265,7 +272,74 @@ fn yuv10_weights() -> [([i32; 3], i32); 3] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::frame::Rect;
+    use crate::pool::Pool;
+
+    /// A picture without two neighbours alike.
+    fn noise(width: usize, height: usize, step: usize) -> Picture {
+        let mut picture = Picture::new(width, height);
+        for (i, value) in picture.pixels.iter_mut().enumerate() {
+            *value = (i * i / 7 + i * step) as u8;
+        }
+        picture
+    }
+
+    fn planes(picture: &Picture) -> Yuv420 {
+        let mut planes = Yuv420::default();
+        Converter::default().convert(picture, &mut planes).unwrap();
+        planes
+    }
+
+    #[test]
+    fn a_changed_rectangle_gives_the_bytes_of_the_whole_frame() {
+        for (width, height, [x0, y0, x1, y1]) in [
+            (64, 48, [10, 8, 40, 38]),
+            (64, 48, [11, 9, 40, 38]),
+            (65, 47, [33, 15, 64, 46]),
+            (65, 47, [34, 16, 65, 47]),
+            (65, 47, [0, 0, 65, 47]),
+            (7, 5, [6, 4, 7, 5]),
+        ] {
+            let rect = Rect { x0, y0, x1, y1 };
+            let whole = noise(width, height, 3);
+            let area = yuv420::grown(rect, whole.size());
+            let mut under = Picture::default();
+            under.copy_part(&whole, area);
+            let mut patch = Pool::<Picture>::default().take();
+            patch.copy_from(&under);
+            let mouth = noise(rect.width(), rect.height(), 11);
+            patch.put(&mouth, rect.within(area));
+            let composed = Composed {
+                background: Arc::new(Background {
+                    place: 0,
+                    rect,
+                    crop: Picture::default(),
+                    area,
+                    under,
+                    yuv420: Some(planes(&whole)),
+                    rgb: Some(whole),
+                }),
+                patch: Some(patch),
+            };
+            let mut drawn = Picture::default();
+            composed.draw(&mut drawn).unwrap();
+            let expected = planes(&drawn);
+            let size = yuv420::even(drawn.size());
+            let mut free = FreeFrames::new(format::Pixel::YUV420P, size);
+            let frame = free.take();
+            let (converter, changed) = (&mut Converter::default(), &mut Yuv420::default());
+            draw_yuv420(&composed, converter, changed, frame).unwrap();
+            for (index, plane) in expected.planes().iter().enumerate() {
+                let rows = frame.data(index).chunks(frame.stride(index));
+                for (row, expected) in rows.zip(plane.values.chunks_exact(plane.width)) {
+                    assert_eq!(&row[..plane.width], expected, "{width}x{height} {rect}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn ten_bit_colours_are_bt709_limited_and_keep_alpha() {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::activity::Activity;
-use crate::background::DEFAULT_KEEP_BYTES;
 use crate::encode::png::PngFolder;
 use crate::frame::Rect;
 use crate::infer::stub::{CopyGenerator, MeanEncoder};
@@ -67,7 +66,7 @@ fn clip<'a>(sound: &'a Sound, backgrounds: &'a Backgrounds, frames: &'a Selectio
         sound,
         rest: None,
         backgrounds,
-        keep_bytes: DEFAULT_KEEP_BYTES,
+        keep_bytes: 1 << 20,
         order: Order::Hold,
         start: BackgroundIndex(0),
         paste: Paste::Reference,
