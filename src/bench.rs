@@ -57,6 +57,8 @@ impl Scratch {
     /// Makes it where the system keeps temporary files.
     pub fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("lipsync-bench-{}", std::process::id()));
+        // A killed process of the same number may have left one.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).map_err(|e| {
             Fault::machine(format!("cannot make the folder `{}`", path.display()))
                 .because(plain_io(&e))

@@ -26,22 +26,12 @@ const BLOCKED: Colour = [164, 168, 176];
 pub fn draw(report: &BenchReport) -> RgbImage {
     let title = format!("{:.1} frames a second", report.whole.frames_per_s);
     let below = format!(
-        "{} frames of {} at {}x{} on {}, {} cores, {}, batches of {}; median of {}",
-        report.frames,
-        report.model.model_id,
-        report.width,
-        report.height,
-        report.device,
-        report.cores,
-        match report.generators {
-            1 => "one generator".to_owned(),
-            n => format!("{n} generators side by side"),
-        },
-        report.batch,
+        "{}; median of {}",
+        report.subject(),
         match report.runs {
             1 => "one run".to_owned(),
             n => format!("{n} runs"),
-        },
+        }
     );
     let mut canvas = Canvas::new(&title, &below);
     draw_shares(&mut canvas, report);

@@ -14,6 +14,7 @@ use super::parts::{Counts, Part};
 use crate::config::Plan;
 use crate::ffmpeg;
 use crate::infer::onnx::Networks;
+use crate::infer::precision::Tuning;
 use crate::pipeline::StageTime;
 use crate::report::{Background, Input, Model, write_json};
 
@@ -45,6 +46,8 @@ pub struct BenchReport {
     pub encoder: String,
     /// Where the networks run: `CPU`, `CUDA:0`, ..
     pub device: String,
+    /// How exactly the networks are computed, and what was made of the generator for it.
+    pub tuning: Tuning,
     /// Generators that work side by side.
     pub generators: usize,
     /// Frames that go through a generator at a time.
@@ -197,6 +200,7 @@ impl BenchReport {
             frames: plan.frames,
             encoder: video.map_or_else(String::new, |video| video.encoder.name.to_owned()),
             device: networks.placement.device(),
+            tuning: networks.tuning.clone(),
             generators: networks.generators.len(),
             batch,
             threads: plan.hardware.threads,
@@ -227,6 +231,27 @@ impl BenchReport {
         self.stages = whole.stages.iter().map(Stage::from).collect();
         self.parts = parts.map(|(part, runs)| report(part, runs)).collect();
         self.ratios = self.ratios();
+    }
+
+    /// What was measured, in a line.
+    pub(super) fn subject(&self) -> String {
+        let psnr = self.tuning.psnr_db;
+        format!(
+            "{} frames of {} at {}x{} on {} ({} cores), {}{}, {}, batches of {}",
+            self.frames,
+            self.model.model_id,
+            self.width,
+            self.height,
+            self.device,
+            self.cores,
+            self.tuning.precision,
+            psnr.map_or_else(String::new, |db| format!(" ({db:.1} dB)")),
+            match self.generators {
+                1 => "one generator".to_owned(),
+                n => format!("{n} generators side by side"),
+            },
+            self.batch,
+        )
     }
 
     /// The part of this name.

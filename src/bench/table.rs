@@ -6,7 +6,7 @@ use super::report::{BenchReport, PartReport, Timing};
 
 /// The measurements as a table, and what follows from them.
 pub fn table(report: &BenchReport) -> String {
-    let mut text = heading(report);
+    let mut text = report.subject() + "\n";
     let _ = writeln!(
         text,
         "\n{:<22} {:>10} {:>10} {:>10} {:>12} {:>10}",
@@ -28,23 +28,6 @@ pub fn table(report: &BenchReport) -> String {
         let _ = writeln!(text, "{what:<44} {value}");
     }
     text
-}
-
-/// What was measured.
-fn heading(report: &BenchReport) -> String {
-    format!(
-        "{} frames of {} at {}x{}, {} on {}, batches of {}\n",
-        report.frames,
-        report.model.model_id,
-        report.width,
-        report.height,
-        match report.generators {
-            1 => "a generator".to_owned(),
-            n => format!("{n} generators side by side"),
-        },
-        report.device,
-        report.batch,
-    )
 }
 
 /// A part's name, indented if the whole does not do it beside the others.

@@ -16,6 +16,7 @@ use crate::draw;
 use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::infer::onnx::Device;
+use crate::infer::precision::Precision;
 use crate::output::{Kind, Target};
 use crate::report;
 
@@ -50,9 +51,12 @@ pub(super) struct BenchArgs {
     /// Use only so many seconds of the sound
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = super::render::seconds)]
     limit: f64,
-    /// Where the networks run: auto, cpu, cuda or cuda:N [default: auto]
+    /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT) [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
+    /// How exactly the networks are computed [default: exact]
+    #[arg(long, value_enum, env = "LIPSYNC_PRECISION", hide_env = true)]
+    precision: Option<Precision>,
     /// Frames that go through a generator at a time: auto or a number [default: auto]
     #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
     batch: Option<BatchSize>,
@@ -100,6 +104,7 @@ impl BenchArgs {
             paste: asked(self.paste.as_ref()),
             limit: Some(self.limit),
             device: asked(self.device.as_ref()),
+            precision: asked(self.precision.as_ref()),
             batch: asked(self.batch.as_ref()),
             threads: asked(self.threads.as_ref()),
             memory_limit: asked(self.memory_limit.as_ref()),

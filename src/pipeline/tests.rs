@@ -312,7 +312,12 @@ fn a_panic_of_the_compositor_names_it() {
         place: 0,
         rect: OUTSIDE,
         crop: Picture::new(crate::face::CROP, crate::face::CROP),
-        area: OUTSIDE,
+        area: Rect {
+            x0: 0,
+            y0: 0,
+            x1: 8,
+            y1: 8,
+        },
         under: Picture::new(8, 8),
         rgb: None,
         yuv420: None,
@@ -329,6 +334,7 @@ fn a_panic_of_the_compositor_names_it() {
         output,
     };
     painted_out.send(painted).unwrap();
+    drop(painted_out);
     let end = thread::scope(|scope| {
         let stage = spawn(scope, "composite", move |clock| {
             composite(clip, &[painted_in], &frames_out, clock)
