@@ -5,10 +5,13 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::proto::{Graph, Model, Node, Tensor, dtype};
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 
 /// Inputs, from the second on, that stay f32 whatever the first is: places and factors, not values of pixels.
 const KEEP_THEIRS: [&str; 2] = ["Resize", "Upsample"];
+
+/// Operators that CUDA computes in f32 alone, on pixels alone.
+const FULL: [&str; 1] = ["GridSample"];
 
 /// Rewrites `model` in half precision.
 pub(crate) fn halve(model: &mut Model) -> Result<()> {
@@ -33,6 +36,7 @@ pub(crate) fn halve(model: &mut Model) -> Result<()> {
         }
     }
     cast_at_the_ends(graph);
+    cast_around_the_full(graph);
     Ok(())
 }
 
@@ -50,8 +54,8 @@ fn kept(graph: &Graph) -> HashSet<String> {
 
 /// Puts a cast behind each f32 that comes in and before each that goes out.
 fn cast_at_the_ends(graph: &mut Graph) {
-    let floats = |infos: &[super::proto::ValueInfo]| -> HashMap<String, String> {
-        let float = |info: &&super::proto::ValueInfo| {
+    let floats = |infos: &[ValueInfo]| -> HashMap<String, String> {
+        let float = |info: &&ValueInfo| {
             let tensor = info.kind.as_ref().and_then(|kind| kind.tensor.as_ref());
             tensor.is_some_and(|tensor| tensor.dtype == dtype::FLOAT)
         };
@@ -68,10 +72,6 @@ fn cast_at_the_ends(graph: &mut Graph) {
             }
         }
     }
-    let cast = |from: &str, into: &str, to: i32| {
-        let to = super::proto::Attribute::of_int("to", i64::from(to));
-        Node::new("Cast", &[from], into).with(to)
-    };
     let first = taken
         .iter()
         .map(|(whole, half)| cast(whole, half, dtype::FLOAT16));
@@ -81,6 +81,31 @@ fn cast_at_the_ends(graph: &mut Graph) {
     let last: Vec<Node> = last.collect();
     graph.nodes.splice(..0, first.collect::<Vec<_>>());
     graph.nodes.extend(last);
+}
+
+/// Puts casts before and behind operators that stay in full precision.
+fn cast_around_the_full(graph: &mut Graph) {
+    let nodes = std::mem::take(&mut graph.nodes);
+    for mut node in nodes {
+        if !FULL.contains(&node.op.as_str()) {
+            graph.nodes.push(node);
+            continue;
+        }
+        let own = node.output().to_owned();
+        for (at, name) in node.inputs.iter_mut().enumerate() {
+            let full = format!("{own}.full{at}");
+            graph.nodes.push(cast(name, &full, dtype::FLOAT));
+            *name = full;
+        }
+        let full = format!("{own}.full");
+        node.outputs = vec![full.clone()];
+        graph.nodes.push(node);
+        graph.nodes.push(cast(&full, &own, dtype::FLOAT16));
+    }
+}
+
+fn cast(from: &str, into: &str, to: i32) -> Node {
+    Node::new("Cast", &[from], into).with(Attribute::of_int("to", i64::from(to)))
 }
 
 /// The tensor in half precision; none if it is not f32. What is too large for that becomes the largest there is.

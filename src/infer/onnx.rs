@@ -370,3 +370,10 @@ fn first_line<T>(error: &ort::Error<T>) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.trim().trim_end_matches('.').to_owned()
 }
+
+/// The runtime of all unit tests: a second one in the process would take the first one's environment with it.
+#[cfg(test)]
+fn one_runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load(&crate::assets::runtime_library().unwrap()).unwrap())
+}

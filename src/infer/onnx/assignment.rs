@@ -118,8 +118,7 @@ unsafe fn text(text: *const c_char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets;
-    use crate::infer::onnx::Runtime;
+    use crate::infer::onnx::one_runtime;
 
     fn counts(operators: &[(&str, usize)]) -> BTreeMap<String, usize> {
         operators.iter().map(|(o, n)| ((*o).into(), *n)).collect()
@@ -127,8 +126,7 @@ mod tests {
 
     #[test]
     fn a_session_on_the_cpu_is_all_on_the_cpu() {
-        let runtime = Runtime::load(&assets::runtime_library().unwrap()).unwrap();
-        let builder = Session::builder(&runtime.environment).unwrap();
+        let builder = Session::builder(&one_runtime().environment).unwrap();
         let session = builder
             .with_config_entry(RECORD, "1")
             .unwrap()

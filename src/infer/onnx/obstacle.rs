@@ -276,6 +276,23 @@ mod tests {
         }
     }
 
+    /// Texts of ONNX Runtime's arena, of CUDA, cuBLAS and cuDNN, and of C++.
+    #[test]
+    fn too_little_memory_is_known_whoever_says_it() {
+        for text in [
+            "Non-zero status code returned while running Conv node. Name:'/up4/conv/Conv' Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:359 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) Available memory of 1048576 is smaller than requested bytes of 419430400",
+            "/onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:404 Failed to allocate memory for requested buffer of size 419430400",
+            "CUDA failure 2: out of memory ; GPU=0 ; hostname=vm",
+            "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0",
+            "CUDNN failure 2002: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0",
+            "std::bad_alloc",
+        ] {
+            assert!(is_out_of_memory(text), "{text}");
+            assert_eq!(Obstacle::of(text, |_| false).kind, Kind::Full, "{text}");
+        }
+        assert!(!is_out_of_memory("Got invalid dimensions for input: audio"));
+    }
+
     #[test]
     fn another_major_is_told_from_a_missing_library() {
         let text = format!("{PROVIDER}libcublasLt.so.13: cannot open shared object file: none");

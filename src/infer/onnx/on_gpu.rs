@@ -91,18 +91,16 @@ impl Loader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets;
     use crate::face::CROP;
     use crate::frame::Picture;
-    use crate::infer::onnx::{Hardware, Runtime};
+    use crate::infer::onnx::{Hardware, one_runtime};
     use crate::window::WINDOW_LEN;
 
     /// ONNX Runtime computes f16 on the CPU, too, slowly.
     #[test]
     fn half_precision_is_near_and_is_not_the_same() {
-        let runtime = Runtime::load(&assets::runtime_library().unwrap()).unwrap();
         let loader = Loader {
-            runtime: &runtime,
+            runtime: one_runtime(),
             hardware: Hardware::cpu(1),
             threads: 1,
         };
@@ -121,7 +119,6 @@ mod tests {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
             let half = loader.halved(path, &bytes).unwrap();
-            assert!(half.len() < bytes.len() * 2 / 3, "{} bytes", half.len());
             let psnr = loader.nearness(path, [&bytes, &half], &samples).unwrap();
             assert!(
                 (NEAR..80.0).contains(&psnr),
