@@ -97,12 +97,12 @@ pub fn run(
     let library = Runtime::load(runtime)?;
     let mut networks = plan.load_networks(&library)?;
     let batch = plan.batch.on(&networks.placement);
-    networks.warm_up(batch)?;
+    let room = plan.make_room(&mut networks, batch)?;
     let load = started.elapsed();
     let frames = Selection::Range(0..plan.frames);
     let bench = Bench {
         plan,
-        clip: plan.clip(&frames, None, batch),
+        clip: plan.clip(&frames, None, batch, room),
         format,
         target,
         cancel,

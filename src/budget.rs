@@ -1,4 +1,8 @@
-//! How a render shares the machine's cores: the one place where threads are counted out.
+//! How a render shares the machine's cores and memory: the one place where threads and bytes are counted out.
+
+use std::fs;
+
+use crate::frame::Size;
 
 /// Threads for the networks of a render.
 ///
@@ -33,6 +37,55 @@ impl Budget {
     }
 }
 
+/// Memory to stay within if nothing else is asked for, bytes ..
+const SMALL: usize = 400_000_000;
+/// .. and where the networks take more than half of that by themselves.
+const LARGE: usize = 900_000_000;
+/// Bytes for each pixel of a frame that the encoder, and frames on their way to it, take: x264 at its usual preset.
+const ENCODING: usize = 64;
+/// What the program is taken to hold once it is warm, where the system does not tell.
+const UNKNOWN: usize = 300_000_000;
+
+/// Memory for what is made of each background once and kept, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// For decoded backgrounds.
+    pub backgrounds: usize,
+    /// For what the generator makes of them.
+    pub features: usize,
+    /// How much less than what is held already the limit is.
+    pub lacking: usize,
+}
+
+impl Room {
+    /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
+    /// features get the larger half if it `has_features`: a byte of them saves more work than one of a background.
+    pub fn within(limit: Option<usize>, size: Size, has_features: bool) -> Self {
+        let held = held_now().unwrap_or(UNKNOWN);
+        Self::beside(held, limit, size, has_features)
+    }
+
+    fn beside(held: usize, limit: Option<usize>, size: Size, has_features: bool) -> Self {
+        let usual = if held <= SMALL / 2 { SMALL } else { LARGE };
+        let limit = limit.unwrap_or(usual);
+        let working = held + size.width as usize * size.height as usize * ENCODING;
+        let left = limit.saturating_sub(working);
+        let features = if has_features { left / 5 * 3 } else { 0 };
+        Self {
+            backgrounds: left - features,
+            features,
+            lacking: working.saturating_sub(limit),
+        }
+    }
+}
+
+/// Memory that this process holds, bytes, where the system tells it.
+fn held_now() -> Option<usize> {
+    let pages = fs::read_to_string("/proc/self/statm").ok()?;
+    let resident: usize = pages.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(resident * rustix::param::page_size())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +97,25 @@ mod tests {
             let used = budget.generators * budget.threads_each;
             assert!((threads.div_ceil(2)..=threads).contains(&used), "{threads}");
         }
+    }
+
+    #[test]
+    fn memory_is_shared_out_within_the_limit() {
+        let size = Size {
+            width: 1280,
+            height: 720,
+        };
+        let (mega, encoding) = (1_000_000, 1280 * 720 * ENCODING);
+        let room = Room::beside(100 * mega, None, size, true);
+        assert_eq!(room.backgrounds + room.features, 300 * mega - encoding);
+        assert!(room.features > room.backgrounds);
+        let room = Room::beside(500 * mega, None, size, false);
+        assert_eq!(
+            (room.backgrounds, room.features),
+            (400 * mega - encoding, 0)
+        );
+        let room = Room::beside(500 * mega, Some(400 * mega), size, true);
+        assert_eq!((room.backgrounds, room.features), (0, 0));
+        assert_eq!(room.lacking, 100 * mega + encoding);
     }
 }

@@ -18,7 +18,8 @@ use clap::ValueEnum;
 use crate::activity::Rest;
 use crate::assets;
 use crate::audio::Sound;
-use crate::background::{Backgrounds, DEFAULT_KEEP_BYTES};
+use crate::background::Backgrounds;
+use crate::budget::Room;
 #[cfg(feature = "credentials")]
 use crate::credentials::Signer;
 use crate::encode::clip::{ClipFormat, ClipSpec};
@@ -38,11 +39,6 @@ use presenter::Presenter;
 pub use request::Request;
 use setting::Decisions;
 pub use setting::{Origin, Setting};
-
-/// What a render of the bundled presenter holds beside decoded backgrounds: networks, frames in flight, encoder.
-const WORKING_BYTES: usize = 400_000_000;
-/// What is kept of the generator's work on each background if nothing else is asked for, in bytes.
-const DEFAULT_FEATURE_BYTES: usize = 192 << 20;
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,10 +133,8 @@ pub struct Plan {
     pub precision: Precision,
     /// Frames at a time.
     pub batch: BatchSize,
-    /// Memory for decoded backgrounds, bytes.
-    pub keep_bytes: usize,
-    /// Memory for what the generator makes of each background alone, bytes.
-    pub feature_bytes: usize,
+    /// Memory to stay within, bytes, if it was said.
+    pub memory_limit: Option<usize>,
     /// What the user should know although it stops nothing.
     pub warnings: Vec<String>,
     /// The settings as text, and who decided each.
@@ -171,8 +165,8 @@ impl Plan {
             model: presenter.model.id.clone(),
         });
         let hardware = hardware(&mut request, &mut decisions);
-        let mut warnings = presenter.backgrounds.warnings.clone();
-        let (keep_bytes, feature_bytes) = keep_bytes(&mut request, &mut decisions, &mut warnings);
+        let warnings = presenter.backgrounds.warnings.clone();
+        let memory_limit = memory_limit(&mut request, &mut decisions);
         #[cfg(feature = "credentials")]
         let signer = request
             .signer
@@ -210,25 +204,25 @@ impl Plan {
             #[cfg(feature = "credentials")]
             signer,
             hardware,
-            keep_bytes,
-            feature_bytes,
+            memory_limit,
             warnings,
             settings: decisions.0,
         })
     }
 
-    /// The work on `frames` of the clip, `batch` of them at a time; `rest` says where the mouth rests.
+    /// The work on `frames` of the clip, `batch` of them at a time, in `room`; `rest` says where the mouth rests.
     pub fn clip<'a>(
         &'a self,
         frames: &'a Selection,
         rest: Option<&'a Rest>,
         batch: usize,
+        room: Room,
     ) -> Clip<'a> {
         Clip {
             sound: &self.sound,
             rest,
             backgrounds: &self.backgrounds,
-            keep_bytes: self.keep_bytes,
+            keep_bytes: room.backgrounds,
             order: self.order,
             start: self.start,
             paste: self.paste,
@@ -257,10 +251,6 @@ impl Plan {
     pub fn load_networks(&self, runtime: &Runtime) -> Result<Networks> {
         let tune = Tune {
             precision: self.precision,
-            keep: Keep {
-                bytes: self.feature_bytes,
-                backgrounds: self.backgrounds.count(),
-            },
             samples: Some(&|encoder| samples::take(&self.backgrounds, &self.sound, encoder)),
         };
         let ModelFiles {
@@ -269,6 +259,18 @@ impl Plan {
             ..
         } = &self.model;
         Networks::load(runtime, audio_encoder, generator, self.hardware, tune)
+    }
+
+    /// Runs the networks once, and shares out the memory that they leave. `batch`: how many frames at a time.
+    pub fn make_room(&self, networks: &mut Networks, batch: usize) -> Result<Room> {
+        networks.warm_up(batch)?;
+        let size = self.backgrounds.size();
+        let room = Room::within(self.memory_limit, size, networks.has_features());
+        networks.keep(Keep {
+            bytes: room.features,
+            backgrounds: self.backgrounds.count(),
+        });
+        Ok(room)
     }
 
     /// What is written: the clip, else the frames, else the contact sheet.
@@ -300,25 +302,11 @@ fn hardware(request: &mut Request, decisions: &mut Decisions) -> Hardware {
     }
 }
 
-/// Memory for decoded backgrounds, and for what the generator makes of each of them alone, bytes.
-fn keep_bytes(
-    request: &mut Request,
-    decisions: &mut Decisions,
-    warnings: &mut Vec<String>,
-) -> (usize, usize) {
-    let Some(limit) = request.memory_limit.take() else {
-        return (DEFAULT_KEEP_BYTES, DEFAULT_FEATURE_BYTES);
-    };
+/// Memory to stay within, bytes.
+fn memory_limit(request: &mut Request, decisions: &mut Decisions) -> Option<usize> {
+    let limit = request.memory_limit.take()?;
     let limit = decisions.note("memory-limit", limit, |gb| format!("{gb} GB"));
-    let bytes = (limit * 1e9) as usize;
-    if bytes < WORKING_BYTES {
-        warnings.push(format!(
-            "--memory-limit {limit} GB is less than a render may need beside the backgrounds ({} GB): none of them is kept",
-            WORKING_BYTES as f64 / 1e9
-        ));
-    }
-    let half = bytes.saturating_sub(WORKING_BYTES) / 2;
-    (half, half)
+    Some((limit * 1e9) as usize)
 }
 
 /// A setting's value as it is written.

@@ -129,6 +129,12 @@ pub struct Output {
     /// FFmpeg's name of the video encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<&'static str>,
+    /// Its constant rate factor, asked for or by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crf: Option<u32>,
+    /// Its preset, asked for or by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// The clip's sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<ClipSound>,
@@ -209,6 +215,8 @@ impl RenderReport {
                 Kind::File | Kind::Stdout => "video",
             }),
             encoder: format.map(|format| format.video.encoder.name),
+            crf: format.and_then(|format| format.video.crf),
+            preset: format.and_then(|format| format.video.preset.clone()),
             sound: None,
             width: size.width,
             height: size.height,

@@ -57,7 +57,7 @@ impl Material {
     ) -> Result<Self> {
         let frames = plan.frames as usize;
         let (blocks, windows) = hear(plan, &mut networks.encoder)?;
-        let mut cache = BackgroundCache::new(&plan.backgrounds, plan.keep_bytes, forms);
+        let mut cache = BackgroundCache::new(&plan.backgrounds, clip.keep_bytes, forms);
         let mut known = BTreeMap::new();
         let (mut crops, mut held) = (Vec::with_capacity(frames), Vec::new());
         for frame in 0..frames {

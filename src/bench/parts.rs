@@ -100,7 +100,7 @@ impl Part for Decode<'_> {
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         let plan = self.plan;
-        let mut cache = BackgroundCache::new(&plan.backgrounds, plan.keep_bytes, self.forms);
+        let mut cache = BackgroundCache::new(&plan.backgrounds, self.clip.keep_bytes, self.forms);
         let frames: Vec<u64> = (0..plan.frames).collect();
         let mut backgrounds = Vec::new();
         for batch in frames.chunks(self.clip.batch) {

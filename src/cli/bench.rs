@@ -63,7 +63,7 @@ pub(super) struct BenchArgs {
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
     threads: Option<NonZeroUsize>,
-    /// Memory to stay within [default: 0.6]
+    /// Memory to stay within [default: 0.4, and 0.9 with large networks]
     #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = super::render::gigabytes)]
     memory_limit: Option<f64>,
     /// Video codec of the whole [default: h264]

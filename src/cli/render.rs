@@ -15,6 +15,7 @@ pub(super) use args::{RenderArgs, gigabytes, seconds};
 use super::ui::{Level, Ui};
 use crate::activity::{Activity, Rest};
 use crate::assets;
+use crate::budget::Room;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
 use crate::config::{Plan, Silence};
@@ -103,6 +104,7 @@ struct Job {
     plan: Plan,
     networks: Networks,
     batch: usize,
+    room: Room,
     runtime: std::path::PathBuf,
 }
 
@@ -130,12 +132,19 @@ impl Job {
         report.device = Some(device);
         report.device_reason = reason;
         report.batch = Some(batch);
-        networks.warm_up(batch)?;
+        let room = plan.make_room(&mut networks, batch)?;
+        if room.lacking > 0 {
+            ui.warn(&format!(
+                "the memory limit is {:.2} GB less than what networks and encoder take: nothing of the backgrounds is kept",
+                room.lacking as f64 / 1e9
+            ));
+        }
         tell_batch_limit(&networks.batch_limit, ui, report);
         Ok(Self {
             plan,
             networks,
             batch,
+            room,
             runtime,
         })
     }
@@ -160,7 +169,7 @@ impl Job {
             Some(_) => Selection::Range(0..plan.frames),
             None => Selection::Picked(moments.clone()),
         };
-        let clip = plan.clip(&frames, rest.as_ref(), self.batch);
+        let clip = plan.clip(&frames, rest.as_ref(), self.batch, self.room);
         // Kept only if they are to be drawn.
         let wanted = plan.contact_sheet.as_ref().map_or(Vec::new(), |_| moments);
         let mut sink = Box::new(Preview::new(clip, wanted, sink(plan, report)?));

@@ -14,7 +14,7 @@ mod store;
 mod tuned;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Result;
 use ort::environment::Environment;
@@ -33,10 +33,12 @@ use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
 use assignment::Assignment;
 pub use device::{Device, Gpu, Hardware, Placement};
+use generator::Made;
 pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
 pub use parts::Keep;
+use parts::Sight;
 pub use plain::PlainGenerator;
 
 /// ONNX Runtime's library, loaded. One a process.
@@ -103,6 +105,8 @@ pub struct Networks {
     pub encoder: OnnxAudioEncoder,
     /// Picture and sound to picture: as many of the same as are to work side by side.
     pub generators: Vec<Halving<OnnxGenerator>>,
+    /// What they share, if they run in parts.
+    sight: Option<Arc<Mutex<Sight>>>,
     /// How many frames at a time they have the memory for.
     pub batch_limit: BatchLimit,
     /// What was made of the generator.
@@ -155,9 +159,14 @@ impl Networks {
                 Ok(Halving::new(generator, batch_limit.clone()))
             })
             .collect::<Result<_>>()?;
+        let sight = match made {
+            Made::InParts(_, sight) => Some(sight),
+            _ => None,
+        };
         Ok(Self {
             encoder,
             generators,
+            sight,
             batch_limit,
             tuning,
             placement: Placement {
@@ -167,12 +176,22 @@ impl Networks {
         })
     }
 
-    /// Lets the generators paint a batch of `batch` black faces each, where the first one costs more than the others: on a
-    /// GPU, whose kernels are chosen and whose memory is taken by it. One that has no memory left beside the others goes.
-    pub fn warm_up(&mut self, batch: usize) -> Result<()> {
-        if self.placement.on_cpu() {
-            return Ok(());
+    /// Whether something of each background can be kept.
+    pub fn has_features(&self) -> bool {
+        self.sight.is_some()
+    }
+
+    /// From now on so much of the backgrounds may be kept.
+    pub fn keep(&self, keep: Keep) {
+        if let Some(sight) = &self.sight {
+            let mut sight = sight.lock().unwrap_or_else(PoisonError::into_inner);
+            sight.keep(keep);
         }
+    }
+
+    /// Lets the generators paint a batch of `batch` black faces each: the first one costs more than the others, as memory
+    /// is taken and, on a GPU, kernels are chosen. One that has no memory left beside the others goes.
+    pub fn warm_up(&mut self, batch: usize) -> Result<()> {
         let crop = Picture::new(CROP, CROP);
         let black = Face {
             background: 0,

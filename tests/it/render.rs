@@ -345,6 +345,11 @@ fn the_report_is_what_its_schema_says() {
     place.render(&["--report", "done.json", "--limit", "1"]);
     let done = json(&place.join("done.json"));
     assert_fits("report.schema.json", &done);
+    let output = &done["output"];
+    assert_eq!(
+        (&output["crf"], &output["preset"]),
+        (&18.into(), &"veryfast".into())
+    );
     assert_eq!(
         (&done["frames"], &done["output"]["path"]),
         (&25.into(), &"speech.mp4".into())

@@ -88,7 +88,8 @@ pub(in crate::cli) struct RenderArgs {
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
     threads: Option<NonZeroUsize>,
-    /// Memory to stay within, of which 0.4 GB are for the work: decoded backgrounds are kept in the rest [default: 0.6]
+    /// Memory to stay within: what networks and encoder leave of it holds decoded backgrounds and the generator's work on
+    /// them [default: 0.4, and 0.9 with large networks]
     #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = gigabytes)]
     memory_limit: Option<f64>,
     /// The same bytes on every run on the same machine, whatever --threads and --batch say

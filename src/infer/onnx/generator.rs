@@ -7,7 +7,7 @@ use anyhow::Result;
 use ort::session::Session;
 
 use super::network::Network;
-use super::parts::{InParts, Keep, Names, Parts, Sight};
+use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
 use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit};
@@ -25,20 +25,14 @@ pub type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
 pub struct Tune<'a> {
     /// How exactly it is to be computed.
     pub precision: Precision,
-    /// Memory for what is known of the backgrounds.
-    pub keep: Keep,
     /// What integer networks are fitted to; without it, all is exact.
     pub samples: Option<Sampler<'a>>,
 }
 
 impl Tune<'_> {
-    /// Exact, and nothing is kept of the backgrounds.
+    /// Exact.
     pub const EXACT: Self = Self {
         precision: Precision::Exact,
-        keep: Keep {
-            bytes: 0,
-            backgrounds: 1,
-        },
         samples: None,
     };
 }
@@ -92,7 +86,7 @@ impl Loader<'_> {
         };
         let made = match parts {
             Some(parts) => {
-                let sight = Sight::new(&parts, tune.keep, |bytes| self.part(bytes))?;
+                let sight = Sight::new(&parts, |bytes| self.part(bytes))?;
                 Made::InParts(parts, Arc::new(Mutex::new(sight)))
             }
             None => Made::Whole(path.to_owned()),

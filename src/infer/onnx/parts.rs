@@ -96,7 +96,7 @@ struct Seen {
 }
 
 /// How much of what was seen may stay in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
     /// Bytes for all backgrounds together.
     pub bytes: usize,
@@ -105,7 +105,7 @@ pub struct Keep {
 }
 
 /// What is known of backgrounds, by their crop's content.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Memory {
     keep: Keep,
     by_crop: HashMap<u128, Seen>,
@@ -113,14 +113,6 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(keep: Keep) -> Self {
-        Self {
-            keep,
-            by_crop: HashMap::new(),
-            bytes: 0,
-        }
-    }
-
     fn get(&self, crop: u128) -> Option<Seen> {
         self.by_crop.get(&crop).cloned()
     }
@@ -143,7 +135,7 @@ impl Memory {
     }
 }
 
-/// Looks at backgrounds. One for all generators: it is asked once for each background, and takes its memory once.
+/// Looks at backgrounds, and at first remembers nothing. One for all generators: it is asked once for each background, and takes its memory once.
 pub(super) struct Sight {
     image: Session,
     cheap: Option<Session>,
@@ -153,17 +145,18 @@ pub(super) struct Sight {
 
 impl Sight {
     /// `start` makes a session of a model.
-    pub(super) fn new(
-        parts: &Parts,
-        keep: Keep,
-        start: impl Fn(&[u8]) -> Result<Session>,
-    ) -> Result<Self> {
+    pub(super) fn new(parts: &Parts, start: impl Fn(&[u8]) -> Result<Session>) -> Result<Self> {
         Ok(Self {
             image: start(&parts.image)?,
             cheap: parts.cheap.as_deref().map(start).transpose()?,
             names: parts.names.clone(),
-            memory: Memory::new(keep),
+            memory: Memory::default(),
         })
+    }
+
+    /// From now on so much may be kept.
+    pub(super) fn keep(&mut self, keep: Keep) {
+        self.memory.keep = keep;
     }
 
     /// All features of a crop; `input` (`[1, 6, 320, 320]`) is made of it where it is needed.
@@ -307,7 +300,10 @@ mod tests {
                 bytes,
                 backgrounds: 4,
             };
-            let mut memory = Memory::new(keep);
+            let mut memory = Memory {
+                keep,
+                ..Memory::default()
+            };
             (0..4).for_each(|crop| memory.put(crop, seen(10, 90)));
             let kept: Vec<_> = (0..4).map(|crop| memory.get(crop)).collect();
             let dear = kept.iter().flatten().count();

@@ -11,7 +11,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 use prost::Message as _;
 
 use super::network::Network;
-use super::parts::{InParts, Keep, Names, Parts, Sight};
+use super::parts::{InParts, Names, Parts, Sight};
 use super::{Loader, commit};
 use crate::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use crate::frame::Picture;
@@ -203,11 +203,7 @@ impl Tuner<'_> {
     }
 
     fn start(&self, parts: &Parts) -> Result<InParts> {
-        let keep = Keep {
-            bytes: 0,
-            backgrounds: 1,
-        };
-        let sight = Sight::new(parts, keep, |bytes| self.loader.part(bytes))?;
+        let sight = Sight::new(parts, |bytes| self.loader.part(bytes))?;
         let joint = self.loader.part(&parts.joint)?;
         let sight = Arc::new(Mutex::new(sight));
         Ok(InParts::new(sight, self.names.clone(), joint))
