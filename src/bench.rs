@@ -33,10 +33,11 @@ use crate::output::{Kind, Target};
 use crate::pipeline::{Clip, Selection, StageTime};
 use crate::pool::Pool;
 use crate::report::peak_memory;
-use cost::{Cost, Runs};
+use cost::{Cost, Others, Runs};
 use material::Material;
 use parts::{AudioEncoder, Counts, Crop, Decode, Encode, Generator, Mel, Part, Paste, Plain};
 pub use picture::draw;
+use report::rounded;
 pub use report::{BenchReport, SCHEMA_VERSION};
 pub use table::table;
 
@@ -107,6 +108,7 @@ pub fn run(
         cancel,
     };
 
+    let others = Others::now();
     tell("the whole, first run");
     let (cold, rendered) = Cost::of(|| bench.whole(&mut networks))?;
     let mut whole = Whole {
@@ -144,6 +146,9 @@ pub fn run(
         .versions
         .insert("onnxruntime", Runtime::version(runtime));
     report.set_measured(&whole, load, parts);
+    report.others_share = others
+        .zip(Others::now())
+        .map(|(earlier, now)| rounded(now.share_since(earlier)));
     Ok(report)
 }
 

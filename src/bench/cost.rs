@@ -74,6 +74,42 @@ fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     })
 }
 
+/// The machine's time so far, as far as others than this process had it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Others {
+    /// Seconds of all cores together, idle ones included.
+    all: f64,
+    /// Seconds that any other program worked.
+    busy: f64,
+}
+
+impl Others {
+    /// None where the system does not tell it.
+    pub(super) fn now() -> Option<Self> {
+        Self::of(&std::fs::read_to_string("/proc/stat").ok()?, cpu_time())
+    }
+
+    /// From the first line of `/proc/stat` (proc(5): user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of
+    /// a second), where this process worked for `own`.
+    fn of(stat: &str, own: Duration) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let times = line.split_whitespace().take(8);
+        let times: Vec<f64> = times.filter_map(|n| n.parse().ok()).collect();
+        let all = times.iter().sum::<f64>() / 100.0;
+        let idle = (times.get(3)? + times.get(4)?) / 100.0;
+        Some(Self {
+            all,
+            busy: all - idle - own.as_secs_f64(),
+        })
+    }
+
+    /// The share of all cores' time since `earlier` that others took, 0..=1.
+    pub(super) fn share_since(self, earlier: Self) -> f64 {
+        let share = (self.busy - earlier.busy) / (self.all - earlier.all).max(1e-9);
+        share.clamp(0.0, 1.0)
+    }
+}
+
 /// What all of this process's threads have worked so far, ended ones included.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -103,6 +139,16 @@ mod tests {
         assert_eq!(runs(&[4, 1, 2, 9]).median().wall, millis(3));
         assert_eq!(runs(&[5, 1, 3]).spread(), (millis(1), millis(5)));
         assert_eq!(runs(&[]).median().wall, millis(1000));
+    }
+
+    #[test]
+    fn what_others_took_is_neither_idle_nor_ones_own() {
+        let at = |text: &str, own| Others::of(text, Duration::from_secs(own)).unwrap();
+        // 20 s later: 10 idle, 2 waiting for the disk, 8 at work, of them 3 this process's.
+        let earlier = at("cpu  1000 0 500 7000 100 0 0 0 0 0\ncpu0 1 2", 2);
+        let later = at("cpu  1500 0 700 8000 300 0 50 50 9 9\n", 5);
+        assert!((later.share_since(earlier) - 0.25).abs() < 1e-9);
+        assert_eq!(Others::of("intr 5", Duration::ZERO), None);
     }
 
     #[test]

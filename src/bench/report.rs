@@ -63,6 +63,9 @@ pub struct BenchReport {
     /// Most memory that the process held in the first run of the whole, MB (10^6 bytes).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
+    /// Share of all cores' time that other programs took meanwhile, 0..=1: what else the machine did slows all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others_share: Option<f64>,
     /// All together.
     pub whole: Timing,
     /// How the stages of the whole spent their time in the last run, in the order of the flow.
@@ -176,6 +179,8 @@ pub struct Ratios {
     pub whole_to_plain_run: f64,
     /// The same with the first run of the whole, which found no background ready; the networks were loaded.
     pub cold_whole_to_plain_run: f64,
+    /// CPU time of that `run` for a frame, of the whole's: what a busy machine changes least.
+    pub plain_run_cpu_to_whole_cpu: f64,
     /// Speed of the generator alone, of that `run`.
     pub generator_to_plain_run: f64,
 }
@@ -208,6 +213,7 @@ impl BenchReport {
             load_s: 0.0,
             first_frame_s: 0.0,
             peak_rss_mb: None,
+            others_share: None,
             whole: Timing::default(),
             stages: Vec::new(),
             parts: Vec::new(),
@@ -282,6 +288,9 @@ impl BenchReport {
             cores_busy: ratio(whole.cpu_s, whole.warm_s * self.cores as f64),
             whole_to_plain_run: ratio(whole.frames_per_s, plain),
             cold_whole_to_plain_run: ratio(self.frames as f64 / whole.cold_s.max(1e-9), plain),
+            plain_run_cpu_to_whole_cpu: self.part("plain run").map_or(0.0, |part| {
+                ratio(part.timing.cpu_ms_per_frame, whole.cpu_ms_per_frame)
+            }),
             generator_to_plain_run: ratio(generator, plain),
         }
     }
@@ -315,6 +324,6 @@ fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10_000.0
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -75,6 +75,10 @@ pub(super) fn conclusions(report: &BenchReport) -> Vec<(String, String)> {
             ),
         ),
         (
+            "CPU time of that run, of the whole's".into(),
+            times(ratios.plain_run_cpu_to_whole_cpu),
+        ),
+        (
             "generator, of that run".into(),
             times(ratios.generator_to_plain_run),
         ),
@@ -88,6 +92,10 @@ pub(super) fn conclusions(report: &BenchReport) -> Vec<(String, String)> {
     ];
     if let Some(peak) = report.peak_rss_mb {
         lines.push(("peak memory of the whole".into(), format!("{peak:.0} MB")));
+    }
+    if let Some(share) = report.others_share {
+        let what = "time of all cores that other programs took";
+        lines.push((what.into(), percent(share)));
     }
     lines
 }

@@ -28,7 +28,7 @@ use crate::report;
     docs/performance.md says what the figures mean.\n\n\
     Examples:\n  \
     lipsync bench\n  \
-    lipsync bench speech.wav -m models/anna -b frames/anna --limit 60 --json bench.json --plot bench.png\n  \
+    lipsync bench speech.wav -m models/anna -b frames/anna --limit 60 --plot bench.png\n  \
     lipsync bench --device cuda --presets ultrafast,veryfast"
 )]
 pub(super) struct BenchArgs {
