@@ -804,7 +804,8 @@ fn damaged_videos_are_read_or_refused() {
                 .rev()
                 .map(BackgroundIndex)
                 .collect();
-            let _ = BackgroundCache::new(&backgrounds, 1 << 20).get(&all);
+            let mut cache = BackgroundCache::new(&backgrounds, 1 << 20, Forms::YUV420);
+            let _ = cache.get(&all, &mut Vec::new());
         }
         Ok(())
     });

@@ -16,7 +16,7 @@ use lipsync::frame::{FrameRate, Picture, Size};
 use lipsync::output::{Kind, Target};
 use serde_json::Value;
 
-use crate::support::{LIPSYNC, Place, decode, difference, pictures, probe, psnr};
+use crate::support::{LIPSYNC, Place, composed, decode, difference, pictures, probe, psnr};
 
 const SIZE: usize = 128;
 const COLOURS: [[u8; 3]; 4] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]];
@@ -82,7 +82,7 @@ fn write(place: &Place, name: &str, spec: ClipSpec) -> PathBuf {
     let frames = spec.frames;
     let mut clip = Box::new(ClipFile::create(target(&path), spec, &second(place)).unwrap());
     for i in 0..frames {
-        clip.write(&quarters(i as usize)).unwrap();
+        clip.write(&composed(&quarters(i as usize))).unwrap();
     }
     clip.finish().unwrap();
     path
@@ -199,7 +199,7 @@ fn odd_sizes_and_opaque_pictures_become_prores() {
     let mut clip = Box::new(ClipFile::create(target(&path), spec, &second(&place)).unwrap());
     let mut picture = Picture::new(61, 35);
     picture.pixels.fill(200);
-    (0..25).for_each(|_| clip.write(&picture).unwrap());
+    (0..25).for_each(|_| clip.write(&composed(&picture)).unwrap());
     clip.finish().unwrap();
     let folder = place.join("frames");
     decode(&path, &folder);
@@ -363,7 +363,7 @@ fn a_clip_whose_part_vanishes_fails_and_leaves_nothing() {
         let spec = spec(name, "h264", FrameRate::TRAINED);
         let path = place.join(name);
         let mut clip = Box::new(ClipFile::create(target(&path), spec, &second(&place)).unwrap());
-        (0..25).for_each(|i| clip.write(&quarters(i)).unwrap());
+        (0..25).for_each(|i| clip.write(&composed(&quarters(i))).unwrap());
         let hidden = place.names().into_iter().find(|n| n.starts_with(".a."));
         fs::remove_file(place.join(&hidden.unwrap())).unwrap();
         let report = Report::of(&clip.finish().unwrap_err());
@@ -386,7 +386,7 @@ fn every_encoder_can_be_stopped_at_any_time() {
             let spec = spec("a.mp4", codec, FrameRate::TRAINED);
             let path = place.join("a.mp4");
             let mut clip = ClipFile::create(target(&path), spec, &second(&place)).unwrap();
-            (0..frames).for_each(|i| clip.write(&quarters(i)).unwrap());
+            (0..frames).for_each(|i| clip.write(&composed(&quarters(i))).unwrap());
             drop(clip);
             assert_eq!(place.names(), ["bg", "second.wav", "speech.wav", "tiny"]);
         }
@@ -473,8 +473,8 @@ fn frames_say_it_too_and_keep_alpha() {
             alpha: None,
             ..quarters(0)
         };
-        sink.write(&with_alpha).unwrap();
-        sink.write(&opaque).unwrap();
+        sink.write(&composed(&with_alpha)).unwrap();
+        sink.write(&composed(&opaque)).unwrap();
         sink.finish().unwrap();
         let read = image::open(folder.join("000000.png")).unwrap();
         let image::DynamicImage::ImageRgba8(read) = read else {

@@ -3,8 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use image::RgbImage;
+use lipsync::background::Background;
+use lipsync::composed::Composed;
+use lipsync::frame::{Picture, Rect};
+use lipsync::yuv420::{Converter, Yuv420};
 use tempfile::TempDir;
 
 /// The program under test.
@@ -145,6 +150,31 @@ impl Place {
                 .save(folder.join(format!("frame_{i:04}.png")))
                 .unwrap();
         }
+    }
+}
+
+/// A frame that the networks did not touch.
+pub(crate) fn composed(picture: &Picture) -> Composed {
+    let nothing = Rect {
+        x0: 0,
+        y0: 0,
+        x1: 0,
+        y1: 0,
+    };
+    let mut planes = Yuv420::default();
+    Converter::default().convert(picture, &mut planes).unwrap();
+    let background = Background {
+        place: 0,
+        rect: nothing,
+        crop: Picture::default(),
+        area: nothing,
+        under: Picture::default(),
+        rgb: Some(picture.clone()),
+        yuv420: Some(planes),
+    };
+    Composed {
+        background: Arc::new(background),
+        patch: None,
     }
 }
 
