@@ -119,7 +119,7 @@ impl Bicubic {
         }
         // Four values at a time, so that a pixel is one register: the fourth is written over by the next pixel.
         for (x, column) in self.columns.iter().enumerate() {
-            let under = &line.blend[column.at..][..TAPS * CHANNELS + 1];
+            let under = &line.blend[column.at..][..=TAPS * CHANNELS];
             let out = &mut line.values[x * CHANNELS..x * CHANNELS + 4];
             let mut sum = [0.0; 4];
             for (pixel, weight) in column.weight.iter().enumerate() {

@@ -19,8 +19,6 @@ pub trait AudioEncoder: Send {
 /// A face to paint: a background's crop.
 #[derive(Debug, Clone, Copy)]
 pub struct Face<'a> {
-    /// Which of the backgrounds it is of: the same number, the same crop.
-    pub background: usize,
     /// The crop rectangle resized to 328x328, R G B.
     pub crop: &'a Picture,
 }

@@ -354,7 +354,6 @@ fn infer(
         let painted = painted.filter(|(moment, _)| moment.needs_the_generator());
         let mut faces = emptied(spare);
         faces.extend(painted.map(|(_, background)| Face {
-            background: background.place,
             crop: &background.crop,
         }));
         let mut output = pool.take();

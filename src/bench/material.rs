@@ -25,7 +25,7 @@ pub(super) struct Material {
     /// The window of each frame, `[16, 512]`.
     pub(super) windows: Vec<f32>,
     /// The face of each frame.
-    pub(super) crops: Vec<(usize, Arc<Picture>)>,
+    pub(super) crops: Vec<Arc<Picture>>,
     /// The first frames.
     pub(super) held: Vec<Held>,
 }
@@ -71,7 +71,7 @@ impl Material {
             let mut backgrounds = Vec::new();
             cache.get(&[index], &mut backgrounds)?;
             for background in backgrounds {
-                let crop = (background.place, Arc::new(background.crop.clone()));
+                let crop = Arc::new(background.crop.clone());
                 crops.push(known.entry(index).or_insert(crop).clone());
                 if frame < MOST_HELD {
                     let output = vec![0.0; OUTPUT_LEN];
@@ -96,10 +96,8 @@ impl Material {
 
     /// The face of a frame.
     pub(super) fn face(&self, frame: usize) -> Face<'_> {
-        let (background, crop) = &self.crops[frame];
         Face {
-            background: *background,
-            crop,
+            crop: &self.crops[frame],
         }
     }
 

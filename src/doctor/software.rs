@@ -196,10 +196,7 @@ fn run_once(runtime: &Runtime, files: &ModelFiles) -> Result<Placement> {
         .encode(1, &vec![0.0; BLOCK_LEN], &mut embedding)?;
     let mut face = vec![0.0; OUTPUT_LEN];
     let crop = Picture::new(CROP, CROP);
-    let black = Face {
-        background: 0,
-        crop: &crop,
-    };
+    let black = Face { crop: &crop };
     for generator in networks.generators.iter_mut().take(1) {
         generator.generate(&[black], &vec![0.0; WINDOW_LEN], &mut face)?;
     }

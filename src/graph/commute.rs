@@ -71,7 +71,7 @@ fn is_upsample(graph: &Graph, node: &Node) -> bool {
         && node.text("mode") == Some(b"linear")
         && node.text("coordinate_transformation_mode") != Some(b"tf_crop_and_resize")
         && node.inputs.len() <= 3
-        && matches!(scales.as_deref(), Some([n, c, ..]) if *n == 1.0 && *c == 1.0)
+        && matches!(scales.as_deref(), Some([n, c, ..]) if [n, c].map(|v| v.to_bits()) == [1.0_f32.to_bits(); 2])
 }
 
 fn apply(graph: &mut Graph, mut place: Place, number: usize) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
-use super::proto::{Graph, Model, Node};
+use super::proto::{Graph, Model, Node, Tensor};
 
 /// Takes out `Pad` nodes that add nothing.
 pub(crate) fn drop_empty_pads(model: &mut Model) -> Result<()> {
@@ -17,7 +17,7 @@ pub(crate) fn drop_empty_pads(model: &mut Model) -> Result<()> {
         node.is("Pad")
             && !graph.gives(node.output())
             && pads
-                .and_then(|pads| pads.integers())
+                .and_then(Tensor::integers)
                 .is_some_and(|pads| pads.iter().all(|&n| n == 0))
     };
     let same: HashMap<String, String> = graph

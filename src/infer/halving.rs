@@ -24,7 +24,9 @@ impl std::error::Error for OutOfMemory {}
 
 /// Whether memory ran out.
 pub fn is_out_of_memory(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<OutOfMemory>())
+    error
+        .chain()
+        .any(<dyn std::error::Error>::is::<OutOfMemory>)
 }
 
 /// How many frames at a time there is memory for, as far as it showed. Its clones share one number.
@@ -123,10 +125,7 @@ mod tests {
 
     fn paint(generator: &mut Halving<Small>, count: usize) -> Result<Vec<f32>> {
         let crop = Picture::new(CROP, CROP);
-        let face = Face {
-            background: 0,
-            crop: &crop,
-        };
+        let face = Face { crop: &crop };
         let audio: Vec<f32> = (0..count * WINDOW_LEN)
             .map(|at| (at / WINDOW_LEN) as f32)
             .collect();
@@ -190,10 +189,7 @@ mod tests {
             }
         }
         let crop = Picture::new(CROP, CROP);
-        let face = Face {
-            background: 0,
-            crop: &crop,
-        };
+        let face = Face { crop: &crop };
         let mut generator = Halving::new(Broken(0), BatchLimit::default());
         let (audio, mut output) = (vec![0.0; 2 * WINDOW_LEN], vec![0.0; 2 * OUTPUT_LEN]);
         assert!(generator.generate(&[face; 2], &audio, &mut output).is_err());

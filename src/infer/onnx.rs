@@ -193,10 +193,7 @@ impl Networks {
     /// is taken and, on a GPU, kernels are chosen. One that has no memory left beside the others goes.
     pub fn warm_up(&mut self, batch: usize) -> Result<()> {
         let crop = Picture::new(CROP, CROP);
-        let black = Face {
-            background: 0,
-            crop: &crop,
-        };
+        let black = Face { crop: &crop };
         let audio = vec![0.0; batch * WINDOW_LEN];
         let mut output = vec![0.0; batch * OUTPUT_LEN];
         for turn in 0..self.generators.len() {
@@ -259,14 +256,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn load(&self, path: &Path, role: &Role) -> Result<(Network, Placement)> {
-        self.network(path, role, &self.read(path, role)?)
-    }
-
-    fn read(&self, path: &Path, role: &Role) -> Result<Vec<u8>> {
-        Ok(std::fs::read(path).map_err(|e| {
-            Fault::failed(format!("cannot read {} `{}`", role.name, path.display()))
-                .because(crate::error::plain_io(&e))
-        })?)
+        self.network(path, role, &read(path, role)?)
     }
 
     /// The network of the file at `path`, which holds `bytes`.
@@ -348,6 +338,13 @@ impl Loader<'_> {
             // Spinning threads would take the cores from the encoder and the compositor.
             .with_intra_op_spinning(false)?)
     }
+}
+
+fn read(path: &Path, role: &Role) -> Result<Vec<u8>> {
+    Ok(std::fs::read(path).map_err(|e| {
+        Fault::failed(format!("cannot read {} `{}`", role.name, path.display()))
+            .because(crate::error::plain_io(&e))
+    })?)
 }
 
 /// Starts the network of the file at `path`, which holds `bytes`.

@@ -42,7 +42,7 @@ impl Tuning {
     }
 
     /// The network as it is, and why nothing was made of it.
-    pub(crate) fn none(why: impl ToString) -> Self {
+    pub(crate) fn none(why: &str) -> Self {
         Self {
             precision: "exact".into(),
             dropped: vec![why.to_string()],

@@ -107,10 +107,7 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
             network_input(&crop, &mut input);
             let [mut want, mut got] = [vec![0.0; OUTPUT_LEN], vec![0.0; OUTPUT_LEN]];
             plain.run(&input, &window, &mut want).unwrap();
-            let face = Face {
-                background: turn % 3,
-                crop: &crop,
-            };
+            let face = Face { crop: &crop };
             networks.generators[0]
                 .generate(&[face], &window, &mut got)
                 .unwrap();

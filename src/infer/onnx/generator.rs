@@ -10,7 +10,7 @@ use super::network::{Network, failure};
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit, read};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -55,7 +55,7 @@ impl Loader<'_> {
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Made, Tuning)> {
-        let bytes = self.read(path, &GENERATOR)?;
+        let bytes = read(path, &GENERATOR)?;
         let samples = match tune.samples {
             Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
             _ => Samples::default(),
@@ -68,23 +68,22 @@ impl Loader<'_> {
             &samples.digest(),
         ]);
         let known = store.as_ref().and_then(|store| store.get(&key));
-        let (parts, tuning) = match known {
-            Some(known) => known,
-            None => {
-                let (mut whole, _) = self.network(path, &GENERATOR, &bytes)?;
-                let [picture, sound] = whole.input_names();
-                let tuner = Tuner {
-                    loader: self,
-                    path,
-                    names: Names { picture, sound },
-                };
-                let made = tuner.tune(&mut whole, &bytes, tune.precision, &samples);
-                if let Some(store) = store {
-                    // Without it, the next run makes it again.
-                    let _ = store.put(&key, &made);
-                }
-                made
+        let (parts, tuning) = if let Some(known) = known {
+            known
+        } else {
+            let (mut whole, _) = self.network(path, &GENERATOR, &bytes)?;
+            let [picture, sound] = whole.input_names();
+            let tuner = Tuner {
+                loader: self,
+                path,
+                names: Names { picture, sound },
+            };
+            let made = tuner.tune(&mut whole, &bytes, tune.precision, &samples);
+            if let Some(store) = store {
+                // Without it, the next run makes it again.
+                let _ = store.put(&key, &made);
             }
+            made
         };
         let made = match parts {
             Some(parts) => {

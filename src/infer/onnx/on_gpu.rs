@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::generator::{Made, Tune};
 use super::tuned::{NEAR, psnr_db, run_whole};
-use super::{GENERATOR, Loader, OnnxAudioEncoder, commit};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, commit, read};
 use crate::face::OUTPUT_LEN;
 use crate::graph::half::halve;
 use crate::graph::proto::Model;
@@ -36,8 +36,8 @@ impl Loader<'_> {
                     };
                     (Made::Rewritten(path.to_owned(), model), tuning)
                 }
-                Ok((_, psnr)) => whole(Tuning::none(format!("fp16: {psnr:.1} dB from exact"))),
-                Err(error) => whole(Tuning::none(format!("fp16: {error:#}"))),
+                Ok((_, psnr)) => whole(Tuning::none(&format!("fp16: {psnr:.1} dB from exact"))),
+                Err(error) => whole(Tuning::none(&format!("fp16: {error:#}"))),
             },
         }
     }
@@ -49,9 +49,9 @@ impl Loader<'_> {
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Vec<u8>, f64)> {
-        let sampler = tune.samples.context("nothing to measure it on")?;
-        let samples = sampler(encoder)?;
-        let bytes = self.read(path, &GENERATOR)?;
+        let take = tune.samples.context("nothing to measure it on")?;
+        let samples = take(encoder)?;
+        let bytes = read(path, &GENERATOR)?;
         let half = self.halved(path, &bytes)?;
         let psnr = self.nearness(path, [&bytes, &half], &samples)?;
         Ok((half, psnr))

@@ -60,7 +60,7 @@ impl Tuner<'_> {
                     Tuning::none("no part of it depends on the picture alone"),
                 );
             }
-            Err(error) => return (None, Tuning::none(format!("{error:#}"))),
+            Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
         };
         let mut parts = None;
         let mut commuted = cut.clone();
