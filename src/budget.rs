@@ -41,8 +41,9 @@ impl Budget {
 const SMALL: usize = 400_000_000;
 /// .. and where the networks take more than half of that by themselves.
 const LARGE: usize = 900_000_000;
-/// Bytes for each pixel of a frame that the encoder, and frames on their way to it, take: x264 at its usual preset.
-const ENCODING: usize = 64;
+/// Bytes for each pixel of a frame that the encoder, and frames on their way to it, take: measured with x264 at its usual
+/// preset, and 1280x720.
+const ENCODING: usize = 160;
 /// What the program is taken to hold once it is warm, where the system does not tell.
 const UNKNOWN: usize = 300_000_000;
 
@@ -59,7 +60,7 @@ pub struct Room {
 
 impl Room {
     /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
-    /// features get the larger half if it `has_features`: a byte of them saves more work than one of a background.
+    /// features get four fifths if it `has_features`: a byte of them saves more work than one of a background.
     pub fn within(limit: Option<usize>, size: Size, has_features: bool) -> Self {
         let held = held_now().unwrap_or(UNKNOWN);
         Self::beside(held, limit, size, has_features)
@@ -70,7 +71,7 @@ impl Room {
         let limit = limit.unwrap_or(usual);
         let working = held + size.width as usize * size.height as usize * ENCODING;
         let left = limit.saturating_sub(working);
-        let features = if has_features { left / 5 * 3 } else { 0 };
+        let features = if has_features { left / 5 * 4 } else { 0 };
         Self {
             backgrounds: left - features,
             features,

@@ -1,5 +1,6 @@
 //! The networks on ONNX Runtime.
 
+mod arena;
 mod assignment;
 pub(crate) mod cuda;
 mod device;
@@ -15,6 +16,7 @@ mod tuned;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use anyhow::Result;
 use ort::environment::Environment;
@@ -71,6 +73,7 @@ impl Runtime {
             .with_logger(Arc::new(|_, _, _, _, _| ()))
             .build()
             .map_err(|e| fault().because(e))?;
+        arena::share(&environment).map_err(|e| fault().because(e))?;
         Ok(Self {
             environment,
             path: path.to_owned(),
@@ -194,10 +197,25 @@ impl Networks {
     pub fn warm_up(&mut self, batch: usize) -> Result<()> {
         let crop = Picture::new(CROP, CROP);
         let black = Face { crop: &crop };
+        let black = vec![black; batch];
         let audio = vec![0.0; batch * WINDOW_LEN];
-        let mut output = vec![0.0; batch * OUTPUT_LEN];
-        for turn in 0..self.generators.len() {
-            match self.generators[turn].generate(&vec![black; batch], &audio, &mut output) {
+        // All at once, as they will work: then their memory is what they will take.
+        let ends: Vec<Result<()>> = thread::scope(|scope| {
+            let paint = |generator: &mut Halving<OnnxGenerator>| {
+                let mut output = vec![0.0; batch * OUTPUT_LEN];
+                generator.generate(&black, &audio, &mut output)
+            };
+            let threads: Vec<_> = (self.generators.iter_mut())
+                .map(|generator| scope.spawn(move || paint(generator)))
+                .collect();
+            let ends = threads.into_iter().map(|thread| {
+                let panicked = |_| Err(Fault::failed("a generator's thread panicked").into());
+                thread.join().unwrap_or_else(panicked)
+            });
+            ends.collect()
+        });
+        for (turn, end) in ends.into_iter().enumerate() {
+            match end {
                 Err(error) if turn > 0 && is_out_of_memory(&error) => {
                     self.generators.truncate(turn);
                     break;
@@ -335,6 +353,7 @@ impl Loader<'_> {
         Ok(Session::builder(&self.runtime.environment)?
             .with_intra_threads(self.threads)?
             .with_deterministic_compute(self.hardware.deterministic)?
+            .with_env_allocators()?
             // Spinning threads would take the cores from the encoder and the compositor.
             .with_intra_op_spinning(false)?)
     }

@@ -71,14 +71,14 @@ impl Loader<'_> {
         let (parts, tuning) = if let Some(known) = known {
             known
         } else {
-            let (mut whole, _) = self.network(path, &GENERATOR, &bytes)?;
+            let (whole, _) = self.network(path, &GENERATOR, &bytes)?;
             let [picture, sound] = whole.input_names();
             let tuner = Tuner {
                 loader: self,
                 path,
                 names: Names { picture, sound },
             };
-            let made = tuner.tune(&mut whole, &bytes, tune.precision, &samples);
+            let made = tuner.tune(whole, &bytes, tune.precision, &samples);
             if let Some(store) = store {
                 // Without it, the next run makes it again.
                 let _ = store.put(&key, &made);

@@ -43,7 +43,7 @@ impl Tuner<'_> {
     /// `whole` is the network as it is in the file, `bytes` the file, `samples` what integers are fitted to.
     pub(super) fn tune(
         &self,
-        whole: &mut Network,
+        mut whole: Network,
         bytes: &[u8],
         precision: Precision,
         samples: &Samples,
@@ -52,6 +52,12 @@ impl Tuner<'_> {
             precision: "exact".into(),
             ..Tuning::default()
         };
+        let proof = match Proof::of(&mut whole) {
+            Ok(proof) => proof,
+            Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
+        };
+        // Gone before anything else is started, so that memory for two is never needed.
+        drop(whole);
         let (cut, shapes) = match self.cut(bytes) {
             Ok(Some(found)) => found,
             Ok(None) => {
@@ -64,13 +70,13 @@ impl Tuner<'_> {
         };
         let mut parts = None;
         let mut commuted = cut.clone();
-        let commuted = commute(&mut commuted.joint, &shapes).map(|places| (commuted, places));
-        if let Ok((commuted, places @ 1..)) = commuted {
+        if let Ok(places @ 1..) = commute(&mut commuted.joint, &shapes) {
             let what = format!("{places} convolutions before upsamples");
-            parts = self.proved(whole, &commuted, &what, &mut tuning);
+            parts = self.proved(&proof, self.parts(&commuted), &what, &mut tuning);
         }
+        drop(commuted);
         if parts.is_none() {
-            parts = self.proved(whole, &cut, "", &mut tuning);
+            parts = self.proved(&proof, self.parts(&cut), "", &mut tuning);
         }
         let wants_integers = match precision {
             Precision::Exact => false,
@@ -87,8 +93,8 @@ impl Tuner<'_> {
                 false
             }
         };
-        if wants_integers && parts.is_some() {
-            match self.integers(whole, &cut, &shapes, samples, precision) {
+        if wants_integers && let Some(exact) = &parts {
+            match self.integers(exact, &cut, &shapes, samples, precision) {
                 Ok((integer, psnr)) => {
                     parts = Some(integer);
                     tuning.precision = "int8".into();
@@ -162,20 +168,19 @@ impl Tuner<'_> {
         Ok(known.collect())
     }
 
-    /// `cut` as parts, if they give what the whole network gives.
+    /// `parts`, if they give what the whole network gives.
     fn proved(
         &self,
-        whole: &mut Network,
-        cut: &Cut,
+        proof: &Proof,
+        parts: Parts,
         what: &str,
         tuning: &mut Tuning,
     ) -> Option<Parts> {
-        let parts = self.parts(cut);
         let and = if what.is_empty() { "" } else { ", " };
         let what = format!("once for each background what depends on it alone{and}{what}");
         let difference = self
             .start(&parts)
-            .and_then(|mut generator| difference(whole, &mut generator));
+            .and_then(|mut generator| proof.difference(&mut generator));
         match difference {
             Ok(difference) if difference <= SAME => {
                 tuning.rewritings.push(what);
@@ -213,7 +218,7 @@ impl Tuner<'_> {
     /// integers are asked for, else an error that tells how near it came.
     fn integers(
         &self,
-        whole: &mut Network,
+        exact: &Parts,
         cut: &Cut,
         shapes: &Shapes,
         samples: &Samples,
@@ -233,10 +238,12 @@ impl Tuner<'_> {
             pairs.into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
         let seen = self.statistics(cut, shapes, fitted.into_iter().map(|(_, pair)| pair))?;
         let measured: Vec<_> = measured.into_iter().map(|(_, pair)| pair).collect();
+        let mut generator = self.start(exact)?;
         let mut exact = vec![vec![0.0; OUTPUT_LEN]; measured.len()];
         for ((crop, window), exact) in measured.iter().zip(&mut exact) {
-            run_whole(whole, crop, window, exact)?;
+            generator.paint(crop, window, exact)?;
         }
+        drop(generator);
         let mut best: Option<(Parts, f64)> = None;
         for area in quantise::areas(cut, shapes)? {
             let parts = self.parts(&quantise(cut, shapes, &seen, area)?);
@@ -319,19 +326,39 @@ fn has_integer_kernels() -> bool {
     }
 }
 
-/// The greatest difference between the parts and the whole, on one random input.
-fn difference(whole: &mut Network, parts: &mut InParts) -> Result<f32> {
-    let mut noise = Noise(0x2545_f491_4f6c_dd1d);
-    let mut crop = Picture::new(CROP, CROP);
-    crop.pixels.fill_with(|| (noise.next() >> 56) as u8);
-    let mut window = vec![0.0; WINDOW_LEN];
-    window.fill_with(|| (noise.next() >> 40) as f32 / (1 << 23) as f32 - 1.0);
-    let [mut one, mut other] = [vec![0.0; OUTPUT_LEN], vec![0.0; OUTPUT_LEN]];
-    run_whole(whole, &crop, &window, &mut one)?;
-    parts.paint(&crop, &window, &mut other)?;
-    let differences = one.iter().zip(&other).map(|(a, b)| (a - b).abs());
-    // NaN must not pass as none.
-    Ok(differences.fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most }))
+/// What the whole network gives for one random input.
+struct Proof {
+    crop: Picture,
+    window: Vec<f32>,
+    picture: Vec<f32>,
+}
+
+impl Proof {
+    fn of(whole: &mut Network) -> Result<Self> {
+        let mut noise = Noise(0x2545_f491_4f6c_dd1d);
+        let mut crop = Picture::new(CROP, CROP);
+        crop.pixels.fill_with(|| (noise.next() >> 56) as u8);
+        let mut window = vec![0.0; WINDOW_LEN];
+        window.fill_with(|| (noise.next() >> 40) as f32 / (1 << 23) as f32 - 1.0);
+        let mut picture = vec![0.0; OUTPUT_LEN];
+        run_whole(whole, &crop, &window, &mut picture)?;
+        Ok(Self {
+            crop,
+            window,
+            picture,
+        })
+    }
+
+    /// The greatest difference of what `parts` give.
+    fn difference(&self, parts: &mut InParts) -> Result<f32> {
+        let mut picture = vec![0.0; OUTPUT_LEN];
+        parts.paint(&self.crop, &self.window, &mut picture)?;
+        let pairs = self.picture.iter().zip(&picture);
+        // NaN must not pass as none.
+        Ok(pairs
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most }))
+    }
 }
 
 pub(super) fn run_whole(
