@@ -2,18 +2,17 @@
 
 use std::fs;
 
-use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Rect};
-use lipsync::infer::onnx::{Hardware, Networks, Runtime, Tune};
+use lipsync::infer::onnx::{Hardware, Networks, Tune};
 use lipsync::listen::Listener;
 use lipsync::mel::{BANDS, MelSpectrogram};
 use lipsync::order::Order;
 use lipsync::window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
 use serde_json::Value;
 
-use crate::support::{Place, difference, golden, npy_f32, npy_u8, picture};
+use crate::support::{Place, difference, golden, npy_f32, npy_u8, picture, runtime};
 
 #[test]
 fn mel_frames_match() {
@@ -140,10 +139,9 @@ fn crops_and_pastes_match() {
 
 #[test]
 fn features_of_the_clip_match() {
-    let runtime = Runtime::load(&assets::runtime_library().unwrap()).unwrap();
     let model = |name: &str| golden(&format!("models/tiny_{name}.onnx"));
     let mut networks = Networks::load(
-        &runtime,
+        runtime(),
         &model("audio_encoder"),
         &model("generator"),
         Hardware::cpu(2),

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
+use lipsync::assets;
 use lipsync::background::Background;
 use lipsync::composed::Composed;
 use lipsync::frame::{Picture, Rect};
+use lipsync::infer::onnx::Runtime;
 use lipsync::yuv420::{Converter, Yuv420};
 use tempfile::TempDir;
 
@@ -23,6 +25,12 @@ pub(crate) fn project() -> &'static Path {
 /// A file of `tests/golden`.
 pub(crate) fn golden(path: &str) -> PathBuf {
     project().join("tests/golden").join(path)
+}
+
+/// ONNX Runtime, of which a process can have one only.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load(&assets::runtime_library().unwrap()).unwrap())
 }
 
 /// A temporary folder (with a space in its name) where commands run: `tiny/` holds small networks, `bg/` the golden
