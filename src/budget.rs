@@ -7,7 +7,7 @@ use crate::frame::Size;
 /// Threads for the networks of a render.
 ///
 /// Networks that work side by side on frames of their own, one thread each, waste nothing on waiting for each other
-/// inside every operator; more of them than [`MOST_GENERATORS`] would cost more memory than they bring.
+/// inside every operator; more than eight of them would cost more memory than they bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Generators that work side by side.
@@ -39,8 +39,10 @@ impl Budget {
 
 /// Memory to stay within if nothing else is asked for, bytes ..
 const SMALL: usize = 400_000_000;
-/// .. and where the networks take more than half of that by themselves.
+/// .. and with a large generator ..
 const LARGE: usize = 900_000_000;
+/// .. which is one whose file has so many bytes: that of `ada` has 17 million, the full-width one 49.
+const LARGE_FILE: u64 = 32_000_000;
 /// Bytes for each pixel of a frame that the encoder, and frames on their way to it, take: measured with x264 at its usual
 /// preset, and 1280x720.
 const ENCODING: usize = 160;
@@ -61,14 +63,17 @@ pub struct Room {
 impl Room {
     /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
     /// features get four fifths if it `has_features`: a byte of them saves more work than one of a background.
-    pub fn within(limit: Option<usize>, size: Size, has_features: bool) -> Self {
+    pub fn within(limit: usize, size: Size, has_features: bool) -> Self {
         let held = held_now().unwrap_or(UNKNOWN);
         Self::beside(held, limit, size, has_features)
     }
 
-    fn beside(held: usize, limit: Option<usize>, size: Size, has_features: bool) -> Self {
-        let usual = if held <= SMALL / 2 { SMALL } else { LARGE };
-        let limit = limit.unwrap_or(usual);
+    /// The memory to stay within if nothing else is asked for, for a generator whose file has so many bytes.
+    pub fn usual_limit(generator: u64) -> usize {
+        if generator < LARGE_FILE { SMALL } else { LARGE }
+    }
+
+    fn beside(held: usize, limit: usize, size: Size, has_features: bool) -> Self {
         let working = held + size.width as usize * size.height as usize * ENCODING;
         let left = limit.saturating_sub(working);
         let features = if has_features { left / 5 * 4 } else { 0 };
@@ -107,15 +112,15 @@ mod tests {
             height: 720,
         };
         let (mega, encoding) = (1_000_000, 1280 * 720 * ENCODING);
-        let room = Room::beside(100 * mega, None, size, true);
+        let room = Room::beside(100 * mega, 400 * mega, size, true);
         assert_eq!(room.backgrounds + room.features, 300 * mega - encoding);
         assert!(room.features > room.backgrounds);
-        let room = Room::beside(500 * mega, None, size, false);
+        let room = Room::beside(500 * mega, 900 * mega, size, false);
         assert_eq!(
             (room.backgrounds, room.features),
             (400 * mega - encoding, 0)
         );
-        let room = Room::beside(500 * mega, Some(400 * mega), size, true);
+        let room = Room::beside(500 * mega, 400 * mega, size, true);
         assert_eq!((room.backgrounds, room.features), (0, 0));
         assert_eq!(room.lacking, 100 * mega + encoding);
     }

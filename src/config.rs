@@ -267,7 +267,9 @@ impl Plan {
     pub fn make_room(&self, networks: &mut Networks, batch: usize) -> Result<Room> {
         networks.warm_up(batch)?;
         let size = self.backgrounds.size();
-        let room = Room::within(self.memory_limit, size, networks.has_features());
+        let file = std::fs::metadata(&self.model.generator).map_or(0, |file| file.len());
+        let limit = self.memory_limit.unwrap_or_else(|| Room::usual_limit(file));
+        let room = Room::within(limit, size, networks.has_features());
         networks.keep(Keep {
             bytes: room.features,
             backgrounds: self.backgrounds.count(),

@@ -22,3 +22,6 @@ pub(crate) mod fold;
 pub(crate) mod half;
 pub(crate) mod proto;
 pub(crate) mod quantise;
+
+#[cfg(test)]
+mod tests;

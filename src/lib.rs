@@ -5,18 +5,20 @@
 //! ```text
 //! speech.wav --audio--> samples --mel--> mel frames --window--> blocks --infer--> embeddings --window--> windows
 //!                                   (all of it streamed by `listen`)                                        |
-//! backgrounds/ --background, crop_rects, order--> frames --bicubic, face--> network inputs                  |
+//! backgrounds/ --background, crop_rects, order--> frames --bicubic, face--> crops                           |
 //!                                                    |                            |                         |
 //!                                                    |                            +--------- infer <--------+
 //!                                                    |                                         |
 //!                                                    +---------------- face (paste) <----------+
-//!                                                                           |
+//!                                                                           | composed
 //!                                                                  encode (clip, png) --output--> the clip
 //! ```
 //!
 //! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`cli`] talks to people.
+//! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
+//! are for; [`yuv420`] holds pictures as encoders want them.
 //! [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and [`preview`] show
-//! what came out. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`bench`] measures one;
+//! what came out. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
 //! [`draw`] makes pictures.
 //! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
 

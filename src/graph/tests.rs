@@ -1,0 +1,161 @@
+//! The steps on a graph as small as one can be that has all they look for. What it computes is tested on real networks.
+
+use super::commute::commute;
+use super::cut::{Cut, cut};
+use super::edit::Shapes;
+use super::fold::drop_empty_pads;
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use super::quantise::{Statistics, areas, quantise};
+
+/// input -> skip; audio -> deep -> upsampled -> padded by nothing; both joined -> mixed -> output.
+fn model() -> Model {
+    let weights = |name: &str, dims: [i64; 4]| {
+        let count = dims.iter().product::<i64>();
+        let values: Vec<f32> = (0..count).map(|n| (n % 7) as f32 - 3.0).collect();
+        Tensor::of_floats(name, &dims, &values)
+    };
+    let mut resize = Node::new("Resize", &["deep", "", "scales"], "large");
+    resize.attributes.push(Attribute {
+        name: "mode".into(),
+        text: Some(b"linear".to_vec()),
+        kind: 3,
+        ..Attribute::default()
+    });
+    let nodes = vec![
+        Node::new("Conv", &["input", "w.skip"], "skip"),
+        Node::new("Conv", &["audio", "w.deep"], "deep"),
+        resize,
+        Node::new("Pad", &["large", "pads"], "padded"),
+        Node::new("Concat", &["padded", "skip"], "both").with(Attribute::of_int("axis", 1)),
+        Node::new("Conv", &["both", "w.mix"], "mixed"),
+        Node::new("Relu", &["mixed"], "rectified"),
+        Node::new("Conv", &["rectified", "w.last"], "output"),
+    ];
+    let pads = Tensor {
+        name: "pads".into(),
+        dims: vec![8],
+        dtype: dtype::INT64,
+        int64s: vec![0; 8],
+        ..Tensor::default()
+    };
+    let graph = Graph {
+        nodes,
+        constants: vec![
+            weights("w.skip", [16, 6, 5, 5]),
+            weights("w.deep", [4, 32, 1, 1]),
+            weights("w.mix", [5, 20, 1, 1]),
+            weights("w.last", [3, 5, 1, 1]),
+            Tensor::of_floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]),
+            pads,
+        ],
+        inputs: vec![
+            ValueInfo::tensor("input", dtype::FLOAT, &[1, 6, 32, 32]),
+            ValueInfo::tensor("audio", dtype::FLOAT, &[1, 32, 16, 16]),
+        ],
+        outputs: vec![ValueInfo::tensor("output", dtype::FLOAT, &[1, 3, 32, 32])],
+        ..Graph::default()
+    };
+    Model::default().with(graph)
+}
+
+fn shapes() -> Shapes {
+    let of = [
+        ("skip", [1, 16, 32, 32]),
+        ("deep", [1, 4, 16, 16]),
+        ("large", [1, 4, 32, 32]),
+        ("padded", [1, 4, 32, 32]),
+        ("both", [1, 20, 32, 32]),
+        ("mixed", [1, 5, 32, 32]),
+        ("rectified", [1, 5, 32, 32]),
+        ("output", [1, 3, 32, 32]),
+    ];
+    of.map(|(name, shape)| (name.to_owned(), shape.to_vec()))
+        .into()
+}
+
+fn parts() -> Cut {
+    let mut model = model();
+    drop_empty_pads(&mut model).unwrap();
+    cut(&model, "input", "audio", &shapes()).unwrap().unwrap()
+}
+
+fn operators(model: &Model) -> Vec<&str> {
+    let nodes = model.graph().unwrap().nodes.iter();
+    nodes.map(|node| node.op.as_str()).collect()
+}
+
+#[test]
+fn a_model_survives_writing_and_reading() {
+    use prost::Message as _;
+    let model = model();
+    assert!(Model::parse(&model.encode_to_vec()).unwrap() == model);
+    assert!(Model::parse(b"no model").is_err());
+}
+
+#[test]
+fn pads_that_add_nothing_go() {
+    let mut model = model();
+    drop_empty_pads(&mut model).unwrap();
+    assert!(!operators(&model).contains(&"Pad"));
+    let concat = &model.graph().unwrap().nodes[3];
+    assert_eq!(concat.inputs, ["large", "skip"]);
+}
+
+#[test]
+fn what_needs_the_picture_alone_is_cut_off() {
+    let cut = parts();
+    assert_eq!(cut.kept.len(), 1);
+    assert_eq!(cut.kept[0].name, "skip");
+    assert!(cut.remade.is_empty() && cut.cheap.is_none());
+    assert_eq!(operators(&cut.image), ["Conv"]);
+    let joint = cut.joint.graph().unwrap();
+    assert_eq!(joint.input_names(), ["audio", "skip"]);
+    assert!(joint.constant("w.skip").is_none());
+}
+
+#[test]
+fn a_convolution_goes_before_the_upsample() {
+    let mut cut = parts();
+    assert_eq!(commute(&mut cut.joint, &shapes()).unwrap(), 1);
+    let graph = cut.joint.graph().unwrap();
+    assert_eq!(
+        operators(&cut.joint),
+        ["Conv", "Conv", "Resize", "Conv", "Add", "Relu", "Conv"]
+    );
+    // Of the twenty channels, the first four are the upsample's.
+    let weights = |name: &str| graph.constant(name).unwrap();
+    assert_eq!(weights("commute0.deep").dims, [5, 4, 1, 1]);
+    assert_eq!(weights("commute0.skip").dims, [5, 16, 1, 1]);
+    let (all, deep) = (model(), weights("commute0.deep").values().unwrap());
+    let all = all
+        .graph()
+        .unwrap()
+        .constant("w.mix")
+        .unwrap()
+        .values()
+        .unwrap();
+    assert_eq!(deep[..8], [&all[..4], &all[20..24]].concat());
+}
+
+#[test]
+fn large_layers_become_integers_and_features_bytes() {
+    let cut = parts();
+    assert_eq!(areas(&cut, &shapes()).unwrap(), [0, 256]);
+    let mut seen = Statistics::default();
+    seen.add("audio", &[1, 32, 16, 16], &vec![1.0; 32 * 256]);
+    for (name, shape) in shapes() {
+        let values = vec![0.5; shape.iter().product::<i64>() as usize];
+        seen.add(&name, &shape, &values);
+    }
+    let whole = quantise(&cut, &shapes(), &seen, 0).unwrap();
+    let joint = whole.joint.graph().unwrap();
+    assert!(joint.input_names().contains(&"skip.bytes"));
+    assert_eq!(whole.image.graph().unwrap().outputs[0].name, "skip.bytes");
+    assert_eq!(joint.constant("deep.w").unwrap().dtype, dtype::INT8);
+    // The last convolution stays as it is.
+    assert!(joint.constant("w.last").is_some() && joint.constant("output.w").is_none());
+    let large = quantise(&cut, &shapes(), &seen, 256).unwrap();
+    let joint = large.joint.graph().unwrap();
+    assert!(joint.constant("w.deep").is_some(), "it is small");
+    assert!(joint.constant("mixed.w").is_some(), "it is large");
+}
