@@ -1,20 +1,49 @@
 //! FFmpeg's libraries, set up once.
 
+#[cfg(ffmpeg_on_demand)]
+mod on_demand;
+
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use anyhow::Result;
 use ffmpeg_next as ff;
 
-/// Makes FFmpeg ready, and keeps it from writing to stderr: what it has to say comes back as errors.
+use crate::error::Fault;
+
+/// Loads FFmpeg, makes it ready, and keeps it from writing to stderr: what it has to say comes back as errors.
+///
+/// Whoever calls FFmpeg calls this first: where the libraries are not there, this is what says so.
 pub fn init() -> Result<()> {
     static DONE: OnceLock<Result<(), ff::Error>> = OnceLock::new();
+    load()?;
     let done = DONE.get_or_init(|| {
         ff::init()?;
         ff::log::set_level(ff::log::Level::Quiet);
         Ok(())
     });
     Ok((*done)?)
+}
+
+/// Makes the libraries ready to be called.
+#[cfg(ffmpeg_on_demand)]
+fn load() -> Result<(), Fault> {
+    on_demand::load().map_err(|words| {
+        // Debian calls the package of `libavutil.so.57` `libavutil57`.
+        let packages: Vec<String> = on_demand::sonames().map(|s| s.replace(".so.", "")).collect();
+        Fault::machine("cannot load FFmpeg's libraries")
+            .because(words)
+            .hint(format!(
+                "apt-get install {}; where those are not to be had, build lipsync again with the FFmpeg that is there",
+                packages.join(" ")
+            ))
+    })
+}
+
+/// The program would not have started without them.
+#[cfg(not(ffmpeg_on_demand))]
+fn load() -> Result<(), Fault> {
+    Ok(())
 }
 
 /// Lets FFmpeg write what it warns of to stderr.
@@ -29,17 +58,18 @@ pub fn speak() -> Result<()> {
     unsafe_code,
     reason = "ffmpeg-next knows only the versions of the single libraries"
 )]
-pub fn version() -> String {
+pub fn version() -> Result<String> {
+    init()?;
     // SAFETY: the function returns a string with its zero that lies in the library for good.
     let text = unsafe { CStr::from_ptr(ff::ffi::av_version_info()) };
-    text.to_string_lossy().into_owned()
+    Ok(text.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_version_is_a_version() {
-        let version = super::version();
+        let version = super::version().unwrap();
         let number = version.split(['.', '-']).next().unwrap();
         assert!(
             number.trim_start_matches(['n', 'N']).parse::<u32>().is_ok(),

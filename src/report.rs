@@ -264,7 +264,9 @@ impl RenderReport {
         self.schema_version = SCHEMA_VERSION;
         self.versions
             .insert("lipsync", env!("CARGO_PKG_VERSION").into());
-        self.versions.insert("ffmpeg", ffmpeg::version());
+        if let Ok(ffmpeg) = ffmpeg::version() {
+            self.versions.insert("ffmpeg", ffmpeg);
+        }
         self.wall_s = seconds(wall_s);
         self.peak_rss_mb = peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0);
         self.error = error.map(error::Report::to_json);

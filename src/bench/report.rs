@@ -192,10 +192,11 @@ impl BenchReport {
         let video = plan.format.as_ref().map(|format| &format.video);
         Self {
             schema_version: SCHEMA_VERSION,
-            versions: BTreeMap::from([
-                ("lipsync", env!("CARGO_PKG_VERSION").to_owned()),
-                ("ffmpeg", ffmpeg::version()),
-            ]),
+            versions: ffmpeg::version()
+                .map(|ffmpeg| ("ffmpeg", ffmpeg))
+                .into_iter()
+                .chain([("lipsync", env!("CARGO_PKG_VERSION").to_owned())])
+                .collect(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             input: Input::of(&plan.sound),
             model: Model::of(&plan.model),

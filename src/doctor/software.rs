@@ -47,10 +47,13 @@ const HARDWARE_ENCODERS: [&str; 8] = [
 const FULL_FFMPEG: &str = "apt-get install libavcodec-extra";
 
 pub(super) fn ffmpeg() -> Vec<Finding> {
+    let ffmpeg = match crate::ffmpeg::version() {
+        Ok(ffmpeg) => ffmpeg,
+        Err(error) => return vec![Finding::of(State::Missing, "FFmpeg", &error)],
+    };
     let version = |number: u32| format!("{}.{}", number >> 16, number >> 8 & 0xff);
     let libraries = format!(
-        "{} (libavcodec {}, libavformat {}, libavutil {})",
-        crate::ffmpeg::version(),
+        "{ffmpeg} (libavcodec {}, libavformat {}, libavutil {})",
         version(codec::version()),
         version(format::version()),
         version(ff::util::version())

@@ -237,6 +237,7 @@ fn is_present(name: &str) -> bool {
 impl VideoEncoder {
     /// The best encoder for `codec` that is present on this machine.
     pub fn find(codec: &Codec) -> Result<&'static Self> {
+        crate::ffmpeg::init()?;
         Self::find_among(codec, is_present)
     }
 

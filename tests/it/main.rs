@@ -27,3 +27,5 @@ mod render;
 mod sounds;
 mod support;
 mod watchdog;
+#[cfg(ffmpeg_on_demand)]
+mod without_ffmpeg;

@@ -1,0 +1,213 @@
+//! FFmpeg's libraries, loaded at the first call instead of at the program's start.
+//!
+//! Debian's FFmpeg is 136 libraries, which take the loader 30 ms: `lipsync --help` does not need them, and without them
+//! the program would not even start to say what is missing. So each function that they export is a jump of ours through
+//! a slot of [`SLOTS`]. The linker finds these first and needs the libraries no more. A slot leads to `ffmpeg_first`, which
+//! looks the real function up and puts it there. Our names are hidden: the libraries among themselves see only their own.
+
+#![expect(
+    unsafe_code,
+    reason = "jumps to functions that are found at run time cannot be written in safe Rust"
+)]
+
+use std::ffi::{CStr, c_void};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use libloading::os::unix::{Library as Loaded, RTLD_LAZY, RTLD_LOCAL};
+
+struct Library {
+    soname: &'static str,
+    /// What it exports, in the order of the slots.
+    functions: &'static [&'static CStr],
+}
+
+/// Written by build.rs, as `COUNT` and `ffmpeg_jumps.s`.
+const LIBRARIES: &[Library] = &include!(concat!(env!("OUT_DIR"), "/ffmpeg_libraries.rs"));
+const COUNT: usize = include!(concat!(env!("OUT_DIR"), "/ffmpeg_count.rs"));
+
+static SLOTS: [AtomicPtr<c_void>; COUNT] =
+    [const { AtomicPtr::new(ffmpeg_first as *mut c_void) }; COUNT];
+
+unsafe extern "C" {
+    fn ffmpeg_first();
+}
+
+// r11 belongs to nobody between a caller and the function it calls (System V ABI for x86-64, 3.2.1). Arguments are in
+// rdi, rsi, rdx, rcx, r8, r9 and xmm0 to xmm7, a count of vector arguments in al; `ffmpeg_first` keeps them over its call.
+std::arch::global_asm!(
+    ".macro ffmpeg_jump name, slot",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name, @function",
+    "\\name: mov r11d, \\slot",
+    "jmp qword ptr [rip + {slots} + 8 * \\slot]",
+    ".size \\name, . - \\name",
+    ".endm",
+    ".pushsection .text.ffmpeg_on_demand, \"ax\", @progbits",
+    include_str!(concat!(env!("OUT_DIR"), "/ffmpeg_jumps.s")),
+    ".globl ffmpeg_first",
+    ".hidden ffmpeg_first",
+    ".type ffmpeg_first, @function",
+    "ffmpeg_first:",
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push rcx",
+    "push r8",
+    "push r9",
+    "push rax",
+    "push r11",
+    "sub rsp, 128",
+    "movups [rsp], xmm0",
+    "movups [rsp + 16], xmm1",
+    "movups [rsp + 32], xmm2",
+    "movups [rsp + 48], xmm3",
+    "movups [rsp + 64], xmm4",
+    "movups [rsp + 80], xmm5",
+    "movups [rsp + 96], xmm6",
+    "movups [rsp + 112], xmm7",
+    "mov rdi, r11",
+    "call {first}",
+    "mov r10, rax",
+    "movups xmm0, [rsp]",
+    "movups xmm1, [rsp + 16]",
+    "movups xmm2, [rsp + 32]",
+    "movups xmm3, [rsp + 48]",
+    "movups xmm4, [rsp + 64]",
+    "movups xmm5, [rsp + 80]",
+    "movups xmm6, [rsp + 96]",
+    "movups xmm7, [rsp + 112]",
+    "add rsp, 128",
+    "pop r11",
+    "pop rax",
+    "pop r9",
+    "pop r8",
+    "pop rcx",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "jmp r10",
+    ".cfi_endproc",
+    ".size ffmpeg_first, . - ffmpeg_first",
+    ".popsection",
+    slots = sym SLOTS,
+    first = sym look_up,
+);
+
+/// The function of `slot`, which is called for the first time.
+#[expect(
+    clippy::panic,
+    reason = "nobody is there to take an error: `load` comes before all calls and gives it"
+)]
+extern "C" fn look_up(slot: usize) -> *mut c_void {
+    let loaded = libraries().as_deref().unwrap_or_default();
+    let mut functions = LIBRARIES.iter().zip(loaded).flat_map(|(library, loaded)| {
+        let names = library.functions.iter();
+        names.map(move |name| (*name, loaded))
+    });
+    let found = functions.nth(slot).map(|(name, loaded)| {
+        // SAFETY: only its address is taken; those who call it have its type from FFmpeg's headers.
+        unsafe { loaded.get::<*mut c_void>(name) }
+    });
+    let Some(Ok(symbol)) = found else {
+        panic!("FFmpeg is called without being there ({slot}, {found:?})");
+    };
+    let function = symbol.as_raw_ptr();
+    SLOTS[slot].store(function, Ordering::Relaxed);
+    function
+}
+
+/// Loads the libraries; if that fails, the loader's words.
+pub(super) fn load() -> Result<(), &'static str> {
+    libraries().as_ref().map(|_| ()).map_err(String::as_str)
+}
+
+/// The libraries, loaded once, for as long as the program runs.
+fn libraries() -> &'static Result<Vec<Loaded>, String> {
+    static LOADED: OnceLock<Result<Vec<Loaded>, String>> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        LIBRARIES
+            .iter()
+            .map(|library| open(library.soname))
+            .collect()
+    })
+}
+
+fn open(soname: &str) -> Result<Loaded, String> {
+    // SAFETY: the loader would have run the same initialisers at the program's start.
+    unsafe { Loaded::open(Some(soname), RTLD_LAZY | RTLD_LOCAL) }.map_err(|error| {
+        let words = std::error::Error::source(&error).map(ToString::to_string);
+        words.unwrap_or_else(|| error.to_string())
+    })
+}
+
+/// The libraries' names, such as `libavutil.so.57`.
+pub(super) fn sonames() -> impl Iterator<Item = &'static str> {
+    LIBRARIES.iter().map(|library| library.soname)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_char;
+
+    use ffmpeg_next::ffi::{av_asprintf, av_free};
+
+    use super::*;
+
+    #[test]
+    fn a_first_call_keeps_all_its_arguments() {
+        let mut names = LIBRARIES.iter().flat_map(|library| library.functions);
+        let slot = names.position(|name| *name == c"av_asprintf").unwrap();
+        let text = || {
+            // SAFETY: as many numbers as the format says, of its kinds; the text is copied before it is freed.
+            unsafe {
+                let format = c"%d %d %d %d %d %d %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f";
+                let text: *mut c_char = av_asprintf(
+                    format.as_ptr(),
+                    1,
+                    2,
+                    3,
+                    4,
+                    5,
+                    6,
+                    0.1,
+                    0.2,
+                    0.3,
+                    0.4,
+                    0.5,
+                    0.6,
+                    0.7,
+                    0.8,
+                    0.9,
+                );
+                let copy = CStr::from_ptr(text).to_str().unwrap().to_owned();
+                av_free(text.cast());
+                copy
+            }
+        };
+        let expected = "1 2 3 4 5 6 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9";
+        // As if it had never been called.
+        SLOTS[slot].store(ffmpeg_first as *mut c_void, Ordering::Relaxed);
+        assert_eq!(text(), expected);
+        assert_ne!(
+            SLOTS[slot].load(Ordering::Relaxed),
+            ffmpeg_first as *mut c_void
+        );
+        assert_eq!(text(), expected);
+    }
+
+    #[test]
+    fn every_function_is_there() {
+        load().unwrap();
+        assert!((0..COUNT).all(|slot| !look_up(slot).is_null()));
+    }
+}
