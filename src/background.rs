@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
 use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
 use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
@@ -158,6 +159,49 @@ impl Backgrounds {
     /// Where the face is in a background.
     pub fn rect(&self, index: BackgroundIndex) -> Rect {
         self.rects[self.place(index)]
+    }
+
+    /// What `look` finds in each background and its rectangle, in order; a folder's pictures are looked at side by side.
+    pub fn survey<T: Send>(
+        &self,
+        cancel: &Cancel,
+        look: impl Fn(&Picture, Rect) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        match &self.source {
+            Source::Files(paths) => {
+                let files = paths.par_iter().zip(&self.rects);
+                let looks = files.map(|(path, rect)| {
+                    cancel.check()?;
+                    Ok(look(&self.load(path)?, *rect))
+                });
+                looks.collect()
+            }
+            Source::Video(footage) => {
+                let mut reader = FootageReader::new(footage)?;
+                let mut picture = Picture::default();
+                let looks = self.rects.iter().enumerate().map(|(place, rect)| {
+                    cancel.check()?;
+                    reader.read(place, &mut picture)?;
+                    Ok(look(&picture, *rect))
+                });
+                looks.collect()
+            }
+        }
+    }
+
+    /// Decodes the file of a background.
+    fn load(&self, path: &Path) -> Result<Picture> {
+        let frame = still::load(path)?;
+        if frame.size() != self.size {
+            return Err(Fault::failed(format!(
+                "background frame `{}` changed while it was in use: it was {}, now it is {}",
+                path.display(),
+                self.size,
+                frame.size()
+            ))
+            .into());
+        }
+        Ok(frame)
     }
 
     /// Whether pictures come with their transparency.
