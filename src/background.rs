@@ -101,7 +101,10 @@ impl Backgrounds {
         }
         // Most pictures with an alpha channel are opaque all over; the first one tells.
         let first_may_be = headers[0].1;
-        let has_alpha = first_may_be && still::load(&numbered[0].1)?.alpha.is_some();
+        let has_alpha = first_may_be
+            && still::load(&numbered[0].1, still::BACKGROUND)?
+                .alpha
+                .is_some();
         Ok(Self {
             source: Source::Files(numbered.into_iter().map(|(_, path)| path).collect()),
             rects: checked,
@@ -191,7 +194,7 @@ impl Backgrounds {
 
     /// Decodes the file of a background.
     fn load(&self, path: &Path) -> Result<Picture> {
-        let frame = still::load(path)?;
+        let frame = still::load(path, still::BACKGROUND)?;
         if frame.size() != self.size {
             return Err(Fault::failed(format!(
                 "background frame `{}` changed while it was in use: it was {}, now it is {}",
@@ -233,6 +236,11 @@ impl Backgrounds {
         self.rects.fill(rect);
         self
     }
+}
+
+/// Decodes a picture that is no background: JPEG or PNG of any kind, upright.
+pub(crate) fn load_picture(path: &Path) -> Result<Picture> {
+    still::load(path, "frame")
 }
 
 /// Reads the rectangles of `path` from the file that is named, else from where `find` finds them.

@@ -15,9 +15,6 @@ use crate::frame::{Picture, Rect, Size};
 const ACROSS: usize = 64;
 /// Cells across and down a crop rectangle.
 const IN_RECT: usize = 20;
-/// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
-const KEPT: usize = 3000;
-
 /// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
 const STILL: f32 = 2.0;
 /// A clip shows other backgrounds if it is farther from those that are named, in levels of 255: coding and colour
@@ -181,7 +178,10 @@ fn brightness(luma: &[u8], size: Size, (across, down): (usize, usize), area: Rec
             // The pixels x with x * across / width == cell.
             let start = (cell * area.width()).div_ceil(across);
             let end = ((cell + 1) * area.width()).div_ceil(across);
-            *sum += pixels[start..end].iter().map(|v| u32::from(*v)).sum::<u32>();
+            *sum += pixels[start..end]
+                .iter()
+                .map(|v| u32::from(*v))
+                .sum::<u32>();
             *count += (end - start) as u32;
         }
     }
@@ -211,6 +211,9 @@ pub struct Motion {
 }
 
 impl Motion {
+    /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
+    pub const KEPT: usize = 3000;
+
     /// No frames yet; pictures of `size`.
     pub fn new(size: Size, view: View) -> Self {
         Self {
@@ -250,7 +253,7 @@ impl Motion {
         }
         self.times.push(seconds);
         self.rects.extend(look.rect);
-        if self.cells.len() == KEPT {
+        if self.cells.len() == Self::KEPT {
             return;
         }
         if let (View::Known(scenery), Some(background)) = (&self.view, look.background) {

@@ -164,4 +164,3 @@ fn deviation(values: &[f64]) -> f64 {
 pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64
 }
-

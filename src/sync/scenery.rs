@@ -31,12 +31,7 @@ struct Small {
 
 impl Scenery {
     /// Looks at all backgrounds in `path`, a folder, picture or video, for a clip whose pictures have `size`.
-    pub fn of(
-        path: &Path,
-        crop_rects: Option<&Path>,
-        size: Size,
-        cancel: &Cancel,
-    ) -> Result<Self> {
+    pub fn of(path: &Path, crop_rects: Option<&Path>, size: Size, cancel: &Cancel) -> Result<Self> {
         let backgrounds = Backgrounds::open(path, crop_rects, FrameRate::TRAINED, false)?;
         if backgrounds.size() != size {
             return Err(Fault::failed(format!(
@@ -89,12 +84,16 @@ impl Scenery {
 fn outside(rect: Rect, size: Size) -> Vec<bool> {
     let (across, down) = whole_grid(size);
     let apart = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
-        let (start, end) = (cell * pixels as usize / cells, (cell + 1) * pixels as usize / cells);
+        let (start, end) = (
+            cell * pixels as usize / cells,
+            (cell + 1) * pixels as usize / cells,
+        );
         end < from as usize || start >= to as usize
     };
     let cells = (0..down).flat_map(|y| (0..across).map(move |x| (x, y)));
     let outside = cells.map(|(x, y)| {
-        apart(x, across, size.width, rect.x0, rect.x1) || apart(y, down, size.height, rect.y0, rect.y1)
+        apart(x, across, size.width, rect.x0, rect.x1)
+            || apart(y, down, size.height, rect.y0, rect.y1)
     });
     outside.collect()
 }
