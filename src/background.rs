@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rayon::prelude::*;
 
+use crate::cancel::Cancel;
 use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
 use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
@@ -100,7 +101,10 @@ impl Backgrounds {
         }
         // Most pictures with an alpha channel are opaque all over; the first one tells.
         let first_may_be = headers[0].1;
-        let has_alpha = first_may_be && still::load(&numbered[0].1)?.alpha.is_some();
+        let has_alpha = first_may_be
+            && still::load(&numbered[0].1, still::BACKGROUND)?
+                .alpha
+                .is_some();
         Ok(Self {
             source: Source::Files(numbered.into_iter().map(|(_, path)| path).collect()),
             rects: checked,
@@ -160,6 +164,49 @@ impl Backgrounds {
         self.rects[self.place(index)]
     }
 
+    /// What `look` finds in each background and its rectangle, in order; a folder's pictures are looked at side by side.
+    pub fn survey<T: Send>(
+        &self,
+        cancel: &Cancel,
+        look: impl Fn(&Picture, Rect) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        match &self.source {
+            Source::Files(paths) => {
+                let files = paths.par_iter().zip(&self.rects);
+                let looks = files.map(|(path, rect)| {
+                    cancel.check()?;
+                    Ok(look(&self.load(path)?, *rect))
+                });
+                looks.collect()
+            }
+            Source::Video(footage) => {
+                let mut reader = FootageReader::new(footage)?;
+                let mut picture = Picture::default();
+                let looks = self.rects.iter().enumerate().map(|(place, rect)| {
+                    cancel.check()?;
+                    reader.read(place, &mut picture)?;
+                    Ok(look(&picture, *rect))
+                });
+                looks.collect()
+            }
+        }
+    }
+
+    /// Decodes the file of a background.
+    fn load(&self, path: &Path) -> Result<Picture> {
+        let frame = still::load(path, still::BACKGROUND)?;
+        if frame.size() != self.size {
+            return Err(Fault::failed(format!(
+                "background frame `{}` changed while it was in use: it was {}, now it is {}",
+                path.display(),
+                self.size,
+                frame.size()
+            ))
+            .into());
+        }
+        Ok(frame)
+    }
+
     /// Whether pictures come with their transparency.
     pub fn has_alpha(&self) -> bool {
         self.has_alpha && self.keep_alpha
@@ -189,6 +236,11 @@ impl Backgrounds {
         self.rects.fill(rect);
         self
     }
+}
+
+/// Decodes a picture that is no background: JPEG or PNG of any kind, upright.
+pub(crate) fn load_picture(path: &Path) -> Result<Picture> {
+    still::load(path, "frame")
 }
 
 /// Reads the rectangles of `path` from the file that is named, else from where `find` finds them.

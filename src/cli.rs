@@ -1,6 +1,7 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
 mod bench;
+mod compare;
 mod completions;
 mod doctor;
 mod inspect;
@@ -24,7 +25,7 @@ use ui::{Ui, UiArgs};
 #[derive(Debug, Parser)]
 #[command(name = "lipsync", version, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 the machine lacks something, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 compare: they differ, 4 the machine lacks something, 130 interrupted.\n\
     Environment: LIPSYNC_HOME (folder with models, backgrounds, samples), ORT_DYLIB_PATH (ONNX Runtime's library)."
 )]
 struct Cli {
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(Box<render::RenderArgs>),
+    Compare(compare::CompareArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Bench(Box<bench::BenchArgs>),
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
             let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
             render::render(*args, matches, config, &ui, &cancel)
         }
+        Command::Compare(args) => compare::compare(args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),
         Command::Bench(args) => bench::bench(&args, config, &ui, &cancel),

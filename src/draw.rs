@@ -5,6 +5,7 @@ mod sheet;
 
 use std::convert::Infallible;
 use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 use embedded_graphics::Drawable;
@@ -22,7 +23,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 pub(crate) use sheet::{Cell, grid, to_image};
 pub use sheet::{Moment, contact_sheet};
 
-use crate::output::Target;
+use crate::output::{Part, Target};
 
 /// Width of every picture, in pixels.
 pub const WIDTH: i32 = 1400;
@@ -384,6 +385,13 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
+    let part = target.begin()?;
+    write(picture, part.path(), &part)?;
+    part.commit()
+}
+
+/// Writes a picture as a PNG to `path`, which is `part` or lies in it.
+pub(crate) fn write(picture: &RgbImage, path: &Path, part: &Part) -> Result<()> {
     // In memory first: the encoder's errors do not tell a full disk from others.
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
@@ -393,9 +401,7 @@ pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
             picture.height(),
             ExtendedColorType::Rgb8,
         )?;
-    let part = target.begin()?;
-    fs::write(part.path(), bytes).map_err(|e| part.cannot_write(&e))?;
-    part.commit()
+    Ok(fs::write(path, bytes).map_err(|e| part.cannot_write(&e))?)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
+use crate::sync::{Making, rounded};
 use background::BackgroundSurvey;
 use media::Media;
 use model::ModelSurvey;
@@ -61,18 +62,26 @@ pub enum Subject {
 }
 
 impl Inspection {
-    /// Finds out what `path` is and surveys it; `crop_rects` names the rectangles of a background folder or a video.
-    pub fn of(path: &Path, crop_rects: Option<&Path>, cancel: &Cancel) -> Result<Self> {
+    /// Finds out what `path` is and surveys it; `making` names the rectangles of a background folder or a video, and the
+    /// backgrounds of a video.
+    pub fn of(path: &Path, making: &Making, cancel: &Cancel) -> Result<Self> {
         let mut warnings = Vec::new();
         let found = &mut warnings;
-        let subject = match kind(path)? {
+        let kind = kind(path)?;
+        if making.background.is_some() && !matches!(kind, Kind::Video(_)) {
+            return Err(Fault::usage("--background is for videos")
+                .because(format!("`{}` is none", path.display()))
+                .into());
+        }
+        let crop_rects = making.crop_rects.as_deref();
+        let subject = match kind {
             Kind::Model => Subject::Model(ModelSurvey::of(path, found)?),
             Kind::Background => Subject::Background(Box::new(BackgroundSurvey::of(
                 path, crop_rects, found, cancel,
             )?)),
             Kind::Sound(media) => Subject::Sound(SoundSurvey::of(path, media, found, cancel)?),
             Kind::Video(media) => {
-                let survey = VideoSurvey::of(path, media, crop_rects, found, cancel)?;
+                let survey = VideoSurvey::of(path, media, making, found, cancel)?;
                 Subject::Video(Box::new(survey))
             }
         };
@@ -160,11 +169,6 @@ fn kind(path: &Path) -> Result<Kind> {
             .hint("give a model folder, an .onnx file, a background folder, a sound or a video")
             .into())
     }
-}
-
-/// Rounded to three digits after the point: nothing here is known better, and JSON stays readable.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 /// A level in dBFS of an amplitude where full scale is 1; -120 at the least.

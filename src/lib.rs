@@ -18,7 +18,7 @@
 //! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
 //! are for; [`yuv420`] holds pictures as encoders want them.
 //! [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and [`preview`] show
-//! what came out. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
+//! what came out; [`compare`] says whether that is what was expected, [`sync`] whether mouth and sound agree. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
 //! [`draw`] makes pictures.
 //! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
 
@@ -53,6 +53,8 @@ pub mod order;
 pub mod video;
 pub mod yuv420;
 
+pub mod sync;
+
 pub mod composed;
 
 pub mod kernel;
@@ -71,6 +73,8 @@ pub mod pipeline;
 
 pub mod draw;
 pub mod inspect;
+
+pub mod compare;
 pub mod preview;
 pub mod report;
 

@@ -25,6 +25,8 @@ const LOWEST: f64 = 55.0;
 /// Upper edge of the highest band, Hz.
 const HIGHEST: f64 = 7600.0;
 const PRE_EMPHASIS: f64 = 0.97;
+/// Decibels that a step of 1 in a mel frame stands for.
+pub(crate) const DECIBELS: f64 = 100.0 / 8.0;
 
 /// One mel frame: 80 bands from low to high, -4..4.
 pub type MelFrame = [f32; BANDS];
@@ -114,7 +116,7 @@ impl MelSpectrogram {
                 .map(|(w, x)| w * x.norm())
                 .sum();
             let level = 20.0 * magnitude.max(1e-5).log10() - 20.0;
-            (8.0 * (level + 100.0) / 100.0 - 4.0).clamp(-4.0, 4.0) as f32
+            ((level + 100.0) / DECIBELS - 4.0).clamp(-4.0, 4.0) as f32
         })
     }
 }

@@ -23,8 +23,17 @@ pub enum Kind {
     File,
     /// A folder of numbered PNGs.
     Frames,
+    /// A folder of numbered PNGs and `plot.png`: the pictures of a comparison.
+    Pictures,
     /// A stream to the standard output, whatever the path.
     Stdout,
+}
+
+impl Kind {
+    /// Whether it is a folder.
+    fn is_folder(self) -> bool {
+        matches!(self, Self::Frames | Self::Pictures)
+    }
 }
 
 /// Where an output is to appear.
@@ -69,25 +78,35 @@ impl Target {
                     .into(),
             );
         }
-        if self.kind == Kind::Frames && self.path.exists() && !self.path.is_dir() {
+        if self.kind.is_folder() && self.path.exists() && !self.path.is_dir() {
+            let (what, flag) = match self.kind {
+                Kind::Pictures => ("pictures", "--diff"),
+                _ => ("frames", "--frames"),
+            };
             return Err(
-                Fault::failed(format!("cannot write frames to `{shown}`: it is a file"))
-                    .hint("name a folder with --frames")
+                Fault::failed(format!("cannot write {what} to `{shown}`: it is a file"))
+                    .hint(format!("name a folder with {flag}"))
                     .into(),
             );
         }
         if self.is_taken() && !self.force {
             return Err(self.taken().into());
         }
-        if self.kind == Kind::Frames
+        if self.kind.is_folder()
             && self.path.is_dir()
-            && let Some(other) = foreign_entry(&self.path)?
+            && let Some(other) = foreign_entry(&self.path, self.kind)?
         {
+            let (what, all) = match self.kind {
+                Kind::Pictures => ("pictures of a comparison", "numbered PNGs and plot.png"),
+                _ => ("frames", "numbered PNGs"),
+            };
             return Err(Fault::failed(format!(
-                "`{shown}` holds more than frames: `{}`",
+                "`{shown}` holds more than {what}: `{}`",
                 other.display()
             ))
-            .hint("--force replaces a folder only if all in it are numbered PNGs; name another folder")
+            .hint(format!(
+                "--force replaces a folder only if all in it are {all}; name another folder"
+            ))
             .into());
         }
         Ok(())
@@ -109,7 +128,7 @@ impl Target {
             .join(name);
         let lock = match self.kind {
             Kind::File => OpenOptions::new().write(true).create_new(true).open(&path),
-            Kind::Frames => fs::create_dir(&path).and_then(|()| File::open(&path)),
+            Kind::Frames | Kind::Pictures => fs::create_dir(&path).and_then(|()| File::open(&path)),
             Kind::Stdout => Err(io::ErrorKind::Unsupported.into()),
         };
         let lock = lock.map_err(|e| self.cannot_write(&e))?;
@@ -157,7 +176,7 @@ impl Target {
     fn is_taken(&self) -> bool {
         match self.kind {
             Kind::File => self.path.symlink_metadata().is_ok(),
-            Kind::Frames => {
+            Kind::Frames | Kind::Pictures => {
                 fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
             }
             Kind::Stdout => false,
@@ -216,7 +235,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             Kind::Stdout => f.write_str("to stdout"),
-            Kind::File | Kind::Frames => write!(f, "`{}`", self.path.display()),
+            Kind::File | Kind::Frames | Kind::Pictures => write!(f, "`{}`", self.path.display()),
         }
     }
 }
@@ -253,10 +272,11 @@ impl Part {
                     fs::remove_file(&self.path)
                 }
                 // A folder is only ever renamed onto an empty one.
-                (Kind::File | Kind::Stdout, true) | (Kind::Frames | Kind::Stdout, false) => {
+                (Kind::File | Kind::Stdout, true)
+                | (Kind::Frames | Kind::Pictures | Kind::Stdout, false) => {
                     fs::rename(&self.path, &self.target.path)
                 }
-                (Kind::Frames, true) => self.replace_folder(),
+                (Kind::Frames | Kind::Pictures, true) => self.replace_folder(),
             }
         };
         match place() {
@@ -330,8 +350,8 @@ fn remove(path: &Path) {
     };
 }
 
-/// Something in a folder that is not a numbered PNG.
-fn foreign_entry(folder: &Path) -> Result<Option<PathBuf>> {
+/// Something in a folder that an output of this kind does not write.
+fn foreign_entry(folder: &Path, kind: Kind) -> Result<Option<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|e| {
         Fault::failed(format!("cannot read folder `{}`", folder.display())).because(plain_io(&e))
     })?;
@@ -339,6 +359,8 @@ fn foreign_entry(folder: &Path) -> Result<Option<PathBuf>> {
         let digits = path
             .file_stem()
             .is_some_and(|s| s.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        let is_plot = kind == Kind::Pictures && path.file_name().is_some_and(|n| n == "plot.png");
+        let digits = digits || is_plot;
         digits && path.extension().is_some_and(|e| e == "png") && path.is_file()
     };
     Ok(entries

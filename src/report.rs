@@ -211,7 +211,7 @@ impl RenderReport {
         self.output = Some(Output {
             path: plan.target.as_ref().map(|target| shown(&target.path)),
             kind: plan.target.as_ref().map(|target| match target.kind {
-                Kind::Frames => "frames",
+                Kind::Frames | Kind::Pictures => "frames",
                 Kind::File | Kind::Stdout => "video",
             }),
             encoder: format.map(|format| format.video.encoder.name),

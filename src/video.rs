@@ -1,6 +1,7 @@
 //! A video file -> what it holds, and its pictures.
 
 mod colours;
+mod planes;
 mod reader;
 mod tags;
 mod turn;
@@ -18,11 +19,13 @@ use ff::media::Type;
 use ff::{Dictionary, color, format};
 use ffmpeg_next as ff;
 
+pub use planes::{Plane, Planes};
 pub use reader::VideoReader;
 
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;
 use crate::frame::Size;
+use planes::Layout;
 use tags::ColourTags;
 use turn::Turn;
 
@@ -38,6 +41,8 @@ pub struct VideoFile {
     /// When the stream starts, in units of its time base.
     start: i64,
     turn: Turn,
+    /// How its planes lie, where they can be taken as they are.
+    layout: Option<Layout>,
     /// Size of a picture when it is upright.
     pub size: Size,
     /// Mean frames a second.
@@ -95,6 +100,7 @@ impl VideoFile {
             stream: stream.index(),
             start: known(stream.start_time()).unwrap_or(0),
             turn,
+            layout: Layout::of(decoder.format()),
             size: turn.size(stored),
             frame_rate: Some(f64::from(stream.avg_frame_rate())).filter(|r| r.is_normal()),
             seconds: seconds(&input, &stream),
@@ -115,6 +121,21 @@ impl VideoFile {
     /// The file it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The letters of the planes in which the pictures of both files can be compared as they are stored: `Y U V`. None
+    /// where the files store them in different ways.
+    pub fn planes_as_in(&self, other: &Self) -> Option<String> {
+        let layout = self.layout?;
+        let alike = self.layout == other.layout
+            && [self.turn, other.turn] == [Turn::NONE; 2]
+            && self.is_full_range() == other.is_full_range();
+        alike.then(|| layout.words())
+    }
+
+    fn is_full_range(&self) -> bool {
+        let old_name = self.pixel_format.is_some_and(|n| n.starts_with("yuvj"));
+        old_name || self.range == color::Range::JPEG.name()
     }
 
     /// Whether brightness is coded for HDR screens (PQ or HLG), which looks pale where it is taken as it is.

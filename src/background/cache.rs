@@ -8,8 +8,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 
 use super::footage::{Footage, FootageReader};
-use super::{Backgrounds, Source, still};
-use crate::error::Fault;
+use super::{Backgrounds, Source};
 use crate::face;
 use crate::frame::{BackgroundIndex, Picture, Rect};
 use crate::yuv420::{self, Converter, Yuv420};
@@ -220,15 +219,6 @@ impl<'a> BackgroundCache<'a> {
 }
 
 fn load(backgrounds: &Backgrounds, place: usize, path: &Path, forms: Forms) -> Result<Background> {
-    let frame = still::load(path)?;
-    if frame.size() != backgrounds.size() {
-        return Err(Fault::failed(format!(
-            "background frame `{}` changed while it was in use: it was {}, now it is {}",
-            path.display(),
-            backgrounds.size(),
-            frame.size()
-        ))
-        .into());
-    }
+    let frame = backgrounds.load(path)?;
     backgrounds.prepared(place, frame, forms)
 }

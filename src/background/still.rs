@@ -16,6 +16,8 @@ use crate::frame::{Picture, Size};
 
 /// Extensions of pictures, lower case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// What messages call a frame of a background.
+pub(super) const BACKGROUND: &str = "background frame";
 /// Longest side of a picture, in pixels: 8K video has 7680.
 pub(super) const MAX_SIDE: u32 = 8192;
 
@@ -43,9 +45,9 @@ pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
         };
         Ok((size, decoder.color_type().has_alpha()))
     };
-    let (size, may_be_transparent) = look().map_err(|e| unreadable(path, e))?;
+    let (size, may_be_transparent) = look().map_err(|e| unreadable(path, BACKGROUND, e))?;
     if size.width > MAX_SIDE || size.height > MAX_SIDE {
-        return Err(fault(path)
+        return Err(fault(path, BACKGROUND)
             .because(format!(
                 "it is {size}; pictures of up to {MAX_SIDE}x{MAX_SIDE} can be read"
             ))
@@ -55,10 +57,10 @@ pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
     Ok((size, may_be_transparent))
 }
 
-/// Decodes the picture.
-pub(super) fn load(path: &Path) -> Result<Picture> {
-    let bytes = fs::read(path).map_err(|e| fault(path).because(plain_io(&e)))?;
-    let picture = decode(&bytes).map_err(|e| unreadable(path, e))?;
+/// Decodes the picture, which a message calls `what`.
+pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
+    let bytes = fs::read(path).map_err(|e| fault(path, what).because(plain_io(&e)))?;
+    let picture = decode(&bytes).map_err(|e| unreadable(path, what, e))?;
     let mut out = Picture {
         width: picture.width() as usize,
         height: picture.height() as usize,
@@ -95,23 +97,27 @@ fn is_cut_off(jpeg: &[u8]) -> bool {
     last(0xd9) < last(0xda)
 }
 
-fn fault(path: &Path) -> Fault {
-    Fault::failed(format!("cannot read background frame `{}`", path.display()))
+fn fault(path: &Path, what: &str) -> Fault {
+    Fault::failed(format!("cannot read {what} `{}`", path.display()))
 }
 
-fn unreadable(path: &Path, error: ImageError) -> Fault {
+fn unreadable(path: &Path, what: &str, error: ImageError) -> Fault {
     match error {
-        ImageError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => fault(path)
+        ImageError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => fault(path, what)
             .because("its end is missing")
             .hint("the picture is damaged; export it again"),
-        ImageError::IoError(io) => fault(path).because(plain_io(&io)),
-        ImageError::Unsupported(what) if is_another_format(&what.format_hint()) => fault(path)
-            .because(match what.format_hint() {
-                ImageFormatHint::Exact(format) => format!("it is not JPEG or PNG but {format:?}"),
-                _ => "it is neither JPEG nor PNG".into(),
-            })
-            .hint("frames are JPEG or PNG: convert it, or remove it if it is no picture"),
-        damage => fault(path)
+        ImageError::IoError(io) => fault(path, what).because(plain_io(&io)),
+        ImageError::Unsupported(kind) if is_another_format(&kind.format_hint()) => {
+            fault(path, what)
+                .because(match kind.format_hint() {
+                    ImageFormatHint::Exact(format) => {
+                        format!("it is not JPEG or PNG but {format:?}")
+                    }
+                    _ => "it is neither JPEG nor PNG".into(),
+                })
+                .hint("frames are JPEG or PNG: convert it, or remove it if it is no picture")
+        }
+        damage => fault(path, what)
             .because(damage)
             .hint("the picture is damaged; export it again"),
     }

@@ -103,7 +103,7 @@ impl ClipFile {
         crate::ffmpeg::init()?;
         let part = match target.kind {
             Kind::Stdout => None,
-            Kind::File | Kind::Frames => Some(target.clone().begin()?),
+            Kind::File | Kind::Frames | Kind::Pictures => Some(target.clone().begin()?),
         };
         let path = part.as_ref().map_or(Path::new("pipe:1"), Part::path);
         if path.to_str().is_none() {

@@ -7,9 +7,9 @@ use ffmpeg_next as ff;
 use ffmpeg_next::{Dictionary, codec, format, media};
 use serde::Serialize;
 
-use super::rounded;
 use crate::error::Fault;
 use crate::ffmpeg;
+use crate::sync::rounded;
 
 /// A container and its first sound and picture streams.
 #[derive(Debug, Clone, Serialize)]
@@ -110,6 +110,12 @@ impl Media {
             audio: audio.map(|stream| AudioStream::of(&stream)).transpose()?,
             tags: tags(&input),
         })
+    }
+
+    /// Seconds by which the first picture comes after the first sample.
+    pub(crate) fn picture_delay(&self) -> f64 {
+        let starts = self.video.as_ref().zip(self.audio.as_ref());
+        starts.map_or(0.0, |(video, audio)| (video.start - audio.start).max(0.0))
     }
 
     /// The tag that says that the pictures are made by a machine, if there is one.

@@ -1,8 +1,6 @@
 //! A video: what its streams are, whether it says that it is synthetic, and whether mouth and sound agree.
 
-mod motion;
 mod picture;
-mod sync;
 
 use std::path::Path;
 
@@ -12,14 +10,12 @@ use serde::Serialize;
 
 use super::media::{Media, VideoStream};
 use super::sound::stream_words;
-use super::{Row, counted, listed, rounded};
+use super::{Row, counted, listed};
 use crate::audio::Sound;
 use crate::cancel::Cancel;
-use crate::crop_rects;
 use crate::frame::{Picture, Rect};
+use crate::sync::{self, Loudness, Making, Motion, Sync, View};
 use crate::video::VideoFile;
-use motion::Motion;
-use sync::{Envelope, Sync};
 
 /// A picture that stands still for longer, in seconds, is a fault.
 const FROZEN: f64 = 1.0;
@@ -39,7 +35,7 @@ pub struct VideoSurvey {
     #[serde(skip)]
     file: VideoFile,
     #[serde(skip)]
-    envelope: Option<Envelope>,
+    loudness: Option<Loudness>,
     /// When each frame is shown, in seconds from the start of the sound or of the pictures, whichever is first.
     #[serde(skip)]
     times: Vec<f64>,
@@ -52,34 +48,32 @@ impl VideoSurvey {
     pub(super) fn of(
         path: &Path,
         media: Media,
-        crop_rects: Option<&Path>,
+        making: &Making,
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {
         let file = VideoFile::open(path)?;
-        let rects = match crop_rects {
-            Some(source) => read_rects(source, &file, warnings)?,
-            None => Vec::new(),
-        };
+        let view = View::of(path, file.size, making, warnings, cancel)?;
         let sound = match &media.audio {
             Some(_) => open_sound(path, warnings),
             None => None,
         };
-        let motion = watch(&file, late(&media), &rects, warnings, cancel)?;
-        let envelope = sound
+        let motion = watch(&file, media.picture_delay(), view, warnings, cancel)?;
+        warnings.extend(motion.doubt());
+        let loudness = sound
             .as_ref()
-            .map(|sound| Envelope::of(sound, cancel))
+            .map(|sound| Loudness::of(sound, cancel))
             .transpose()?;
-        let sync = envelope
+        let sync = loudness
             .as_ref()
-            .and_then(|envelope| Sync::of(&motion, envelope, !rects.is_empty()));
+            .and_then(|loudness| Sync::of(&motion, loudness));
         let survey = Self {
             frames: motion.times.len(),
             mark: media.mark().map(str::to_owned),
             sync,
             file,
-            envelope,
-            rects,
+            loudness,
+            rects: motion.rects.clone(),
             times: motion.times.clone(),
             media,
         };
@@ -204,7 +198,7 @@ impl VideoSurvey {
 
     /// What is worth enlarging in a frame: its rectangle, or the area that was found with as much again around it.
     fn rect(&self, frame: usize) -> Option<Rect> {
-        let given = self.rects.get(frame).or(self.rects.last());
+        let given = self.rects.get(frame);
         given.copied().or_else(|| {
             let found = self.sync.as_ref()?.region()?;
             let (x, y) = (found.width() as u32 / 2, found.height() as u32 / 2);
@@ -216,31 +210,6 @@ impl VideoSurvey {
             })
         })
     }
-}
-
-/// Seconds by which the first picture comes after the first sample.
-fn late(media: &Media) -> f64 {
-    let starts = media.video.as_ref().zip(media.audio.as_ref());
-    starts.map_or(0.0, |(video, audio)| (video.start - audio.start).max(0.0))
-}
-
-/// Rectangles that lie inside the pictures.
-fn read_rects(source: &Path, file: &VideoFile, warnings: &mut Vec<String>) -> Result<Vec<Rect>> {
-    let read = crop_rects::read(source)?;
-    let rects: Vec<Rect> = read
-        .rects
-        .iter()
-        .filter_map(|(_, raw)| crate::background::inside(*raw, file.size))
-        .collect();
-    let lost = read.rects.len() - rects.len();
-    if lost > 0 {
-        warnings.push(format!(
-            "{} of {} crop rectangles are empty or not inside the picture",
-            lost,
-            read.rects.len()
-        ));
-    }
-    Ok(rects)
 }
 
 /// The sound; that it cannot be read is a finding, not the end.
@@ -258,20 +227,19 @@ fn open_sound(path: &Path, warnings: &mut Vec<String>) -> Option<Sound> {
 fn watch(
     file: &VideoFile,
     late: f64,
-    rects: &[Rect],
+    view: View,
     warnings: &mut Vec<String>,
     cancel: &Cancel,
 ) -> Result<Motion> {
     let mut reader = file.frames()?;
-    let mut motion = Motion::new(file.size, !rects.is_empty());
-    let mut frame = Picture::default();
+    let mut motion = Motion::new(file.size, view);
+    let (mut frame, mut luma) = (Picture::default(), Vec::new());
     loop {
         cancel.check()?;
         match reader.next(&mut frame) {
             Ok(Some(seconds)) => {
-                let index = motion.times.len();
-                let rect = rects.get(index).or(rects.last()).copied();
-                motion.push(seconds + late, &frame, rect);
+                sync::luma(&frame, &mut luma);
+                motion.watch(seconds + late, &luma);
             }
             Ok(None) => return Ok(motion),
             Err(error) if motion.times.is_empty() => return Err(error),

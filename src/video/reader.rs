@@ -8,6 +8,7 @@ use ff::frame;
 use ffmpeg_next as ff;
 
 use super::colours::Converter;
+use super::planes::Planes;
 use super::{Timeline, VideoFile, open_decoder, open_input, unreadable};
 use crate::error::Fault;
 use crate::frame::{Picture, Size};
@@ -131,6 +132,22 @@ impl VideoReader {
             into.alpha = None;
         }
         Ok(())
+    }
+
+    /// Copies the planes of the picture that was decoded last, as they are stored.
+    pub fn planes(&self, into: &mut Planes) -> Result<()> {
+        let full_range = self.file.is_full_range();
+        let copied = self
+            .file
+            .layout
+            .is_some_and(|layout| layout.copy(&self.decoded, full_range, into));
+        if copied {
+            return Ok(());
+        }
+        Err(unreadable(&self.file.path)
+            .because("its pictures change their pixel format")
+            .hint("encode it again in one format")
+            .into())
     }
 
     /// Goes on at the latest picture that can be decoded alone and is shown at `seconds` or earlier; as far as the file

@@ -4,11 +4,11 @@ use anyhow::Result;
 use image::RgbImage;
 
 use super::VideoSurvey;
-use super::sync::{Envelope, Sync};
 use crate::cancel::Cancel;
 use crate::draw::plot::Axis;
 use crate::draw::{self, BLUE, Canvas, Cell, FAINT, GREEN, ORANGE, RED, Type};
 use crate::frame::Picture;
+use crate::sync::{Loudness, Sync};
 
 /// Moments that are shown.
 const MOMENTS: usize = 12;
@@ -26,8 +26,8 @@ pub(super) fn draw(
     canvas.y += 6;
     canvas.warnings(warnings, 8);
     moments(&mut canvas, survey, cancel)?;
-    if let (Some(sync), Some(envelope)) = (&survey.sync, &survey.envelope) {
-        curves(&mut canvas, survey, sync, envelope);
+    if let (Some(sync), Some(loudness)) = (&survey.sync, &survey.loudness) {
+        curves(&mut canvas, survey, sync, loudness);
         lags(&mut canvas, sync);
     }
     Ok(canvas.finish())
@@ -79,14 +79,14 @@ fn moments(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result
 }
 
 /// The loudness of the sound and the motion of the mouth over time.
-fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, envelope: &Envelope) {
+fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, loudness: &Loudness) {
     let start = survey.times.first().copied().unwrap_or(0.0).min(0.0);
     let end = survey.times.last().copied().unwrap_or(0.0);
     let end = end.min(start + CURVE_SECONDS);
     canvas.heading(
         "Sound and mouth over time",
         &[
-            (BLUE, "loudness, -50 to 0 dBFS"),
+            (BLUE, "loudness of the voice, 500 to 4000 Hz"),
             (ORANGE, "mouth, as its brightness tells"),
         ],
     );
@@ -94,9 +94,9 @@ fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, envelope: &Env
     axis.grid(canvas);
     let count = Axis::columns();
     let moments = (0..count).map(|i| start + (end - start) * i as f64 / count as f64);
-    let points = moments.map(|at| (at, envelope.at(at)));
+    let points = moments.map(|at| (at, loudness.at(at)));
     axis.curve(canvas, points, BLUE);
-    axis.scale(canvas, &[(1.0, "0 dB"), (0.0, "-50 dB")]);
+    axis.scale(canvas, &[(1.0, "loudest"), (0.0, "-30 dB")]);
     canvas.y += 96;
     let axis = Axis::new(canvas, 90, start, end);
     axis.grid(canvas);

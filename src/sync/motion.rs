@@ -1,0 +1,331 @@
+//! How bright each part of the picture is from frame to frame, and where the picture stands still.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::Scenery;
+use crate::background;
+use crate::cancel::Cancel;
+use crate::crop_rects;
+use crate::frame::{Picture, Rect, Size};
+
+/// Cells across: a mouth covers several, at any size of the picture that shows one.
+const ACROSS: usize = 64;
+/// Cells across and down a crop rectangle.
+const IN_RECT: usize = 20;
+/// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
+const STILL: f32 = 2.0;
+/// A clip shows other backgrounds if it is farther from those that are named, in levels of 255: coding and colour
+/// conversion change the mean of a cell by less than 2.
+const FOREIGN: f32 = 6.0;
+
+/// What is looked at in the frames of a video.
+#[derive(Debug)]
+pub enum View {
+    /// The whole picture.
+    Whole,
+    /// A crop rectangle for each frame; the last one for all that follow. At least one.
+    Rects(Vec<Rect>),
+    /// What a frame adds to its background, in that background's rectangle.
+    Known(Scenery),
+}
+
+/// What the user says of a clip's making.
+#[derive(Debug, Clone, Default)]
+pub struct Making {
+    /// The backgrounds that it was rendered with.
+    pub background: Option<PathBuf>,
+    /// Their rectangles; without backgrounds, those of the clip's frames.
+    pub crop_rects: Option<PathBuf>,
+}
+
+/// One frame in small.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Mean brightness of each cell, 0..255, row by row.
+    cells: Vec<f32>,
+    /// The crop rectangle that was looked at.
+    rect: Option<Rect>,
+    /// The background that it shows.
+    background: Option<usize>,
+    /// How far it is from that background outside the rectangle, mean levels of 255.
+    apart: f32,
+}
+
+impl View {
+    /// What is best looked at in `clip`, whose pictures have `size`: without backgrounds, in its rectangles, which may lie
+    /// beside it (`talk.crop_rects.json` for `talk.mp4`); without those, in all of it.
+    pub fn of(
+        clip: &Path,
+        size: Size,
+        making: &Making,
+        warnings: &mut Vec<String>,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let named = making.crop_rects.as_deref();
+        if let Some(background) = &making.background {
+            return Ok(Self::Known(Scenery::of(background, named, size, cancel)?));
+        }
+        let beside = clip.with_file_name(crop_rects::own_name(clip));
+        let rects = match named.or(beside.exists().then_some(&*beside)) {
+            Some(source) => read_rects(source, size, warnings)?,
+            None => Vec::new(),
+        };
+        Ok(if rects.is_empty() {
+            Self::Whole
+        } else {
+            Self::Rects(rects)
+        })
+    }
+
+    /// Looks at frame `index`; `luma` is its brightness, `[height, width]`, full range.
+    pub fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
+        let plain = |rect: Option<Rect>| Look {
+            cells: brightness(luma, size, self.grid(size), rect.unwrap_or(whole(size))),
+            rect,
+            background: None,
+            apart: 0.0,
+        };
+        match self {
+            Self::Whole => plain(None),
+            Self::Rects(rects) => plain(rects.get(index).or(rects.last()).copied()),
+            Self::Known(scenery) => {
+                let (background, apart) = scenery.recognise(&in_small(luma, size));
+                let rect = scenery.rect(background);
+                Look {
+                    background: Some(background),
+                    apart,
+                    ..plain(Some(rect))
+                }
+            }
+        }
+    }
+
+    /// Cells across and down of what is looked at in pictures of `size`.
+    fn grid(&self, size: Size) -> (usize, usize) {
+        match self {
+            Self::Whole => whole_grid(size),
+            Self::Rects(_) | Self::Known(_) => (IN_RECT, IN_RECT),
+        }
+    }
+}
+
+/// Rectangles that lie inside pictures of `size`.
+fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<Vec<Rect>> {
+    let read = crop_rects::read(source)?;
+    let rects: Vec<Rect> = read
+        .rects
+        .iter()
+        .filter_map(|(_, raw)| background::inside(*raw, size))
+        .collect();
+    let lost = read.rects.len() - rects.len();
+    if lost > 0 {
+        warnings.push(format!(
+            "{} of {} crop rectangles are empty or not inside the picture",
+            lost,
+            read.rects.len()
+        ));
+    }
+    Ok(rects)
+}
+
+/// Cells across and down a whole picture.
+pub(super) fn whole_grid(size: Size) -> (usize, usize) {
+    let down = ACROSS * size.height as usize / size.width.max(1) as usize;
+    (ACROSS, down.clamp(1, 2 * ACROSS))
+}
+
+/// The cells of a whole picture.
+pub(super) fn in_small(luma: &[u8], size: Size) -> Vec<f32> {
+    brightness(luma, size, whole_grid(size), whole(size))
+}
+
+/// The cells of a crop rectangle.
+pub(super) fn in_rect(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
+    brightness(luma, size, (IN_RECT, IN_RECT), rect)
+}
+
+fn whole(size: Size) -> Rect {
+    Rect {
+        x0: 0,
+        y0: 0,
+        x1: size.width,
+        y1: size.height,
+    }
+}
+
+/// Brightness of each pixel, BT.709, full range.
+pub(crate) fn luma(picture: &Picture, out: &mut Vec<u8>) {
+    // 0.2126, 0.7152 and 0.0722 of 65536.
+    let light = |p: &[u8]| {
+        let sum = 13_933 * u32::from(p[0]) + 46_871 * u32::from(p[1]) + 4_732 * u32::from(p[2]);
+        ((sum + (1 << 15)) >> 16) as u8
+    };
+    out.clear();
+    out.extend(picture.pixels.chunks_exact(3).map(light));
+}
+
+fn brightness(luma: &[u8], size: Size, (across, down): (usize, usize), area: Rect) -> Vec<f32> {
+    let mut sums = vec![(0_u32, 0_u32); across * down];
+    let rows = luma.chunks_exact(size.width as usize);
+    let rows = rows.skip(area.y0 as usize).take(area.height());
+    for (y, row) in rows.enumerate() {
+        let row_cells = y * down / area.height() * across;
+        let pixels = &row[area.x0 as usize..area.x1 as usize];
+        for (cell, (sum, count)) in sums[row_cells..row_cells + across].iter_mut().enumerate() {
+            // The pixels x with x * across / width == cell.
+            let start = (cell * area.width()).div_ceil(across);
+            let end = ((cell + 1) * area.width()).div_ceil(across);
+            *sum += pixels[start..end]
+                .iter()
+                .map(|v| u32::from(*v))
+                .sum::<u32>();
+            *count += (end - start) as u32;
+        }
+    }
+    let means = sums
+        .iter()
+        .map(|(sum, count)| *sum as f32 / (*count).max(1) as f32);
+    means.collect()
+}
+
+/// The frames of a video in small.
+#[derive(Debug)]
+pub struct Motion {
+    view: View,
+    size: Size,
+    /// When each frame begins to be shown, in seconds.
+    pub(crate) times: Vec<f64>,
+    /// What was looked at in each frame, as long as it is kept: brightness, or what is added to the background.
+    pub(super) cells: Vec<Vec<f32>>,
+    /// The crop rectangle of each frame; empty where none are known.
+    pub(crate) rects: Vec<Rect>,
+    /// How far each frame is from its background outside the rectangle, mean levels of 255.
+    apart: Vec<f32>,
+    /// Stretches in which no cell changes, in seconds; the last one is still growing.
+    still: Vec<Range<f64>>,
+    /// The cells at the start of the last stretch.
+    anchor: Vec<f32>,
+}
+
+impl Motion {
+    /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
+    pub const KEPT: usize = 3000;
+
+    /// No frames yet; pictures of `size`.
+    pub fn new(size: Size, view: View) -> Self {
+        Self {
+            view,
+            size,
+            times: Vec::new(),
+            cells: Vec::new(),
+            rects: Vec::new(),
+            apart: Vec::new(),
+            still: Vec::new(),
+            anchor: Vec::new(),
+        }
+    }
+
+    /// What is looked at.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Looks at the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
+    pub fn watch(&mut self, seconds: f64, luma: &[u8]) {
+        let look = self.view.look(self.times.len(), luma, self.size);
+        self.push(seconds, look);
+    }
+
+    /// Adds what was seen in the next frame, which is shown from `seconds` on.
+    pub fn push(&mut self, seconds: f64, look: Look) {
+        let mut cells = look.cells;
+        let mut pairs = self.anchor.iter().zip(&cells);
+        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL);
+        match self.still.last_mut() {
+            Some(stretch) if is_still => stretch.end = seconds,
+            _ => {
+                self.still.push(seconds..seconds);
+                self.anchor.clone_from(&cells);
+            }
+        }
+        self.times.push(seconds);
+        self.rects.extend(look.rect);
+        if self.cells.len() == Self::KEPT {
+            return;
+        }
+        if let (View::Known(scenery), Some(background)) = (&self.view, look.background) {
+            let behind = scenery.in_rect(background);
+            cells.iter_mut().zip(behind).for_each(|(c, b)| *c -= b);
+            self.apart.push(look.apart);
+        }
+        self.cells.push(cells);
+    }
+
+    /// Cells across and down.
+    pub(super) fn grid(&self) -> (usize, usize) {
+        self.view.grid(self.size)
+    }
+
+    /// Whether what is seen is what the clip adds to its backgrounds.
+    pub(super) fn knows_background(&self) -> bool {
+        matches!(self.view, View::Known(_))
+    }
+
+    /// A doubt that the backgrounds are those of the clip: the median frame is too far from them outside its rectangle.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let mut sorted = self.apart.clone();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let apart = sorted.get(sorted.len() / 2)?;
+        (*apart > FOREIGN).then(|| {
+            format!(
+                "the clip does not show this background: around the mouth, they are {apart:.0} levels of 255 apart"
+            )
+        })
+    }
+
+    /// The middle of the time that each kept frame is shown, in seconds: a picture stands until the next one comes, so
+    /// on the whole it is seen half a frame later than it begins.
+    pub(super) fn middles(&self) -> Vec<f64> {
+        let times = &self.times;
+        let step = |i: usize| {
+            let next = (i + 1).min(times.len() - 1);
+            let before = next.saturating_sub(1);
+            times[next] - times[before]
+        };
+        let kept = 0..self.cells.len();
+        kept.map(|i| times[i] + step(i) / 2.0).collect()
+    }
+
+    /// The picture's area under cells `columns` and `rows`; none where the cells are those of rectangles.
+    pub(super) fn area(&self, columns: &Range<usize>, rows: &Range<usize>) -> Option<Rect> {
+        let View::Whole = self.view else {
+            return None;
+        };
+        let (across, down) = self.grid();
+        let x = |cell: usize| (cell * self.size.width as usize).div_ceil(across) as u32;
+        let y = |cell: usize| (cell * self.size.height as usize).div_ceil(down) as u32;
+        Some(Rect {
+            x0: x(columns.start),
+            y0: y(rows.start),
+            x1: x(columns.end),
+            y1: y(rows.end),
+        })
+    }
+
+    /// Whether the time from one frame to the next varies by more than a tenth.
+    pub(crate) fn has_uneven_steps(&self) -> bool {
+        let steps = || self.times.windows(2).map(|pair| pair[1] - pair[0]);
+        let shortest = steps().fold(f64::INFINITY, f64::min);
+        let longest = steps().fold(0.0, f64::max);
+        self.times.len() > 2 && longest > shortest * 1.1 + 0.002
+    }
+
+    /// Stretches longer than `least` seconds in which nothing changes.
+    pub(crate) fn frozen(&self, least: f64) -> Vec<Range<f64>> {
+        let long = self.still.iter().filter(|s| s.end - s.start > least);
+        long.cloned().collect()
+    }
+}

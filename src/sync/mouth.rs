@@ -1,0 +1,166 @@
+//! The mouth: the cells of a picture that get darker and brighter with a sound.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::motion::Motion;
+
+/// Wrong places of the sound that are tried.
+const CHANCES: usize = 5;
+/// Cells that change by less are not looked at: coding noise, in levels of 255.
+const LEAST_LEVELS: f64 = 0.3;
+/// A mouth reaches so many cells to each side ..
+const REACH: usize = 3;
+/// .. as far as they go with the sound at least by this share of the best one.
+const MEMBER: f64 = 0.6;
+
+/// The ups and downs of each cell's brightness: an open mouth is darker than a closed one, teeth are brighter.
+pub(super) struct Cells {
+    across: usize,
+    down: usize,
+    /// For each cell, mean 0 and variance 1; none where it hardly changes.
+    waves: Vec<Option<Vec<f64>>>,
+    /// How strongly each cell changes: standard deviation in levels of 255.
+    strengths: Vec<f64>,
+}
+
+/// What moves with a sound.
+pub(super) struct Mouth {
+    pub(super) columns: Range<usize>,
+    pub(super) rows: Range<usize>,
+    /// Rises and falls with the sound: mean 0, variance 1.
+    pub(super) wave: Vec<f64>,
+    /// Its correlation with the sound at the best lag.
+    pub(super) peak: f64,
+}
+
+impl Cells {
+    pub(super) fn of(motion: &Motion, times: &[f64]) -> Self {
+        let (across, down) = motion.grid();
+        let values = |cell: usize| -> Vec<f64> {
+            let frames = motion.cells.iter();
+            frames.map(|cells| f64::from(cells[cell])).collect()
+        };
+        let (waves, strengths) = (0..across * down)
+            .into_par_iter()
+            .map(|cell| {
+                let mut values = values(cell);
+                flatten(&mut values, times);
+                let strength = deviation(&values);
+                (
+                    wave_of_flat(values).filter(|_| strength > LEAST_LEVELS),
+                    strength,
+                )
+            })
+            .unzip();
+        Self {
+            across,
+            down,
+            waves,
+            strengths,
+        }
+    }
+
+    /// The cells that go with the sound best, at whichever lag, when it is moved on by `shift` frames.
+    pub(super) fn mouth(&self, lags: &[(f64, Vec<f64>)], shift: usize) -> Option<Mouth> {
+        let found = self
+            .waves
+            .par_iter()
+            .enumerate()
+            .filter_map(|(cell, wave)| {
+                let wave = wave.as_ref()?;
+                // Every second lag is enough to find the place.
+                let signed = lags.iter().step_by(2).map(|(_, s)| shifted(wave, s, shift));
+                let best = signed.max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+                // Strong changes that go with the sound, rather than any speck that happens to.
+                let score = best * best * self.strengths[cell].sqrt();
+                Some((score, cell, best))
+            });
+        let scores: Vec<(f64, usize, f64)> = found.collect();
+        let (_, centre, most) = scores.iter().max_by(|a, b| a.0.total_cmp(&b.0)).copied()?;
+        let near = |at: usize, size: usize| at.saturating_sub(REACH)..(at + REACH + 1).min(size);
+        let columns = near(centre % self.across, self.across);
+        let rows = near(centre / self.across, self.down);
+        let mut sum = vec![0.0; lags.first()?.1.len()];
+        for (_, cell, r) in &scores {
+            let inside = columns.contains(&(cell % self.across));
+            let inside = inside && rows.contains(&(cell / self.across));
+            if !inside || r.abs() < MEMBER * most.abs() {
+                continue;
+            }
+            for (sum, value) in sum.iter_mut().zip(self.waves[*cell].iter().flatten()) {
+                *sum += r.signum() * self.strengths[*cell] * value;
+            }
+        }
+        let wave = wave_of_flat(sum)?;
+        let peaks = lags.iter().map(|(_, sound)| shifted(&wave, sound, shift));
+        Some(Mouth {
+            columns,
+            rows,
+            peak: peaks.fold(0.0, f64::max),
+            wave,
+        })
+    }
+
+    /// The highest correlation that is found with the sound at wrong places of the clip, its end put before its start.
+    pub(super) fn by_chance(&self, lags: &[(f64, Vec<f64>)]) -> f64 {
+        let frames = lags.first().map_or(0, |(_, sound)| sound.len());
+        let shifts = (1..=CHANCES).map(|i| i * frames / (CHANCES + 1));
+        let peaks = shifts.filter_map(|shift| Some(self.mouth(lags, shift)?.peak));
+        peaks.fold(0.0, f64::max)
+    }
+}
+
+/// Correlation of a wave with a sound that is moved on by `shift` frames, its end put before its start.
+fn shifted(wave: &[f64], sound: &[f64], shift: usize) -> f64 {
+    let (start, end) = sound.split_at(shift);
+    let (early, late) = wave.split_at(end.len());
+    let products = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    (products(early, end) + products(late, start)) / wave.len() as f64
+}
+
+/// Takes off what changes slowly, such as light and the pose: the mean over two seconds.
+fn flatten(values: &mut [f64], times: &[f64]) {
+    let span = times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0);
+    let second = (values.len() as f64 / span.max(1e-9)).round().max(1.0) as usize;
+    let mut sums = vec![0.0];
+    for value in values.iter() {
+        sums.push(sums[sums.len() - 1] + value);
+    }
+    for (i, value) in values.iter_mut().enumerate() {
+        let (from, to) = (
+            i.saturating_sub(second),
+            (i + second + 1).min(sums.len() - 1),
+        );
+        *value -= (sums[to] - sums[from]) / (to - from) as f64;
+    }
+}
+
+/// The quick ups and downs of values at `times`.
+pub(super) fn wave(mut values: Vec<f64>, times: &[f64]) -> Option<Vec<f64>> {
+    flatten(&mut values, times);
+    wave_of_flat(values)
+}
+
+/// Mean 0 and variance 1; none where all values are equal.
+fn wave_of_flat(mut values: Vec<f64>) -> Option<Vec<f64>> {
+    let deviation = deviation(&values);
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    for value in &mut values {
+        *value = (*value - mean) / deviation;
+    }
+    (deviation > 1e-6).then_some(values)
+}
+
+/// Standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt()
+}
+
+/// Correlation of two standardised curves.
+pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64
+}

@@ -1,0 +1,140 @@
+//! The backgrounds of a clip: which one a frame shows, and where the mouth is in it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::motion::{in_rect, in_small, luma, whole_grid};
+use crate::background::Backgrounds;
+use crate::cancel::Cancel;
+use crate::error::Fault;
+use crate::frame::{FrameRate, Rect, Size};
+
+/// Backgrounds in small. A frame's own is found by what surrounds the mouth, so that the order in which they were played,
+/// and from where, need not be known.
+#[derive(Debug)]
+pub struct Scenery {
+    backgrounds: Vec<Small>,
+}
+
+/// A background in small.
+#[derive(Debug)]
+struct Small {
+    /// Mean brightness of each cell of the picture, 0..255.
+    cells: Vec<f32>,
+    /// Whether the cell lies outside the rectangle.
+    outside: Vec<bool>,
+    /// Mean brightness of each cell of the rectangle.
+    in_rect: Vec<f32>,
+    rect: Rect,
+}
+
+impl Scenery {
+    /// Looks at all backgrounds in `path`, a folder, picture or video, for a clip whose pictures have `size`.
+    pub fn of(path: &Path, crop_rects: Option<&Path>, size: Size, cancel: &Cancel) -> Result<Self> {
+        let backgrounds = Backgrounds::open(path, crop_rects, FrameRate::TRAINED, false)?;
+        if backgrounds.size() != size {
+            return Err(Fault::failed(format!(
+                "background `{}` is {}, the clip is {size}",
+                path.display(),
+                backgrounds.size()
+            ))
+            .hint("name the background that the clip was rendered with")
+            .into());
+        }
+        let look = |picture: &_, rect| {
+            let mut light = Vec::new();
+            luma(picture, &mut light);
+            Small {
+                cells: in_small(&light, size),
+                outside: outside(rect, size),
+                in_rect: in_rect(&light, size, rect),
+                rect,
+            }
+        };
+        Ok(Self {
+            backgrounds: backgrounds.survey(cancel, look)?,
+        })
+    }
+
+    /// The background that is most like a frame outside its rectangle, and how far they are apart: mean levels of 255.
+    pub(super) fn recognise(&self, cells: &[f32]) -> (usize, f32) {
+        let apart = |small: &Small| {
+            let triples = small.cells.iter().zip(cells).zip(&small.outside);
+            let outside = triples.filter(|(_, outside)| **outside);
+            let (sum, count) = outside.fold((0.0, 0_u32), |(sum, count), ((a, b), _)| {
+                (sum + (a - b).abs(), count + 1)
+            });
+            sum / count.max(1) as f32
+        };
+        let all = self.backgrounds.iter().map(apart).enumerate();
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
+    }
+
+    pub(super) fn rect(&self, background: usize) -> Rect {
+        self.backgrounds[background].rect
+    }
+
+    pub(super) fn in_rect(&self, background: usize) -> &[f32] {
+        &self.backgrounds[background].in_rect
+    }
+}
+
+/// Which cells of a picture of `size` do not touch `rect`.
+fn outside(rect: Rect, size: Size) -> Vec<bool> {
+    let (across, down) = whole_grid(size);
+    let apart = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
+        let (start, end) = (
+            cell * pixels as usize / cells,
+            (cell + 1) * pixels as usize / cells,
+        );
+        end < from as usize || start >= to as usize
+    };
+    let cells = (0..down).flat_map(|y| (0..across).map(move |x| (x, y)));
+    let outside = cells.map(|(x, y)| {
+        apart(x, across, size.width, rect.x0, rect.x1)
+            || apart(y, down, size.height, rect.y0, rect.y1)
+    });
+    outside.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A background of one brightness, its mouth in the middle.
+    fn small(light: f32, size: Size, rect: Rect) -> Small {
+        let (across, down) = whole_grid(size);
+        Small {
+            cells: vec![light; across * down],
+            outside: outside(rect, size),
+            in_rect: Vec::new(),
+            rect,
+        }
+    }
+
+    #[test]
+    fn a_frame_is_recognised_by_what_surrounds_its_mouth() {
+        let size = Size {
+            width: 128,
+            height: 128,
+        };
+        let rect = Rect {
+            x0: 32,
+            y0: 32,
+            x1: 96,
+            y1: 96,
+        };
+        let scenery = Scenery {
+            backgrounds: vec![small(10.0, size, rect), small(20.0, size, rect)],
+        };
+        // The mouth is as bright as the first one, all around it as the second.
+        let outside = outside(rect, size);
+        let frame: Vec<f32> = outside
+            .iter()
+            .map(|outside| if *outside { 19.0 } else { 10.0 })
+            .collect();
+        assert_eq!(scenery.recognise(&frame), (1, 1.0));
+        assert_eq!(outside.iter().filter(|o| !**o).count(), 33 * 33);
+    }
+}
