@@ -93,6 +93,35 @@ impl Target {
         Ok(())
     }
 
+    /// Like [`Target::check`], where missing folders above the output will be made first.
+    pub fn check_but_folders(&self) -> Result<()> {
+        let folder = self.folder();
+        if folder.exists() {
+            return self.check();
+        }
+        let above = folder.ancestors().skip(1);
+        let nearest = above
+            .map(|folder| match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            })
+            .find(|folder| folder.exists())
+            .unwrap_or(folder);
+        if !nearest.is_dir() {
+            return Err(Fault::failed(format!("cannot write {self}"))
+                .because(format!("`{}` is not a folder", nearest.display()))
+                .hint("choose another place with -o")
+                .into());
+        }
+        rustix::fs::access(nearest, Access::WRITE_OK).map_err(|e| self.cannot_write(&e.into()))?;
+        Ok(())
+    }
+
+    /// Makes the folders above the output.
+    pub fn make_folders(&self) -> Result<()> {
+        Ok(fs::create_dir_all(self.folder()).map_err(|e| self.cannot_write(&e))?)
+    }
+
     /// Removes what killed runs left behind, and starts a hidden part beside the target (for a file or a folder).
     pub fn begin(self) -> Result<Part> {
         self.check()?;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::json;
 
-pub(super) use args::{RenderArgs, gigabytes, seconds};
+pub(super) use args::{ClipArgs, RenderArgs};
 
 use super::ui::{Level, Ui};
 use crate::activity::{Activity, Rest};
@@ -18,7 +18,7 @@ use crate::assets;
 use crate::budget::Room;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::config::{Plan, Silence};
+use crate::config::{Plan, Request, Silence};
 use crate::draw::{self, Moment};
 use crate::encode::FrameSink;
 use crate::encode::clip::ClipFile;
@@ -70,11 +70,26 @@ pub(super) fn render(
 
 /// Decides and checks everything but the networks.
 fn plan(
-    request: crate::config::Request,
+    request: Request,
     config: Option<&Path>,
     ui: &Ui,
     report: &mut RenderReport,
 ) -> Result<Plan> {
+    let config = set_out(config, &request, ui)?;
+    let plan = Plan::new(request, config.as_ref())?;
+    report.set_plan(&plan);
+    for warning in &plan.warnings {
+        ui.warn(warning);
+    }
+    Ok(plan)
+}
+
+/// What comes before all work: finds the configuration, and does what it and `request` say of messages and threads.
+pub(super) fn set_out(
+    config: Option<&Path>,
+    request: &Request,
+    ui: &Ui,
+) -> Result<Option<ConfigFile>> {
     let config = ConfigFile::find(config)?;
     if let Some(level) = config.as_ref().and_then(|config| config.log_level.as_ref()) {
         ui.suggest_level(Level::named(level.value));
@@ -83,12 +98,7 @@ fn plan(
         ffmpeg::speak()?;
     }
     use_threads(request.threads.as_ref().map(|threads| threads.value));
-    let plan = Plan::new(request, config.as_ref())?;
-    report.set_plan(&plan);
-    for warning in &plan.warnings {
-        ui.warn(warning);
-    }
-    Ok(plan)
+    Ok(config)
 }
 
 /// Holds all work on pictures to so many threads; all cores if none. Checking the backgrounds is such work already.

@@ -14,6 +14,8 @@ use crate::output::{Kind, Target};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Columns for the names of failed clips.
+const WIDEST_NAME: usize = 40;
 /// Time between two progress objects.
 const EVENT_EVERY: Duration = Duration::from_millis(500);
 
@@ -246,6 +248,27 @@ impl Ui {
             text += hint;
         }
         self.line(&text);
+    }
+
+    /// Clips that failed, and why: a row each, whatever `--quiet` says. With `--progress json` they were told one by one.
+    pub(super) fn failures(&self, failed: &[(&str, &Report)]) {
+        if self.is_json() {
+            return;
+        }
+        let width = failed.iter().map(|(id, _)| id.chars().count()).max();
+        let width = width.unwrap_or(0).min(WIDEST_NAME);
+        for (id, report) in failed {
+            let word = self.painted("failed", AnsiColor::Red);
+            let mut text = format!("{word}  {id:width$}  {}", report.message);
+            if let Some(cause) = report.causes.first() {
+                text += ": ";
+                text += cause.lines().next().unwrap_or_default();
+            }
+            if let Some(hint) = &report.hint {
+                text += &format!("\n        {:width$}  ({hint})", "");
+            }
+            self.line(&text);
+        }
     }
 
     /// Starts the display of `frames` frames.
