@@ -315,11 +315,16 @@ impl Plan {
         let file = std::fs::metadata(&self.model.generator).map_or(0, |file| file.len());
         let limit = self.memory_limit.unwrap_or_else(|| Room::usual_limit(file));
         let room = Room::within(limit, size, networks.has_features());
-        networks.keep(Keep {
+        networks.features().keep(Keep {
             bytes: room.features,
             backgrounds: self.backgrounds.count(),
         });
         Ok(room)
+    }
+
+    /// All that is written.
+    pub fn outputs(&self) -> impl Iterator<Item = &Target> {
+        self.target.iter().chain(&self.contact_sheet)
     }
 
     /// What is written: the clip, else the frames, else the contact sheet.

@@ -130,6 +130,15 @@ impl Report {
         }
     }
 
+    /// Message and first cause in a line.
+    pub fn line(&self) -> String {
+        let cause = self.causes.first().and_then(|cause| cause.lines().next());
+        match cause {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// `message`, `causes`, `hint` and `exit_code`, as reports and events carry them.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({

@@ -14,7 +14,7 @@
 //!                                                                  encode (clip, png) --output--> the clip
 //! ```
 //!
-//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`batch`] keeps many clips
+//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`render`] makes one clip, and [`batch`] keeps many clips
 //! going; [`cli`] talks to people.
 //! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
 //! are for; [`yuv420`] holds pictures as encoders want them.
@@ -80,3 +80,4 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod model;
+pub mod render;
