@@ -385,9 +385,14 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
+    written(picture, target)?.commit()
+}
+
+/// Writes a picture as a PNG that is not yet in its place.
+pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<Part> {
     let part = target.begin()?;
     write(picture, part.path(), &part)?;
-    part.commit()
+    Ok(part)
 }
 
 /// Writes a picture as a PNG to `path`, which is `part` or lies in it.

@@ -10,7 +10,7 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage or configuration.
     Usage = 2,
-    /// What was compared differs.
+    /// Some clips of a batch failed, or what was compared differs.
     Partial = 3,
     /// The machine lacks something: a library, a GPU, an encoder, space on the disk.
     Machine = 4,
@@ -49,8 +49,8 @@ impl Fault {
         Self::new(Exit::Usage, message)
     }
 
-    /// What was compared is not as expected (exit code 3).
-    pub fn differs(message: impl Into<String>) -> Self {
+    /// Not all is as it should be: clips of a batch failed, or what was compared differs (exit code 3).
+    pub fn partial(message: impl Into<String>) -> Self {
         Self::new(Exit::Partial, message)
     }
 
@@ -127,6 +127,15 @@ impl Report {
             causes,
             hint: fault.and_then(|f| f.hint.clone()),
             exit: fault.map_or(Exit::Failed, Fault::exit),
+        }
+    }
+
+    /// Message and first cause in a line.
+    pub fn line(&self) -> String {
+        let cause = self.causes.first().and_then(|cause| cause.lines().next());
+        match cause {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
         }
     }
 

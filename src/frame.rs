@@ -9,7 +9,7 @@ pub struct FrameIndex(pub u64);
 pub struct BackgroundIndex(pub usize);
 
 /// Frames a second, as an exact fraction in lowest terms; 1 to 240.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FrameRate {
     /// Frames ..
     pub num: u32,

@@ -15,7 +15,7 @@ use crate::ffmpeg;
 use crate::infer::precision::Tuning;
 use crate::model::ModelFiles;
 use crate::output::{Kind, Target};
-use crate::pipeline::StageTime;
+use crate::render::Rendered;
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -236,16 +236,13 @@ impl RenderReport {
         self.deterministic = Some(plan.hardware.deterministic);
     }
 
-    /// Takes over how the clip's sound is written.
-    pub fn set_sound(&mut self, sound: ClipSound) {
+    /// Takes over how the clip's sound is written, and how the stages spent their time.
+    pub fn set_rendered(&mut self, rendered: &Rendered) {
         if let Some(output) = &mut self.output {
-            output.sound = Some(sound);
+            output.sound.clone_from(&rendered.sound);
         }
-    }
-
-    /// Takes over how the stages spent their time.
-    pub fn set_stages(&mut self, times: &[StageTime]) {
-        self.stages = times
+        self.stages = rendered
+            .stages
             .iter()
             .map(|time| {
                 let stage = StageReport {
@@ -262,13 +259,9 @@ impl RenderReport {
     /// Takes over how the work ended, `wall_s` seconds after the program's start.
     pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
-        self.versions
-            .insert("lipsync", env!("CARGO_PKG_VERSION").into());
-        if let Ok(ffmpeg) = ffmpeg::version() {
-            self.versions.insert("ffmpeg", ffmpeg);
-        }
+        self.versions.extend(versions());
         self.wall_s = seconds(wall_s);
-        self.peak_rss_mb = peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0);
+        self.peak_rss_mb = peak_mb();
         self.error = error.map(error::Report::to_json);
         if error.is_none() {
             self.frames_per_s = self.frames.map(|frames| rounded(frames as f64 / wall_s));
@@ -276,10 +269,28 @@ impl RenderReport {
         }
     }
 
+    /// What a clip that is in its place was, as the event `success` of `--progress json` tells it.
+    pub(crate) fn success(&self) -> serde_json::Value {
+        serde_json::json!({
+            "output": self.output.as_ref().and_then(|output| output.path.as_deref()),
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "wall_s": self.wall_s,
+            "fps": self.frames_per_s,
+        })
+    }
+
     /// Writes it to `path`; an earlier report there is replaced.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_json(self, path)
     }
+}
+
+/// Versions of this program and, where it can be loaded, of FFmpeg.
+pub(crate) fn versions() -> impl Iterator<Item = (&'static str, String)> {
+    let ffmpeg = ffmpeg::version().map(|version| ("ffmpeg", version));
+    let own = ("lipsync", env!("CARGO_PKG_VERSION").to_owned());
+    ffmpeg.into_iter().chain([own])
 }
 
 /// Writes a report to `path`; an earlier one there is replaced.
@@ -323,12 +334,18 @@ fn shown(path: &Path) -> String {
 }
 
 /// Milliseconds are enough.
-fn seconds(value: f64) -> f64 {
+pub(crate) fn seconds(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn rounded(value: f64) -> f64 {
+/// Hundredths are enough.
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// The most memory that this process ever held, in MB (10^6 bytes), where the system tells it.
+pub(crate) fn peak_mb() -> Option<f64> {
+    peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
 }
 
 /// The most memory that this process ever held, in bytes, where the system tells it.

@@ -12,11 +12,10 @@ use super::Whole;
 use super::cost::Runs;
 use super::parts::{Counts, Part};
 use crate::config::Plan;
-use crate::ffmpeg;
 use crate::infer::onnx::Networks;
 use crate::infer::precision::Tuning;
 use crate::pipeline::StageTime;
-use crate::report::{Background, Input, Model, write_json};
+use crate::report::{Background, Input, Model, versions, write_json};
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -192,11 +191,7 @@ impl BenchReport {
         let video = plan.format.as_ref().map(|format| &format.video);
         Self {
             schema_version: SCHEMA_VERSION,
-            versions: ffmpeg::version()
-                .map(|ffmpeg| ("ffmpeg", ffmpeg))
-                .into_iter()
-                .chain([("lipsync", env!("CARGO_PKG_VERSION").to_owned())])
-                .collect(),
+            versions: versions().collect(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             input: Input::of(&plan.sound),
             model: Model::of(&plan.model),

@@ -129,7 +129,7 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         Some(shown) => format!("`{shown}` shows the worst frames, and all of them over time"),
         None => "--diff DIR draws the worst frames, and all of them over time".into(),
     };
-    Err(Fault::differs(message)
+    Err(Fault::partial(message)
         .because(comparison.differences.join("\n"))
         .hint(hint)
         .into())

@@ -166,7 +166,7 @@ impl ClipFile {
     }
 
     /// Encodes what is left and writes what stands behind the packets.
-    fn complete(&mut self) -> Result<()> {
+    fn write_end(&mut self) -> Result<()> {
         self.audio.finish(&mut self.muxer)?;
         self.video.finish(&mut self.muxer)?;
         Ok(self.muxer.write_trailer().map_err(plain)?)
@@ -187,8 +187,8 @@ impl FrameSink for ClipFile {
         self.encode(frame).map_err(|e| self.explained(e))
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        self.complete().map_err(|e| self.explained(e))?;
+    fn complete(mut self: Box<Self>) -> Result<Option<Part>> {
+        self.write_end().map_err(|e| self.explained(e))?;
         let Self {
             muxer,
             part,
@@ -202,7 +202,7 @@ impl FrameSink for ClipFile {
         append_mark(part.as_ref().map(Part::path), &spec)
             .map_err(|e| explained(e.into(), &target, part.as_ref()))?;
         let Some(part) = part else {
-            return Ok(());
+            return Ok(None);
         };
         #[cfg(feature = "credentials")]
         let part = signed(part, &spec, &target)?;
@@ -211,7 +211,7 @@ impl FrameSink for ClipFile {
                 Fault::failed("the written clip is not what it should be, so it was not kept");
             part.removed().unwrap_or_else(|| wrong.because(e))
         })?;
-        part.commit()
+        Ok(Some(part))
     }
 }
 

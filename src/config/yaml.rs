@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::error::Fault;
@@ -29,7 +30,7 @@ pub struct Located<T> {
 
 /// A place in the text; both from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     line: usize,
     column: usize,
 }
@@ -45,7 +46,7 @@ impl From<Marker> for Place {
 
 /// A value, shared by all aliases of its anchor.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     place: Place,
     /// 1 for a scalar, one more than the highest child's for others.
     height: usize,
@@ -83,16 +84,22 @@ impl Node {
     }
 }
 
-/// The text of a file, for its messages.
+/// The text of a file, or of a line of it, for its messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Document<'a> {
-    pub(super) path: &'a Path,
-    pub(super) text: &'a str,
+pub(crate) struct Document<'a> {
+    /// What the file is called: `config`.
+    pub(crate) file: &'a str,
+    /// What the whole document is called: `a config`.
+    pub(crate) whole: &'a str,
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a str,
+    /// Lines of the file before the text.
+    pub(crate) lines_before: usize,
 }
 
 impl Document<'_> {
     /// Builds the tree; none where the file holds nothing but comments.
-    pub(super) fn tree(&self) -> Result<Option<Rc<Node>>> {
+    pub(crate) fn tree(&self) -> Result<Option<Rc<Node>>> {
         let mut parser = Parser::new_from_str(self.text);
         let mut builder = Builder::default();
         while let Some(event) = parser.next_event() {
@@ -110,15 +117,17 @@ impl Document<'_> {
     }
 
     /// `problem` at `place`, with the line itself and a mark under the column.
-    pub(super) fn fault(&self, place: Place, problem: &str) -> Fault {
+    pub(crate) fn fault(&self, place: Place, problem: &str) -> Fault {
         let Place { line, column } = place;
         let text = self.text.split('\n').nth(line - 1).unwrap_or_default();
+        let line = self.lines_before + line;
         let skipped = (column - 1).saturating_sub(LINE_SHOWN / 2);
         let excerpt: String = text.chars().skip(skipped).take(LINE_SHOWN).collect();
         let number = line.to_string();
         Fault::usage(format!(
-            "cannot read config `{}`, line {line}, column {column}",
-            self.path.display()
+            "cannot read {} `{}`, line {line}, column {column}",
+            self.file,
+            self.path.display(),
         ))
         .because(format!(
             "{problem}\n{number} | {}\n{:width$} | {:indent$}^",
@@ -154,7 +163,7 @@ impl Builder {
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => Err("tags (`!..`) have no meaning here"),
             Event::DocumentStart(_) if self.root.is_some() => {
-                Err("a second document starts here; a config has one")
+                Err("a second document starts here; there can be only one")
             }
             Event::Scalar(text, style, anchor, None) => {
                 let content = match (style, text.as_ref()) {
@@ -239,7 +248,7 @@ fn check_height(height: usize) -> Result<(), &'static str> {
 
 /// Keys with values, of which all keys are known and none is there twice.
 #[derive(Debug)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     document: &'a Document<'a>,
     /// What messages put before a key: nothing, or `gpu.`.
     prefix: String,
@@ -251,14 +260,14 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads `node` as a section with some of `keys`; messages name its keys with `prefix`.
-    pub(super) fn new(
+    pub(crate) fn new(
         document: &'a Document<'a>,
         node: &'a Node,
         prefix: &str,
         keys: &[&str],
     ) -> Result<Self> {
         let name = match prefix.trim_end_matches('.') {
-            "" => "a config".into(),
+            "" => document.whole.into(),
             name => format!("`{name}`"),
         };
         let Content::Map(children) = &node.content else {
@@ -313,7 +322,7 @@ impl<'a> Section<'a> {
     }
 
     /// The section under `key`; none where it is missing or empty.
-    pub(super) fn section(&self, key: &str, keys: &[&str]) -> Result<Option<Self>> {
+    pub(crate) fn section(&self, key: &str, keys: &[&str]) -> Result<Option<Self>> {
         match self.entry(key) {
             Some((_, node)) if !matches!(node.content, Content::Nothing) => {
                 let prefix = format!("{}{key}.", self.prefix);
@@ -324,25 +333,50 @@ impl<'a> Section<'a> {
     }
 
     /// The sections in the list under `key`; none where it is missing or empty.
-    pub(super) fn sections(&self, key: &str, keys: &[&str]) -> Result<Vec<Self>> {
-        let Some((_, node)) = self.entry(key) else {
-            return Ok(Vec::new());
-        };
-        match &node.content {
-            Content::Nothing => Ok(Vec::new()),
-            Content::List(items) => {
-                let sections = items.iter().enumerate().map(|(i, item)| {
-                    let prefix = format!("{}{key}[{i}].", self.prefix);
-                    Self::new(self.document, item, &prefix, keys)
-                });
-                sections.collect()
+    pub(crate) fn sections(&self, key: &str, keys: &[&str]) -> Result<Vec<Self>> {
+        match self.entry(key) {
+            Some((_, node)) if !matches!(node.content, Content::Nothing) => {
+                let name = format!("{}{key}", self.prefix);
+                let sections = Self::listed(self.document, node, &name, keys)?;
+                Ok(sections.ok_or_else(|| self.wrong(key, "a list"))?)
             }
-            _ => Err(self.wrong(key, "a list").into()),
+            _ => Ok(Vec::new()),
         }
     }
 
+    /// The sections in the list `node`, which messages call `name`; none if it is no list.
+    pub(crate) fn listed(
+        document: &'a Document<'a>,
+        node: &'a Node,
+        name: &str,
+        keys: &[&str],
+    ) -> Result<Option<Vec<Self>>> {
+        let Content::List(items) = &node.content else {
+            return Ok(None);
+        };
+        let sections = items.iter().enumerate().map(|(i, item)| {
+            let prefix = format!("{name}[{i}].");
+            Self::new(document, item, &prefix, keys)
+        });
+        sections.collect::<Result<_>>().map(Some)
+    }
+
+    /// Where it begins: its line, from 1.
+    pub(crate) fn line(&self) -> usize {
+        self.document.lines_before + self.place.line
+    }
+
+    /// Whether `key` has a number for its value, not in quotes.
+    pub(crate) fn is_number(&self, key: &str) -> bool {
+        let is_number = |node: &Node| match &node.content {
+            Content::Plain(text) => text.parse::<f64>().is_ok(),
+            _ => false,
+        };
+        self.entry(key).is_some_and(|(_, node)| is_number(node))
+    }
+
     /// The value under `key` as `convert` makes it out of its text; `expected` names what it takes.
-    pub(super) fn value<T>(
+    pub(crate) fn value<T>(
         &self,
         key: &str,
         expected: &str,
@@ -354,19 +388,19 @@ impl<'a> Section<'a> {
         let value = node.scalar().and_then(convert);
         Ok(Some(Located {
             value: value.ok_or_else(|| self.wrong(key, expected))?,
-            line: node.place.line,
+            line: self.document.lines_before + node.place.line,
         }))
     }
 
     /// Text of at least one character.
-    pub(super) fn text(&self, key: &str) -> Result<Option<Located<String>>> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<Located<String>>> {
         self.value(key, "text", |text| {
             (!text.is_empty()).then(|| text.to_owned())
         })
     }
 
     /// One of `words`.
-    pub(super) fn word(
+    pub(crate) fn word(
         &self,
         key: &str,
         words: &[&'static str],
@@ -376,18 +410,38 @@ impl<'a> Section<'a> {
         };
         let text = node.scalar().unwrap_or_default();
         if let Some(value) = words.iter().copied().find(|word| *word == text) {
-            let line = node.place.line;
+            let line = self.document.lines_before + node.place.line;
             return Ok(Some(Located { value, line }));
         }
+        Err(self.no_such_word(key, text, words).into())
+    }
+
+    /// One of the words that `T` has.
+    pub(crate) fn choice<T: ValueEnum>(&self, key: &str) -> Result<Option<Located<T>>> {
+        let Some((_, node)) = self.entry(key) else {
+            return Ok(None);
+        };
+        let text = node.scalar().unwrap_or_default();
+        if let Ok(value) = T::from_str(text, false) {
+            let line = self.document.lines_before + node.place.line;
+            return Ok(Some(Located { value, line }));
+        }
+        let words = T::value_variants().iter().filter_map(T::to_possible_value);
+        let words: Vec<String> = words.map(|word| word.get_name().to_owned()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Err(self.no_such_word(key, text, &words).into())
+    }
+
+    fn no_such_word(&self, key: &str, text: &str, words: &[&str]) -> Fault {
         let fault = self.wrong(key, &format!("one of {}", words.join(", ")));
-        Err(match nearest(text, words) {
-            Some(near) => fault.hint(format!("did you mean `{near}`?")).into(),
-            None => fault.into(),
-        })
+        match nearest(text, words) {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault,
+        }
     }
 
     /// A number in `range` that is not in quotes.
-    pub(super) fn number<T: FromStr + PartialOrd>(
+    pub(crate) fn number<T: FromStr + PartialOrd>(
         &self,
         key: &str,
         expected: &str,
@@ -399,7 +453,7 @@ impl<'a> Section<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self, key: &str) -> Result<Option<Located<bool>>> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<Located<bool>>> {
         self.plain(key, "true or false", |text| text.parse().ok())
     }
 
@@ -418,7 +472,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value, or a fault that says that `key` is missing.
-    pub(super) fn require<T>(&self, key: &str, value: Option<T>) -> Result<T> {
+    pub(crate) fn require<T>(&self, key: &str, value: Option<T>) -> Result<T> {
         Ok(value.ok_or_else(|| {
             let problem = format!("key `{}{key}` is missing", self.prefix);
             self.document.fault(self.place, &problem)
@@ -426,7 +480,7 @@ impl<'a> Section<'a> {
     }
 
     /// A fault at the value of `key`.
-    pub(super) fn fault(&self, key: &str, problem: &str) -> Fault {
+    pub(crate) fn fault(&self, key: &str, problem: &str) -> Fault {
         let place = self.entry(key).map_or(self.place, |(_, node)| node.place);
         self.document.fault(place, problem)
     }
@@ -465,7 +519,7 @@ fn nearest<'w>(name: &str, words: &[&'w str]) -> Option<&'w str> {
 }
 
 /// A word as messages show it: not too long, without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(WORD_SHOWN).collect();
     if short.len() < text.len() {
         short += "..";
