@@ -142,6 +142,14 @@ impl Backgrounds {
         })
     }
 
+    /// The files that they are read from, in order.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.source {
+            Source::Files(paths) => paths.iter().map(PathBuf::as_path).collect(),
+            Source::Video(footage) => vec![footage.file.path()],
+        }
+    }
+
     /// How many background pictures there are; at least 1.
     pub fn count(&self) -> usize {
         match &self.source {

@@ -4,6 +4,7 @@ mod bench;
 mod completions;
 mod doctor;
 mod inspect;
+mod join;
 mod render;
 mod ui;
 
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(Box<render::RenderArgs>),
+    Join(join::JoinArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Bench(Box<bench::BenchArgs>),
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
             let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
             render::render(*args, matches, config, &ui, &cancel)
         }
+        Command::Join(args) => join::join(&args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),
         Command::Bench(args) => bench::bench(&args, config, &ui, &cancel),

@@ -166,7 +166,7 @@ impl Job {
         };
         let moments = preview::moments(plan.frames);
         let frames = match plan.target {
-            Some(_) => Selection::Range(0..plan.frames),
+            Some(_) => Selection::Range(plan.cut.frames.clone()),
             None => Selection::Picked(moments.clone()),
         };
         let clip = plan.clip(&frames, rest.as_ref(), self.batch, self.room);
@@ -228,7 +228,7 @@ impl Job {
         let plan = &self.plan;
         let took = started.elapsed().as_secs_f64();
         let fps = frames as f64 / took;
-        let lasts = plan.sound.seconds();
+        let lasts = plan.seconds();
         ui.event(
             "success",
             json!({
@@ -309,9 +309,10 @@ impl Job {
             (
                 "output",
                 format!(
-                    "{}: {} frames at {} fps{}",
+                    "{}: {}{} frames at {} fps{}",
                     self.outputs(),
-                    plan.frames,
+                    self.part(),
+                    plan.cut.count(),
                     plan.fps,
                     self.compression()
                 ),
@@ -341,6 +342,17 @@ impl Job {
             .map(ToString::to_string)
             .collect();
         names.join(" and ")
+    }
+
+    /// Which part of the clip it is, in words.
+    fn part(&self) -> String {
+        let cut = &self.plan.cut;
+        cut.part.map_or(String::new(), |part| {
+            format!(
+                "part {part} of {} frames, from frame {} on: ",
+                self.plan.frames, cut.frames.start
+            )
+        })
     }
 
     /// How the clip is compressed, in words.
@@ -403,7 +415,7 @@ fn sink(plan: &Plan, report: &mut RenderReport) -> Result<Option<Box<dyn FrameSi
     Ok(Some(match plan.format.clone() {
         None => Box::new(PngFolder::create(target, plan.mark.as_ref())?),
         Some(format) => {
-            let clip = ClipFile::create(target, plan.clip_spec(format), &plan.sound)?;
+            let clip = ClipFile::create(target, plan.clip_spec(format)?, &plan.sound)?;
             report.set_sound(clip.sound());
             Box::new(clip)
         }
