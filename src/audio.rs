@@ -7,6 +7,7 @@ mod resampler;
 mod wav;
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -102,6 +103,14 @@ impl Sound {
         SoundReader::new(self, self.channels, rate)
     }
 
+    /// These samples of the sound, as they are.
+    pub fn slice(&self, samples: Range<u64>) -> Result<SoundReader> {
+        let mut reader = self.reader(self.rate)?;
+        reader.skip = samples.start;
+        reader.left = samples.end.min(self.frames);
+        Ok(reader)
+    }
+
     /// The sound as the networks hear it: mono (the mean of the channels), [`SPEECH_RATE`].
     pub fn speech(&self) -> Result<SoundReader> {
         SoundReader::new(self, 1, SPEECH_RATE)
@@ -123,6 +132,8 @@ pub struct SoundReader {
     channels: usize,
     /// Samples of each channel still to read from the file.
     left: u64,
+    /// Samples of each channel that are read and not given.
+    skip: u64,
     /// Mean of all channels wanted.
     mono: bool,
     resampler: Option<Resampler>,
@@ -156,6 +167,7 @@ impl SoundReader {
             source: Source::open(sound)?,
             channels: sound.channels.into(),
             left: sound.frames,
+            skip: 0,
             mono: channels < sound.channels,
             resampler,
             scratch: Vec::new(),
@@ -165,6 +177,9 @@ impl SoundReader {
     /// Appends the next samples, interleaved, -1..1, to `out`. Returns false once the end was reached.
     pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         self.fill_scratch()?;
+        let skipped = self.skip.min((self.scratch.len() / self.channels) as u64);
+        self.skip -= skipped;
+        self.scratch.drain(..skipped as usize * self.channels);
         if self.mono {
             mix_to_mono(&mut self.scratch, self.channels);
         }

@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod doctor;
 mod inspect;
+mod join;
 mod render;
 mod ui;
 
@@ -44,6 +45,7 @@ enum Command {
     Render(Box<render::RenderArgs>),
     Batch(Box<batch::BatchArgs>),
     Compare(compare::CompareArgs),
+    Join(join::JoinArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
     Bench(Box<bench::BenchArgs>),
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         }
         Command::Batch(args) => batch::batch(*args, of_subcommand(&matches), config, &ui, &cancel),
         Command::Compare(args) => compare::compare(args, &ui, &cancel),
+        Command::Join(args) => join::join(&args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),
         Command::Bench(args) => bench::bench(&args, config, &ui, &cancel),

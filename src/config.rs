@@ -1,6 +1,7 @@
 //! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided.
 
 mod backdrops;
+mod cut;
 pub mod file;
 mod output;
 mod presenter;
@@ -38,6 +39,7 @@ use crate::output::Target;
 use crate::pipeline::{Clip, Selection};
 use crate::samples;
 pub use backdrops::Backdrops;
+pub use cut::Cut;
 use file::ConfigFile;
 use output::Outputs;
 use presenter::Presenter;
@@ -132,8 +134,12 @@ pub struct Plan {
     pub contact_sheet: Option<Target>,
     /// Frames a second of the clip.
     pub fps: FrameRate,
-    /// Frames of the clip.
+    /// Frames of the whole clip.
     pub frames: u64,
+    /// Those that are rendered.
+    pub cut: Cut,
+    /// Seconds that the sound was shortened to, if it was asked for.
+    pub limit: Option<f64>,
     /// Where to run the networks.
     pub hardware: Hardware,
     /// How exactly the networks are computed.
@@ -210,6 +216,8 @@ impl Plan {
             ),
             batch: decisions.choose("batch", request.batch, BatchSize::Auto, text),
             frames: fps.frames_covering(sound.frames, sound.rate),
+            cut: Cut::of(request.part, fps, &sound)?,
+            limit: request.limit,
             fps,
             sound,
             model: presenter.model,
@@ -253,18 +261,19 @@ impl Plan {
     }
 
     /// The clip file, compressed in this way.
-    pub fn clip_spec(&self, format: ClipFormat) -> ClipSpec {
-        ClipSpec {
+    pub fn clip_spec(&self, format: ClipFormat) -> Result<ClipSpec> {
+        Ok(ClipSpec {
             size: self.backgrounds.size(),
             fps: self.fps,
-            frames: self.frames,
+            frames: self.cut.count(),
+            part: self.part_tag(&format)?,
             format,
             threads: self.hardware.threads,
             deterministic: self.hardware.deterministic,
             mark: self.mark.clone(),
             #[cfg(feature = "credentials")]
             signer: self.signer.clone(),
-        }
+        })
     }
 
     /// What shapes the clip beside its files, by the names of the flags with underscores.

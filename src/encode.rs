@@ -3,7 +3,10 @@
 pub mod clip;
 pub mod codec;
 pub mod container;
+pub mod join;
 pub mod mark;
+mod package;
+pub mod part_tag;
 pub mod png;
 mod sound;
 mod track;

@@ -1,5 +1,7 @@
 //! Pictures, rectangles and the two kinds of frame number.
 
+use serde::{Deserialize, Serialize};
+
 /// A frame of the finished clip, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameIndex(pub u64);
@@ -8,8 +10,9 @@ pub struct FrameIndex(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackgroundIndex(pub usize);
 
-/// Frames a second, as an exact fraction in lowest terms; 1 to 240.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Frames a second, as an exact fraction in lowest terms; 1 to 240. JSON has it as text: `30000/1001`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FrameRate {
     /// Frames ..
     pub num: u32,
@@ -42,6 +45,12 @@ impl FrameRate {
         frame.0 as f64 * f64::from(self.den) / f64::from(self.num)
     }
 
+    /// Whole samples at `rate` Hz that pass before `frame` is shown.
+    pub fn samples_before(self, frame: FrameIndex, rate: u32) -> u64 {
+        let samples = u128::from(frame.0) * u128::from(self.den) * u128::from(rate);
+        (samples / u128::from(self.num)) as u64
+    }
+
     /// Frames a second as the nearest float.
     pub fn as_f64(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
@@ -62,6 +71,20 @@ impl std::str::FromStr for FrameRate {
         };
         rate.and_then(|(num, den)| Self::new(num, den))
             .ok_or_else(|| "expected 1 to 240 frames a second: 25, 29.97 or 30000/1001".into())
+    }
+}
+
+impl TryFrom<String> for FrameRate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<FrameRate> for String {
+    fn from(rate: FrameRate) -> Self {
+        rate.to_string()
     }
 }
 

@@ -18,8 +18,9 @@
 //! going; [`cli`] talks to people.
 //! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
 //! are for; [`yuv420`] holds pictures as encoders want them.
-//! [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and [`preview`] show
-//! what came out; [`compare`] says whether that is what was expected, [`sync`] whether mouth and sound agree. [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
+//! [`part`] cuts long clips, [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and
+//! [`preview`] show what came out; [`compare`] says whether that is what was expected, [`sync`] whether mouth and sound agree.
+//! [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
 //! [`draw`] makes pictures.
 //! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
 
@@ -37,7 +38,9 @@ pub mod budget;
 pub mod cancel;
 pub mod error;
 pub mod ffmpeg;
+pub mod fingerprint;
 pub mod frame;
+pub mod part;
 pub mod pool;
 
 pub mod audio;

@@ -46,7 +46,7 @@ impl<'a> Work<'a> {
     /// sheet.
     pub fn new(plan: &'a Plan, batch: usize, room: Room) -> Self {
         let frames = match plan.target {
-            Some(_) => Selection::Range(0..plan.frames),
+            Some(_) => Selection::Range(plan.cut.frames.clone()),
             None => Selection::Picked(preview::moments(plan.frames)),
         };
         Self {
@@ -122,7 +122,7 @@ fn sink(plan: &Plan) -> Result<(Option<Box<dyn FrameSink>>, Option<ClipSound>)> 
             (Some(Box::new(folder)), None)
         }
         Some(format) => {
-            let clip = ClipFile::create(target, plan.clip_spec(format), &plan.sound)?;
+            let clip = ClipFile::create(target, plan.clip_spec(format)?, &plan.sound)?;
             let sound = clip.sound();
             (Some(Box::new(clip)), Some(sound))
         }

@@ -37,7 +37,10 @@ pub struct RenderReport {
     /// The presenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
-    /// Frames of the clip.
+    /// Which part of a clip it was, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Frames that were rendered: of the clip or of the part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,
     /// Frames a second, as a number.
@@ -46,7 +49,7 @@ pub struct RenderReport {
     /// Frames a second, as an exact fraction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps_exact: Option<String>,
-    /// Length of the sound.
+    /// Length of their sound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// Where the networks really ran: `CPU`, `CUDA:0`, `TensorRT:0`, ..
@@ -149,6 +152,19 @@ pub struct Output {
     pub contact_sheet: Option<String>,
 }
 
+/// A part of a clip.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    /// Which one, from 0.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+    /// The clip's frame that is its first.
+    pub first_frame: u64,
+    /// Frames of the whole clip.
+    pub clip_frames: u64,
+}
+
 /// The networks.
 #[derive(Debug, Serialize)]
 pub struct Model {
@@ -228,10 +244,16 @@ impl RenderReport {
         });
         self.model = Some(Model::of(&plan.model));
         self.background = Some(Background::of(plan));
-        self.frames = Some(plan.frames);
+        self.frames = Some(plan.cut.count());
+        self.part = plan.cut.part.map(|part| Part {
+            index: part.index,
+            of: part.of,
+            first_frame: plan.cut.frames.start,
+            clip_frames: plan.frames,
+        });
         self.fps = Some(plan.fps.as_f64());
         self.fps_exact = Some(plan.fps.to_string());
-        self.seconds = Some(seconds(sound.seconds()));
+        self.seconds = Some(seconds(plan.seconds()));
         self.threads = Some(plan.hardware.threads);
         self.deterministic = Some(plan.hardware.deterministic);
     }

@@ -131,6 +131,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         size: backgrounds.size(),
         fps,
         frames,
+        part: None,
         format: ClipFormat {
             container: Container::Mp4,
             video: encoder.settings(None, None).unwrap(),

@@ -129,6 +129,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
             size: backgrounds.size(),
             fps,
             frames,
+            part: None,
             format: ClipFormat {
                 container: Container::Mp4,
                 video: encoder.settings(None, None).unwrap(),

@@ -12,11 +12,11 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
-use super::contents::{Key, of_file};
+use super::contents::Key;
 use super::shard::Shard;
 use crate::error::{Fault, plain_io};
+use crate::fingerprint::{Fingerprint, files_of};
 use crate::output::Part;
 
 /// How all names of the files that batch keeps in an output folder begin.
@@ -119,7 +119,8 @@ impl Known {
         // A copy of the folder may have lost its times.
         state == written.state
             || state.bytes == written.state.bytes
-                && digest(&path).is_ok_and(|digest| digest == written.digest)
+                && Fingerprint::of_output(&path)
+                    .is_ok_and(|digest| digest.to_string() == written.digest)
     }
 
     /// Whether what lies at `path` (relative to the output folder) is what a run put there, to the byte.
@@ -127,8 +128,11 @@ impl Known {
         let Some(written) = self.by_output.get(path) else {
             return false;
         };
-        let digest = digest(&self.folder.join(path));
-        digest.is_ok_and(|digest| written.iter().any(|written| written.digest == digest))
+        let digest = Fingerprint::of_output(&self.folder.join(path));
+        digest.is_ok_and(|digest| {
+            let digest = digest.to_string();
+            written.iter().any(|written| written.digest == digest)
+        })
     }
 }
 
@@ -165,7 +169,7 @@ impl Journal {
             Ok(Written {
                 path: place.strip_prefix(&self.folder).unwrap_or(place).to_owned(),
                 state: State::of(part.path()).map_err(|e| unreadable(part.path(), &e))?,
-                digest: digest(part.path())?,
+                digest: Fingerprint::of_output(part.path())?.to_string(),
             })
         });
         let record = Record {
@@ -188,7 +192,7 @@ impl State {
             bytes: 0,
             modified: 0,
         };
-        let files = files(path)?;
+        let files = files_of(path)?;
         for file in files {
             let about = fs::metadata(file)?;
             let modified = about.modified()?.duration_since(UNIX_EPOCH);
@@ -198,29 +202,6 @@ impl State {
         }
         Ok(state)
     }
-}
-
-/// The file at `path`, or those in the folder there, in order.
-fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.metadata()?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
-    let mut files: Vec<PathBuf> = entries.collect::<std::io::Result<_>>()?;
-    files.sort();
-    Ok(files)
-}
-
-/// A digest of a file, or of the names and contents of a folder's files.
-fn digest(path: &Path) -> Result<String> {
-    let mut all = Xxh3::new();
-    for file in files(path).map_err(|e| unreadable(path, &e))? {
-        if file != path {
-            all.update(file.file_name().unwrap_or_default().as_encoded_bytes());
-        }
-        all.update(&of_file(&file)?.to_le_bytes());
-    }
-    Ok(format!("{:032x}", all.digest128()))
 }
 
 /// A line that a killed run has not finished says nothing, and must not become the beginning of the next one.

@@ -411,7 +411,7 @@ impl Part for Encode<'_> {
     }
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
-        let spec = self.plan.clip_spec(self.format.clone());
+        let spec = self.plan.clip_spec(self.format.clone())?;
         let mut clip = Box::new(ClipFile::create(
             self.target.clone(),
             spec,

@@ -33,7 +33,7 @@ pub(super) fn render(
     let mut first_frame = None;
     let mut sink = Box::new(ClipFile::create(
         target,
-        plan.clip_spec(format),
+        plan.clip_spec(format)?,
         &plan.sound,
     )?);
     let stages = pipeline::run(

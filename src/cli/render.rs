@@ -174,7 +174,7 @@ impl Job {
         let plan = &self.plan;
         let took = started.elapsed().as_secs_f64();
         let fps = frames as f64 / took;
-        let lasts = plan.sound.seconds();
+        let lasts = plan.seconds();
         ui.event(
             "success",
             json!({
@@ -255,9 +255,10 @@ impl Job {
             (
                 "output",
                 format!(
-                    "{}: {} frames at {} fps{}",
+                    "{}: {}{} frames at {} fps{}",
                     self.outputs(),
-                    plan.frames,
+                    self.part(),
+                    plan.cut.count(),
                     plan.fps,
                     self.compression()
                 ),
@@ -287,6 +288,17 @@ impl Job {
             .map(ToString::to_string)
             .collect();
         names.join(" and ")
+    }
+
+    /// Which part of the clip it is, in words.
+    fn part(&self) -> String {
+        let cut = &self.plan.cut;
+        cut.part.map_or(String::new(), |part| {
+            format!(
+                "part {part} of {} frames, from frame {} on: ",
+                self.plan.frames, cut.frames.start
+            )
+        })
     }
 
     /// How the clip is compressed, in words.

@@ -16,6 +16,7 @@ use crate::encode::container::Container;
 use crate::encode::mark::Mark;
 use crate::error::Fault;
 use crate::output::{Kind, Target};
+use crate::part::Part;
 
 /// What is written.
 pub(super) struct Outputs {
@@ -46,7 +47,10 @@ impl Outputs {
             }
             (output, _) => {
                 let codec = request.codec.as_ref().map(|codec| &codec.value);
-                let (target, container) = clip_target(audio, output, codec, force)?;
+                let (target, container) = clip_target(audio, output, codec, request.part, force)?;
+                if request.part.is_some() {
+                    must_hold_parts(container)?;
+                }
                 Some((target, Some(container)))
             }
         };
@@ -159,32 +163,36 @@ fn clip_target(
     audio: &Path,
     output: Option<PathBuf>,
     codec: Option<&Codec>,
+    part: Option<Part>,
     force: bool,
 ) -> Result<(Target, Container)> {
     let path = output.unwrap_or_else(|| {
         let mut name = audio.file_stem().unwrap_or_default().to_owned();
+        if let Some(Part { index, of }) = part {
+            name.push(format!(".part{index}-of-{of}"));
+        }
         name.push(".");
         name.push(Container::preferred(codec).extension());
         name.into()
     });
-    let container = match Container::of(&path) {
-        Some(container) => container,
-        // The target's own check says what is wrong with it.
-        None if path.is_dir() => Container::Mp4,
-        None => {
-            return Err(Fault::usage(format!(
-                "output `{}` does not end in .mp4, .mov, .mkv or .webm",
-                path.display()
-            ))
-            .hint("the name's end says what kind of clip is written; for PNGs use --frames DIR")
-            .into());
-        }
-    };
-    let kind = match container {
-        Container::Fragments => Kind::Stdout,
-        _ => Kind::File,
-    };
+    let container = Container::named_by(&path)?;
+    let kind = container.kind();
     Ok((Target { path, kind, force }, container))
+}
+
+/// Fails if a part of a clip cannot be such a file.
+fn must_hold_parts(container: Container) -> Result<()> {
+    if container.holds_parts() {
+        return Ok(());
+    }
+    Err(
+        Fault::usage(format!("--part writes MP4 or MOV files, not {container}"))
+            .because("parts carry exact times and their sound with nothing lost")
+            .hint(
+                "name a file with -o that ends in .mp4 or .mov; lipsync join then writes any kind",
+            )
+            .into(),
+    )
 }
 
 /// Who signs the clip, if it is one that can be signed.
@@ -242,12 +250,15 @@ mod tests {
 
     #[test]
     fn the_clip_is_named_after_the_sound() {
-        let named = |audio: &str, codec| clip_target(Path::new(audio), None, codec, false);
+        let named = |audio: &str, codec| clip_target(Path::new(audio), None, codec, None, false);
         let name = |audio: &str| named(audio, None).unwrap().0.path;
         assert_eq!(name("talks/day one.wav"), Path::new("day one.mp4"));
         assert_eq!(name("v1.2.wav"), Path::new("v1.2.mp4"));
         let (edited, container) = named("talk.wav", Some(&Codec::ProRes4444)).unwrap();
         assert_eq!(edited.path, Path::new("talk.mov"));
         assert_eq!(container, Container::Mov);
+        let part = Some(Part { index: 1, of: 3 });
+        let (part, _) = clip_target(Path::new("a/talk.wav"), None, None, part, false).unwrap();
+        assert_eq!(part.path, Path::new("talk.part1-of-3.mp4"));
     }
 }

@@ -16,6 +16,7 @@ use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
 use crate::infer::precision::Precision;
 use crate::order::Order;
+use crate::part::Part;
 
 /// What was asked for; what is None was left open.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub struct Request {
     pub silence: Option<Setting<Silence>>,
     /// Seconds to render.
     pub limit: Option<f64>,
+    /// The part of the clip to render; all of it if none.
+    pub part: Option<Part>,
     /// Where to run the networks.
     pub device: Option<Setting<Device>>,
     /// How exactly to compute.

@@ -277,6 +277,11 @@ impl VideoEncoder {
             .into())
     }
 
+    /// The encoder that FFmpeg calls `name`, present or not.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ENCODERS.iter().find(|encoder| encoder.name == name)
+    }
+
     /// Its settings, checked: what is none gets the default.
     pub fn settings(
         &'static self,
@@ -345,11 +350,12 @@ impl VideoEncoder {
     fn threads(&self, threads: usize) -> (&'static str, String) {
         match self.name {
             // x265 writes its log to stderr unless told not to. By itself it chooses the frames at once by the
-            // machine's cores, and they change the bytes.
+            // machine's cores, and they change the bytes. Its info would tell these numbers in the stream's header, which
+            // the parts of a clip have in common.
             "libx265" => (
                 "x265-params",
                 format!(
-                    "log-level=none:pools={threads}:frame-threads={}",
+                    "log-level=none:info=0:pools={threads}:frame-threads={}",
                     threads.div_ceil(4).min(4)
                 ),
             ),
@@ -407,7 +413,7 @@ mod tests {
     use crate::error::{Exit, Report};
 
     fn named(name: &str) -> &'static VideoEncoder {
-        ENCODERS.iter().find(|e| e.name == name).unwrap()
+        VideoEncoder::named(name).unwrap()
     }
 
     #[test]

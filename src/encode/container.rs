@@ -9,6 +9,7 @@ use ffmpeg_next as ff;
 
 use super::codec::{Codec, VideoEncoder};
 use crate::error::Fault;
+use crate::output::Kind;
 
 /// A kind of clip file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,28 @@ impl Container {
         [Self::Mp4, Self::Mov, Self::Mkv, Self::WebM]
             .into_iter()
             .find(|container| container.extension() == extension)
+    }
+
+    /// The kind of file that `output` names. Fails if no kind does.
+    pub fn named_by(output: &Path) -> Result<Self, Fault> {
+        match Self::of(output) {
+            Some(container) => Ok(container),
+            // The target's own check says what is wrong with it.
+            None if output.is_dir() => Ok(Self::Mp4),
+            None => Err(Fault::usage(format!(
+                "output `{}` does not end in .mp4, .mov, .mkv or .webm",
+                output.display()
+            ))
+            .hint("the name's end says what kind of clip is written; for PNGs use --frames DIR")),
+        }
+    }
+
+    /// What it is written to.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Fragments => Kind::Stdout,
+            _ => Kind::File,
+        }
     }
 
     /// The kind of file for `codec` where no name was given.
@@ -140,9 +163,19 @@ impl Container {
         }
     }
 
-    /// What FFmpeg is told about it.
-    pub(super) fn options(self) -> &'static [(&'static str, &'static str)] {
+    /// Whether it keeps exact times and any kind of tag, as parts of a clip need it.
+    pub(crate) fn holds_parts(self) -> bool {
+        matches!(self, Self::Mp4 | Self::Mov)
+    }
+
+    /// What FFmpeg is told about it; a part of a clip has a tag that others do not know.
+    pub(super) fn options(self, is_part: bool) -> &'static [(&'static str, &'static str)] {
         match self {
+            // FFmpeg 5 and 6 take FLAC in MP4 for an experiment.
+            Self::Mp4 | Self::Mov if is_part => &[
+                ("movflags", "+faststart+use_metadata_tags"),
+                ("strict", "experimental"),
+            ],
             Self::Mp4 | Self::Mov => &[("movflags", "+faststart")],
             // The index waits for the first fragment, so that it can say where sound and picture start; the table of
             // fragments at the end would be of no use in a pipe.

@@ -1,12 +1,15 @@
 //! The input's own sound -> the clip's sound stream: copied where the container can hold it, else encoded.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, Result};
 use ff::codec::Id;
 use ff::format::context::Output;
 use ff::format::sample::Type;
-use ff::{ChannelLayout, Packet, Rational, codec, encoder, format, frame};
+use ff::{ChannelLayout, Dictionary, Packet, Rational, codec, encoder, format, frame};
 use ffmpeg_next as ff;
 
+use super::clip::ClipSound;
 use super::track::{Track, find_encoder, plain};
 use crate::audio::{PacketReader, Sound, SoundReader};
 
@@ -25,6 +28,11 @@ const AAC_RATES: &[u32] = &[
 const OPUS_RATES: &[u32] = &[8000, 12_000, 16_000, 24_000, 48_000];
 /// Bits a second of an Opus stream for each channel, at most, to FFmpeg's encoder.
 const OPUS_BITS: usize = 256_000;
+
+/// Samples of each channel that are sent at a time to an encoder that takes any number.
+const BLOCK: usize = 1024;
+/// Bits of a sample where nothing may be lost: 16-bit sounds have room in them, and a 32-bit float has no more.
+const LOSSLESS_BITS: i32 = 24;
 
 /// Lowest rate of MP3 in MP4, Hz: FFmpeg refuses what MPEG-2.5 added below.
 const MP3_IN_MP4: u32 = 16_000;
@@ -64,13 +72,37 @@ impl AudioTrack {
         {
             return Ok(Self::Copied(Box::new(Copied::add(muxer, packets)?)));
         }
-        let encoded = Encoded::add(muxer, sound, bits.unwrap_or(AUDIO_BITS))?;
+        let coding = match muxer.format().name() {
+            "webm" => &OPUS,
+            _ => &AAC,
+        };
+        let reader = sound.reader(coding.rate(sound.rate))?;
+        let bits = bits.unwrap_or(AUDIO_BITS);
+        let encoded = Encoded::add(muxer, coding, sound, Some(bits), reader)?;
         Ok(Self::Encoded(Box::new(encoded)))
     }
 
-    /// Whether the input's own packets are taken.
-    pub(super) fn is_copied(&self) -> bool {
-        matches!(self, Self::Copied(_))
+    /// Gives the clip these samples of the sound alone, and loses nothing of 24 bits.
+    pub(super) fn add_slice(
+        muxer: &mut Output,
+        sound: &Sound,
+        samples: Range<u64>,
+    ) -> Result<Self> {
+        let coding = match muxer.format().name() {
+            "mov" => &PCM,
+            _ => &FLAC,
+        };
+        let reader = sound.slice(samples)?;
+        let encoded = Encoded::add(muxer, coding, sound, None, reader)?;
+        Ok(Self::Encoded(Box::new(encoded)))
+    }
+
+    /// How the sound is written.
+    pub(super) fn told(&self) -> ClipSound {
+        ClipSound {
+            codec: self.codec_id().name(),
+            copied: matches!(self, Self::Copied(_)),
+        }
     }
 
     /// The codec that the stream is of.
@@ -83,12 +115,13 @@ impl AudioTrack {
 
     /// To be called once the header is written: the muxer chooses its own time base.
     pub(super) fn header_written(&mut self, muxer: &Output) {
-        let (index, base) = match self {
-            Self::Copied(copied) => (copied.stream, &mut copied.muxer_base),
-            Self::Encoded(encoded) => (encoded.track.stream, &mut encoded.track.muxer_base),
-        };
-        if let Some(stream) = muxer.stream(index) {
-            *base = stream.time_base();
+        match self {
+            Self::Copied(copied) => {
+                if let Some(stream) = muxer.stream(copied.stream) {
+                    copied.muxer_base = stream.time_base();
+                }
+            }
+            Self::Encoded(encoded) => encoded.track.header_written(muxer),
         }
     }
 
@@ -163,7 +196,7 @@ struct Coding {
     encoder: &'static str,
     name: &'static str,
     id: Id,
-    /// Sample rates it takes, rising, Hz.
+    /// Sample rates it takes, rising, Hz; any if none is named.
     rates: &'static [u32],
     format: format::Sample,
 }
@@ -182,6 +215,22 @@ const OPUS: Coding = Coding {
     id: Id::OPUS,
     rates: OPUS_RATES,
     format: format::Sample::F32(Type::Packed),
+};
+
+const FLAC: Coding = Coding {
+    encoder: "flac",
+    name: "FLAC",
+    id: Id::FLAC,
+    rates: &[],
+    format: format::Sample::I32(Type::Packed),
+};
+
+const PCM: Coding = Coding {
+    encoder: "pcm_s24le",
+    name: "PCM",
+    id: Id::PCM_S24LE,
+    rates: &[],
+    format: format::Sample::I32(Type::Packed),
 };
 
 impl Coding {
@@ -219,11 +268,15 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    fn add(muxer: &mut Output, sound: &Sound, bits: usize) -> Result<Self> {
-        let coding = match muxer.format().name() {
-            "webm" => OPUS,
-            _ => AAC,
-        };
+    /// Encodes what `reader` gives of `sound`, at the rate that `coding` has for it. `bits` a second limit a codec that loses
+    /// something.
+    fn add(
+        muxer: &mut Output,
+        coding: &'static Coding,
+        sound: &Sound,
+        bits: Option<usize>,
+        reader: SoundReader,
+    ) -> Result<Self> {
         let codec = find_encoder(coding.encoder, coding.name)?;
         let rate = coding.rate(sound.rate);
         let base = Rational(1, rate as i32);
@@ -234,7 +287,9 @@ impl Encoded {
         audio.set_rate(rate as i32);
         audio.set_channel_layout(layout);
         audio.set_format(coding.format);
-        audio.set_bit_rate(bits.min(coding.most_bits(rate, sound.channels.into())));
+        if let Some(bits) = bits {
+            audio.set_bit_rate(bits.min(coding.most_bits(rate, sound.channels.into())));
+        }
         audio.set_time_base(base);
         if muxer
             .format()
@@ -243,17 +298,22 @@ impl Encoded {
         {
             audio.set_flags(codec::Flags::GLOBAL_HEADER);
         }
-        let encoder = audio.open().with_context(|| {
+        let mut options = Dictionary::new();
+        options.set("bits_per_raw_sample", &LOSSLESS_BITS.to_string());
+        let encoder = audio.open_with(options).with_context(|| {
             format!(
                 "cannot start the {} encoder for {} channels at {rate} Hz",
                 coding.name, sound.channels
             )
         })?;
-        let block = encoder.frame_size() as usize;
+        let block = match encoder.frame_size() {
+            0 => BLOCK,
+            samples => samples as usize,
+        };
         Ok(Self {
             track: Track::add(muxer, codec, encoder.0.0, base)?,
             id: coding.id,
-            reader: sound.reader(rate)?,
+            reader,
             rate,
             layout,
             format: coding.format,
@@ -286,15 +346,22 @@ impl Encoded {
     }
 }
 
-/// Writes interleaved samples into a frame of float samples.
+/// Writes interleaved samples into a frame, as floats or as integers of [`LOSSLESS_BITS`] bits in the upper end of 32.
 fn fill(frame: &mut frame::Audio, samples: &[f32], channels: usize) {
+    const FULL: f32 = (1 << (LOSSLESS_BITS - 1)) as f32;
+    let is_float = matches!(frame.format(), format::Sample::F32(_));
     // A packed frame is one plane of all channels.
     let step = if frame.is_planar() { channels } else { 1 };
     for plane in 0..frame.planes() {
         let from = samples.iter().skip(plane).step_by(step);
         let to = frame.data_mut(plane).as_chunks_mut().0;
         for (to, from) in to.iter_mut().zip(from) {
-            *to = from.to_ne_bytes();
+            *to = if is_float {
+                from.to_ne_bytes()
+            } else {
+                let value = (from * FULL).round().clamp(-FULL, FULL - 1.0) as i32;
+                (value << (32 - LOSSLESS_BITS)).to_ne_bytes()
+            };
         }
     }
 }

@@ -1,11 +1,12 @@
 //! One stream of a clip: an encoder, and its packets' way into the file.
 
 use std::io;
+use std::mem;
 
 use anyhow::{Context as _, Result};
 use ff::codec::encoder::Encoder;
 use ff::format::context::Output;
-use ff::{Packet, Rational, encoder};
+use ff::{Packet, Rational, codec, encoder};
 use ffmpeg_next as ff;
 
 use crate::error::Fault;
@@ -17,7 +18,9 @@ pub(super) struct Track {
     /// Time base of the frames that go in.
     base: Rational,
     /// Time base of the packets in the file.
-    pub(super) muxer_base: Rational,
+    muxer_base: Rational,
+    /// When the encoder's first frame is shown, in `base`.
+    pub(super) origin: i64,
 }
 
 impl Track {
@@ -36,7 +39,33 @@ impl Track {
             encoder,
             base,
             muxer_base: base,
+            origin: 0,
         })
+    }
+
+    /// To be called once the header is written: the muxer chooses its own time base.
+    pub(super) fn header_written(&mut self, muxer: &Output) {
+        if let Some(stream) = muxer.stream(self.stream) {
+            self.muxer_base = stream.time_base();
+        }
+    }
+
+    /// Ends the encoder's work, and goes on at `origin` with the encoder that `open` starts once this one is closed.
+    pub(super) fn restart(
+        &mut self,
+        muxer: &mut Output,
+        origin: i64,
+        open: impl FnOnce() -> Result<Encoder>,
+    ) -> Result<()> {
+        self.finish(muxer)?;
+        // Never two at a time: an encoder holds much memory.
+        drop(mem::replace(
+            &mut self.encoder,
+            codec::Context::new().encoder(),
+        ));
+        self.encoder = open()?;
+        self.origin = origin;
+        Ok(())
     }
 
     /// Moves finished packets from the encoder to the file.
@@ -46,6 +75,8 @@ impl Track {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {
                     packet.set_stream(self.stream);
+                    packet.set_pts(packet.pts().map(|pts| pts + self.origin));
+                    packet.set_dts(packet.dts().map(|dts| dts + self.origin));
                     packet.rescale_ts(self.base, self.muxer_base);
                     packet.write_interleaved(muxer).map_err(plain)?;
                 }

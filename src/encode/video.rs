@@ -1,6 +1,7 @@
 //! Frames -> the clip's picture stream.
 
 use anyhow::{Context as _, Result};
+use ff::codec::encoder::Encoder;
 use ff::format::context::Output;
 use ff::{Dictionary, Rational, codec, color, encoder, format, frame};
 use ffmpeg_next as ff;
@@ -13,6 +14,7 @@ use crate::background::Background;
 use crate::composed::Composed;
 use crate::error::Fault;
 use crate::frame::{Picture, Size};
+use crate::part::SEGMENT;
 use crate::yuv420::{self, Converter, Yuv420};
 
 /// Bits for each pixel where the encoder knows no rate factor: 4.6 Mbit/s at 1280x720 and 25 frames a second.
@@ -21,6 +23,8 @@ const BITS_PER_PIXEL: f64 = 0.2;
 pub(super) struct VideoTrack {
     pub(super) track: Track,
     pub(super) next: u64,
+    /// How the encoder of the next segment is started.
+    opening: Opening,
     pixels: Pixels,
     free: FreeFrames,
     /// Whether the encoder must be told of the end before it is closed.
@@ -32,8 +36,30 @@ pub(super) struct VideoTrack {
     whole: Picture,
 }
 
-impl VideoTrack {
-    pub(super) fn add(muxer: &mut Output, spec: &ClipSpec) -> Result<Self> {
+/// How an encoder is started.
+struct Opening {
+    spec: ClipSpec,
+    /// Whether the file has one place for what a decoder must know beforehand.
+    global_header: bool,
+}
+
+impl Opening {
+    /// Time base of the frames.
+    fn base(&self) -> Rational {
+        Rational(self.spec.fps.den as i32, self.spec.fps.num as i32)
+    }
+
+    /// The pixels of the frames and their size: even where the encoder takes no other.
+    fn frame(&self) -> (format::Pixel, Size) {
+        let size = self.spec.size;
+        match self.spec.format.video.encoder.pixels {
+            Pixels::Yuv420 => (format::Pixel::YUV420P, yuv420::even(size)),
+            Pixels::Yuva444 => (format::Pixel::YUVA444P10LE, size),
+        }
+    }
+
+    fn open(&self) -> Result<(ff::Codec, Encoder)> {
+        let spec = &self.spec;
         let settings = &spec.format.video;
         let name = settings.encoder.name;
         let cannot_start = |e: ff::Error| {
@@ -46,23 +72,19 @@ impl VideoTrack {
         };
         let codec =
             encoder::find_by_name(name).ok_or_else(|| cannot_start(ff::Error::EncoderNotFound))?;
-        let base = Rational(spec.fps.den as i32, spec.fps.num as i32);
         let mut video = codec::context::Context::new_with_codec(codec)
             .encoder()
             .video()?;
-        let (size, pixels) = match settings.encoder.pixels {
-            Pixels::Yuv420 => (yuv420::even(spec.size), format::Pixel::YUV420P),
-            Pixels::Yuva444 => (spec.size, format::Pixel::YUVA444P10LE),
-        };
+        let (pixels, size) = self.frame();
         video.set_width(size.width);
         video.set_height(size.height);
         video.set_format(pixels);
-        video.set_time_base(base);
+        video.set_time_base(self.base());
         if spec.format.container == Container::Fragments {
             // A fragment begins with a key frame: one each two seconds, for readers that wait.
             video.set_gop((2.0 * spec.fps.as_f64()).ceil() as u32);
         }
-        video.set_frame_rate(Some(base.invert()));
+        video.set_frame_rate(Some(self.base().invert()));
         video.set_colorspace(color::Space::BT709);
         video.set_color_range(color::Range::MPEG);
         video.set_color_primaries(color::Primaries::BT709);
@@ -71,11 +93,7 @@ impl VideoTrack {
             let area = f64::from(spec.size.width) * f64::from(spec.size.height);
             video.set_bit_rate((area * spec.fps.as_f64() * BITS_PER_PIXEL) as usize);
         }
-        if muxer
-            .format()
-            .flags()
-            .contains(format::Flags::GLOBAL_HEADER)
-        {
+        if self.global_header {
             video.set_flags(codec::Flags::GLOBAL_HEADER);
         }
         let mut options = Dictionary::new();
@@ -90,7 +108,24 @@ impl VideoTrack {
             }
         }
         let encoder = video.open_with(options).map_err(cannot_start)?;
-        let track = Track::add(muxer, codec, encoder.0.0, base)?;
+        Ok((codec, encoder.0.0))
+    }
+}
+
+impl VideoTrack {
+    pub(super) fn add(muxer: &mut Output, spec: &ClipSpec) -> Result<Self> {
+        let settings = &spec.format.video;
+        let opening = Opening {
+            spec: spec.clone(),
+            global_header: muxer
+                .format()
+                .flags()
+                .contains(format::Flags::GLOBAL_HEADER),
+        };
+        let (pixels, size) = opening.frame();
+        let (codec, encoder) = opening.open()?;
+        let base = opening.base();
+        let track = Track::add(muxer, codec, encoder, base)?;
         if let Some(mut stream) = muxer.stream_mut(track.stream) {
             stream.set_avg_frame_rate(base.invert());
             if settings.encoder.id == codec::Id::HEVC && spec.format.container.has_boxes() {
@@ -102,14 +137,20 @@ impl VideoTrack {
             next: 0,
             pixels: settings.encoder.pixels,
             free: FreeFrames::new(pixels, size),
-            must_end: name == "libsvtav1",
+            must_end: settings.encoder.name == "libsvtav1",
             converter: Converter::default(),
             changed: Yuv420::default(),
             whole: Picture::default(),
+            opening,
         })
     }
 
     pub(super) fn write(&mut self, muxer: &mut Output, composed: &Composed) -> Result<()> {
+        if self.next > 0 && self.next.is_multiple_of(SEGMENT) {
+            let opening = &self.opening;
+            self.track
+                .restart(muxer, self.next as i64, || Ok(opening.open()?.1))?;
+        }
         let frame = self.free.take();
         match self.pixels {
             Pixels::Yuv420 => {
@@ -120,7 +161,7 @@ impl VideoTrack {
                 to_yuva444(&self.whole, frame);
             }
         }
-        frame.set_pts(Some(self.next as i64));
+        frame.set_pts(Some(self.next as i64 - self.track.origin));
         self.next += 1;
         self.track.send(muxer, frame)
     }
@@ -135,7 +176,7 @@ impl Drop for VideoTrack {
     fn drop(&mut self) {
         // SVT-AV1 complains on stderr when it is closed in the middle, and waits for ever when it never got a frame.
         if self.must_end {
-            let blank = (self.next == 0).then(|| self.free.take());
+            let blank = (self.next as i64 == self.track.origin).then(|| self.free.take());
             self.track
                 .abandon(blank.as_deref().map(std::ops::Deref::deref));
         }
@@ -219,7 +260,7 @@ fn put(planes: &Yuv420, frame: &mut frame::Video, column: usize, row: usize) {
 
 /// Names an H.265 stream `hvc1`: Apple's players do not open FFmpeg's usual `hev1`.
 #[expect(unsafe_code, reason = "the crate has no setter for a stream's tag")]
-fn tag_hvc1(stream: &format::stream::StreamMut) {
+pub(super) fn tag_hvc1(stream: &format::stream::StreamMut) {
     // SAFETY: the parameters belong to the stream, which is borrowed here, and the tag is a plain number in them.
     unsafe {
         (*stream.parameters().as_mut_ptr()).codec_tag = u32::from_le_bytes(*b"hvc1");

@@ -54,6 +54,7 @@ fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
         },
         fps,
         frames: fps.frames_covering(16_000, 16_000),
+        part: None,
         format: ClipFormat {
             container: Container::of(Path::new(name)).unwrap(),
             video: VideoEncoder::find(&codec.parse().unwrap())

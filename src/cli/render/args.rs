@@ -17,6 +17,7 @@ use crate::frame::FrameRate;
 use crate::infer::onnx::Device;
 use crate::infer::precision::Precision;
 use crate::order::Order;
+use crate::part::Part;
 
 /// Render one clip
 #[derive(Debug, Args)]
@@ -29,6 +30,8 @@ use crate::order::Order;
     lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna\n  \
     lipsync render speech.wav --fps 29.97 --silence rest\n  \
     lipsync render speech.wav --frames pngs --limit 2\n  \
+    lipsync render talk.wav --part 0/4            a quarter of a long clip -> talk.part0-of-4.mp4
+  \
     lipsync render speech.wav -o - | ffplay -     fragmented MP4 through a pipe\n  \
     lipsync render speech.wav --contact-sheet look.png      twelve moments, no clip\n  \
     lipsync render speech.wav --dry-run -v        what would be done, and who decided it"
@@ -91,6 +94,10 @@ pub(in crate::cli) struct ClipArgs {
     /// Render only so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
     limit: Option<f64>,
+    /// Render the K-th of N parts of a long clip, from 0, as an MP4 or MOV; `lipsync join` puts them together without encoding
+    /// again [default output: the audio's name with .partK-of-N.mp4]
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["frames", "contact_sheet", "credentials"])]
+    part: Option<Part>,
     /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT); cuda and trt are errors where they cannot be used
     /// [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
@@ -207,6 +214,7 @@ impl ClipArgs {
             paste: asked.setting("paste", self.paste),
             silence: asked.setting("silence", self.silence),
             limit: self.limit,
+            part: self.part,
             device: asked.setting("device", self.device),
             precision: asked.setting("precision", self.precision),
             batch: asked.setting("batch", self.batch),

@@ -1,0 +1,142 @@
+//! `lipsync join`: the parts of a clip -> the clip.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueHint};
+use serde_json::json;
+
+use super::ui::Ui;
+use crate::audio::Sound;
+use crate::cancel::Cancel;
+use crate::encode::container::Container;
+use crate::encode::join::{self, JoinSpec, PartFile, Parts};
+use crate::encode::part_tag::PartTag;
+use crate::error::Fault;
+use crate::fingerprint::Fingerprint;
+use crate::output::Target;
+
+/// Join the parts of a clip that were rendered apart
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The pictures are copied as they are, the sound is written as a whole render writes it, from the \
+    file that the\nparts were rendered from: with --deterministic, the joined clip has the bytes of the whole one.\n\n\
+    Examples:\n  \
+    for k in 0 1 2 3; do lipsync render talk.wav --part $k/4; done\n  \
+    lipsync join talk.part*-of-4.mp4 -o talk.mp4\n  \
+    lipsync join parts/*.mp4 -o talk.mkv --audio talk.wav"
+)]
+pub(super) struct JoinArgs {
+    /// All parts of one clip, in any order
+    #[arg(required = true, value_name = "PART", value_hint = ValueHint::FilePath)]
+    parts: Vec<PathBuf>,
+    /// Clip to write: .mp4, .mov, .mkv or .webm; - is stdout (fragmented MP4)
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+    /// The sound that the parts were rendered from [default: where it was then]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    audio: Option<PathBuf>,
+    /// Replace an existing output
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Checks, joins, tells.
+pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
+    let started = Instant::now();
+    let (target, container) = target(args)?;
+    let parts = args.parts.iter().map(|path| PartFile::open(path));
+    let parts = Parts::sorted(parts.collect::<Result<_>>()?)?;
+    parts.fit_into(container)?;
+    let sound = sound(parts.tag(), args.audio.as_deref())?;
+    let (count, frames) = (parts.count(), parts.tag().clip_frames);
+    let output = target.path.display().to_string();
+    ui.event(
+        "start",
+        json!({
+            "input": sound.path().display().to_string(),
+            "output": output,
+            "frames": frames,
+            "fps": parts.tag().fps.as_f64(),
+            "parts": count,
+        }),
+    );
+    let shown = target.to_string();
+    let spec = JoinSpec {
+        target,
+        container,
+        sound: &sound,
+        #[cfg(feature = "credentials")]
+        signer: None,
+    };
+    let mut progress = ui.progress(frames);
+    join::join(parts, spec, cancel, |done| progress.update(done))?;
+    drop(progress);
+    let (took, lasts) = (started.elapsed().as_secs_f64(), sound.seconds());
+    ui.event(
+        "success",
+        json!({
+            "output": output,
+            "frames": frames,
+            "seconds": lasts,
+            "wall_s": took,
+            "fps": frames as f64 / took,
+        }),
+    );
+    ui.say(&format!(
+        "wrote {shown}: {count} parts, {frames} frames, {lasts:.2} s, in {took:.1} s"
+    ));
+    Ok(())
+}
+
+/// Where the clip goes; none of the parts may be there.
+fn target(args: &JoinArgs) -> Result<(Target, Container)> {
+    let container = Container::named_by(&args.output)?;
+    let target = Target {
+        path: args.output.clone(),
+        kind: container.kind(),
+        force: args.force,
+    };
+    let output = args.output.canonicalize();
+    let is_output = |path: &PathBuf| matches!((path.canonicalize(), &output), (Ok(part), Ok(output)) if part == *output);
+    if let Some(part) = args
+        .parts
+        .iter()
+        .chain(&args.audio)
+        .find(|path| is_output(path))
+    {
+        return Err(
+            Fault::usage(format!("the output would overwrite `{}`", part.display()))
+                .hint("choose another name with -o")
+                .into(),
+        );
+    }
+    target.check()?;
+    Ok((target, container))
+}
+
+/// The sound of the whole clip, which must be the one that the parts were rendered from.
+fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<Sound> {
+    let path = audio.unwrap_or(Path::new(&tag.sound.path));
+    let hint = "name the sound that the parts were rendered from with --audio";
+    if !path.exists() {
+        return Err(
+            Fault::failed(format!("there is no sound `{}`", path.display()))
+                .because(
+                    "a joined clip takes its sound from the file that its parts were rendered from",
+                )
+                .hint(hint)
+                .into(),
+        );
+    }
+    if Fingerprint::of_file(path)?.to_string() != tag.sound.content {
+        return Err(Fault::failed(format!(
+            "`{}` is not the sound that the parts were rendered from",
+            path.display()
+        ))
+        .hint(hint)
+        .into());
+    }
+    Sound::open(path, tag.sound.limit)
+}

@@ -1,0 +1,141 @@
+//! What files and settings hold, as a short number by which others know it again.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::error::{Fault, plain_io};
+
+/// Bytes read at a time.
+const PIECE: usize = 1 << 20;
+
+/// A digest (XXH3, 128 bits); written as 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// Of a text.
+    pub fn of_text(text: &str) -> Self {
+        Self(xxh3_128(text.as_bytes()))
+    }
+
+    /// Of the bytes of the file at `path`.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let mut hash = Xxh3::new();
+        let mut piece = vec![0; PIECE];
+        let mut read = || -> std::io::Result<()> {
+            let mut file = File::open(path)?;
+            loop {
+                match file.read(&mut piece) {
+                    Ok(0) => break Ok(()),
+                    Ok(n) => hash.update(&piece[..n]),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => (),
+                    Err(e) => break Err(e),
+                }
+            }
+        };
+        read().map_err(|e| unreadable(path, &e))?;
+        Ok(Self(hash.digest128()))
+    }
+
+    /// Of the bytes of `files`, one after the other, and where each ends. Their names do not matter.
+    pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
+        let mut all = Xxh3::new();
+        for file in files {
+            all.update(&Self::of_file(file)?.0.to_le_bytes());
+        }
+        Ok(Self(all.digest128()))
+    }
+
+    /// Of a file, or of the names and bytes of a folder's files.
+    pub fn of_output(path: &Path) -> Result<Self> {
+        let mut all = Xxh3::new();
+        for file in files_of(path).map_err(|e| unreadable(path, &e))? {
+            if file != path {
+                all.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+            }
+            all.update(&Self::of_file(&file)?.0.to_le_bytes());
+        }
+        Ok(Self(all.digest128()))
+    }
+
+    /// Of a network's file, and of the files beside it whose names begin with its own: its weights, where they lie outside.
+    pub fn of_network(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
+        let mut files: Vec<PathBuf> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(name))
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        Self::of_files(files.iter().map(PathBuf::as_path))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The file at `path`, or those in the folder there, in order.
+pub fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.metadata()?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+    let mut files: Vec<PathBuf> = entries.collect::<std::io::Result<_>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_and_its_borders_count_and_names_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let of = |files: &[&Path]| Fingerprint::of_files(files.iter().copied()).unwrap();
+        let [ab, c, a, bc, again] = [
+            ("1", "ab"),
+            ("2", "c"),
+            ("3", "a"),
+            ("4", "bc"),
+            ("5", "ab"),
+        ]
+        .map(|(n, t)| file(n, t));
+        assert_eq!(of(&[&ab, &c]), of(&[&again, &c]));
+        assert_ne!(of(&[&ab, &c]), of(&[&a, &bc]));
+        assert_ne!(of(&[&ab, &c]), of(&[&c, &ab]));
+        assert!(Fingerprint::of_file(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn weights_beside_a_network_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = dir.path().join("g.onnx");
+        std::fs::write(&network, "graph").unwrap();
+        let alone = Fingerprint::of_network(&network).unwrap();
+        std::fs::write(dir.path().join("g.onnx.data"), "weights").unwrap();
+        assert_ne!(Fingerprint::of_network(&network).unwrap(), alone);
+    }
+}
