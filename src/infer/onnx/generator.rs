@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use anyhow::Result;
 use ort::session::Session;
@@ -10,7 +11,7 @@ use super::network::{Network, failure};
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit, read};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, commit, joined};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -41,21 +42,21 @@ impl Tune<'_> {
 
 /// What generators are started from.
 pub(super) enum Made {
-    InParts(PathBuf, Parts, Arc<Mutex<Sight>>),
-    Whole(PathBuf),
-    /// For the file at this path, this model.
-    Rewritten(PathBuf, Vec<u8>),
+    InParts(PathBuf, Parts),
+    /// The file's model, or what was made of it.
+    Whole(PathBuf, Vec<u8>),
 }
 
 impl Loader<'_> {
-    /// Checks the file at `path` and makes of it what `tune` asks for, or takes that from the user's cache.
+    /// Checks the file at `path`, which holds `bytes`, and makes of it what `tune` asks for, or takes that from the user's
+    /// cache.
     pub(super) fn made(
         &self,
         path: &Path,
+        bytes: Vec<u8>,
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Made, Tuning)> {
-        let bytes = read(path, &GENERATOR)?;
         let samples = match tune.samples {
             Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
             _ => Samples::default(),
@@ -86,11 +87,8 @@ impl Loader<'_> {
             made
         };
         let made = match parts {
-            Some(parts) => {
-                let sight = Sight::new(&parts, |bytes| self.part(bytes))?;
-                Made::InParts(path.to_owned(), parts, Arc::new(Mutex::new(sight)))
-            }
-            None => Made::Whole(path.to_owned()),
+            Some(parts) => Made::InParts(path.to_owned(), parts),
+            None => Made::Whole(path.to_owned(), bytes),
         };
         Ok((made, tuning))
     }
@@ -104,29 +102,57 @@ impl Loader<'_> {
         Ok(start()?)
     }
 
-    /// Starts a generator, and tells which operators a GPU leaves to the CPU.
-    pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
-        match made {
-            Made::InParts(path, parts, sight) => {
-                let joint = self.part(&parts.joint)?;
-                let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
-                Ok((
-                    OnnxGenerator(How::InParts(path.clone(), Box::new(parts))),
-                    None,
-                ))
-            }
-            Made::Whole(path) => Ok(whole(self.load(path, &GENERATOR)?)),
-            Made::Rewritten(path, model) => Ok(whole(self.network(path, &GENERATOR, model)?)),
-        }
+    /// Starts `count` generators, with what they share.
+    pub(super) fn start_generators(&self, made: &Made, count: usize) -> Result<Started> {
+        let (path, model) = match made {
+            Made::InParts(path, parts) => return self.start_in_parts(path, parts, count),
+            Made::Whole(path, model) => (path, model),
+        };
+        let mut left_on_cpu = None;
+        let generators = (0..count).map(|_| {
+            let (network, placement) = self.network(path, &GENERATOR, model)?;
+            left_on_cpu = placement.left_on_cpu;
+            Ok(OnnxGenerator(How::Whole {
+                network: Box::new(network),
+                input: Vec::new(),
+            }))
+        });
+        Ok(Started {
+            generators: generators.collect::<Result<_>>()?,
+            sight: None,
+            left_on_cpu,
+        })
+    }
+
+    /// All sessions at once: each takes a core a tenth of a second to lay out its weights.
+    fn start_in_parts(&self, path: &Path, parts: &Parts, count: usize) -> Result<Started> {
+        let (sight, joints) = thread::scope(|scope| {
+            let joint = || scope.spawn(|| self.part(&parts.joint));
+            let joints: Vec<_> = (0..count).map(|_| joint()).collect();
+            let sight = Sight::new(parts, |bytes| self.part(bytes));
+            let joints: Result<Vec<Session>> = joints.into_iter().map(joined).collect();
+            Ok::<_, anyhow::Error>((sight?, joints?))
+        })?;
+        let sight = Arc::new(Mutex::new(sight));
+        let generators = joints.into_iter().map(|joint| {
+            let parts = InParts::new(Arc::clone(&sight), parts.names.clone(), joint);
+            OnnxGenerator(How::InParts(path.to_owned(), Box::new(parts)))
+        });
+        Ok(Started {
+            generators: generators.collect(),
+            sight: Some(sight),
+            left_on_cpu: None,
+        })
     }
 }
 
-fn whole((network, placement): (Network, Placement)) -> (OnnxGenerator, Option<String>) {
-    let whole = How::Whole {
-        network: Box::new(network),
-        input: Vec::new(),
-    };
-    (OnnxGenerator(whole), placement.left_on_cpu)
+/// Generators that are ready to work side by side.
+pub(super) struct Started {
+    pub(super) generators: Vec<OnnxGenerator>,
+    /// What they share, if they run in parts.
+    pub(super) sight: Option<Arc<Mutex<Sight>>>,
+    /// Which operators a GPU leaves to the CPU.
+    pub(super) left_on_cpu: Option<String>,
 }
 
 /// See [`Generator`].

@@ -154,9 +154,12 @@ impl Sight {
         })
     }
 
-    /// From now on so much may be kept.
+    /// From now on so much may be kept; what was kept before goes.
     pub(super) fn keep(&mut self, keep: Keep) {
-        self.memory.keep = keep;
+        self.memory = Memory {
+            keep,
+            ..Memory::default()
+        };
     }
 
     /// All features of a crop; `input` (`[1, 6, 320, 320]`) is made of it where it is needed.
