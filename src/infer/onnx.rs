@@ -18,7 +18,7 @@ mod tuned;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::Result;
 use ort::environment::Environment;
@@ -37,7 +37,7 @@ use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
 use assignment::Assignment;
 pub use device::{Device, Gpu, Hardware, Placement};
-use generator::Made;
+use generator::Started;
 pub use generator::{OnnxGenerator, Sampler, Tune};
 use network::{Network, Slot};
 pub use obstacle::Obstacle;
@@ -136,7 +136,14 @@ impl Networks {
         };
         let encoder_bytes = hardware.gpu_bytes.map(|bytes| bytes / ENCODER_PART);
         loader.hardware.gpu_bytes = encoder_bytes;
-        let (encoder, placement) = loader.load(audio_encoder, &AUDIO_ENCODER)?;
+        // The one is read while the other starts.
+        let (bytes, started) = thread::scope(|scope| {
+            let bytes = scope.spawn(|| read(generator, &GENERATOR));
+            let started = loader.load(audio_encoder, &AUDIO_ENCODER);
+            (joined(bytes), started)
+        });
+        let (encoder, placement) = started?;
+        let bytes = bytes?;
         let mut encoder = OnnxAudioEncoder(encoder);
         // What was left open is decided by now, for all of them.
         loader.hardware.device = match placement.gpu {
@@ -153,21 +160,20 @@ impl Networks {
         loader.hardware.gpu_bytes = rest.map(|bytes| bytes / budget.generators);
         let batch_limit = BatchLimit::default();
         let (made, tuning) = match placement.gpu {
-            None => loader.made(generator, tune, &mut encoder)?,
-            Some(_) => loader.made_for_gpu(generator, tune, &mut encoder),
+            None => loader.made(generator, bytes, tune, &mut encoder)?,
+            Some(_) => loader.made_for_gpu(generator, bytes, tune, &mut encoder),
         };
-        let mut left_on_cpu = None;
-        let generators = (0..budget.generators)
-            .map(|_| {
-                let (generator, left) = loader.start_generator(&made)?;
-                left_on_cpu = left;
-                Ok(Halving::new(generator, batch_limit.clone()))
-            })
-            .collect::<Result<_>>()?;
-        let sight = match made {
-            Made::InParts { sight, .. } => Some(sight),
-            _ => None,
-        };
+        let Started {
+            generators,
+            sight,
+            left_on_cpu,
+        } = loader.start_generators(&made, budget.generators)?;
+        drop(made);
+        arena::give_back();
+        let generators = generators
+            .into_iter()
+            .map(|generator| Halving::new(generator, batch_limit.clone()))
+            .collect();
         Ok(Self {
             encoder,
             generators,
@@ -194,6 +200,11 @@ impl Networks {
     /// Lets the generators paint a batch of `batch` black faces each: the first one costs more than the others, as memory
     /// is taken and, on a GPU, kernels are chosen. One that has no memory left beside the others goes.
     pub fn warm_up(&mut self, batch: usize) -> Result<()> {
+        // One of them looks at the black face, for all.
+        self.features().keep(Keep {
+            bytes: usize::MAX,
+            backgrounds: 1,
+        });
         let crop = Picture::new(CROP, CROP);
         let black = Face { crop: &crop };
         let black = vec![black; batch];
@@ -207,11 +218,7 @@ impl Networks {
             let threads: Vec<_> = (self.generators.iter_mut())
                 .map(|generator| scope.spawn(move || paint(generator)))
                 .collect();
-            let ends = threads.into_iter().map(|thread| {
-                let panicked = |_| Err(Fault::failed("a generator's thread panicked").into());
-                thread.join().unwrap_or_else(panicked)
-            });
-            ends.collect()
+            threads.into_iter().map(joined).collect()
         });
         for (turn, end) in ends.into_iter().enumerate() {
             match end {
@@ -222,6 +229,7 @@ impl Networks {
                 done => done?,
             }
         }
+        self.features().keep(Keep::default());
         Ok(())
     }
 }
@@ -386,6 +394,12 @@ impl Loader<'_> {
             // Spinning threads would take the cores from the encoder and the compositor.
             .with_intra_op_spinning(false)?)
     }
+}
+
+/// What a thread of the networks came to.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    let panicked = |_| Err(Fault::failed("a network's thread panicked").into());
+    thread.join().unwrap_or_else(panicked)
 }
 
 fn read(path: &Path, role: &Role) -> Result<Vec<u8>> {

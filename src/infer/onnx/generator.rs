@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use anyhow::Result;
+use ort::session::Session;
 
 use super::network::{Network, failure};
 use super::part::Part;
-use super::parts::{InParts, Names, Sight};
+use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, read};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, joined};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -41,26 +43,21 @@ impl Tune<'_> {
 
 /// What generators are started from.
 pub(super) enum Made {
-    InParts {
-        path: PathBuf,
-        joint: Part,
-        names: Names,
-        sight: Arc<Mutex<Sight>>,
-    },
-    Whole(PathBuf),
-    /// For the file at this path, this model.
-    Rewritten(PathBuf, Vec<u8>),
+    InParts(PathBuf, Parts),
+    /// The file's model, or what was made of it.
+    Whole(PathBuf, Vec<u8>),
 }
 
 impl Loader<'_> {
-    /// Checks the file at `path` and makes of it what `tune` asks for, or takes that from the user's cache.
+    /// Checks the file at `path`, which holds `bytes`, and makes of it what `tune` asks for, or takes that from the user's
+    /// cache.
     pub(super) fn made(
         &self,
         path: &Path,
+        bytes: Vec<u8>,
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Made, Tuning)> {
-        let bytes = read(path, &GENERATOR)?;
         let samples = match tune.samples {
             Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
             _ => Samples::default(),
@@ -91,48 +88,64 @@ impl Loader<'_> {
             made
         };
         let made = match parts {
-            Some(parts) => {
-                let sight = Sight::new(&parts, self)?;
-                Made::InParts {
-                    path: path.to_owned(),
-                    joint: Part::read(&parts.joint)?,
-                    names: parts.names,
-                    sight: Arc::new(Mutex::new(sight)),
-                }
-            }
-            None => Made::Whole(path.to_owned()),
+            Some(parts) => Made::InParts(path.to_owned(), parts),
+            None => Made::Whole(path.to_owned(), bytes),
         };
         Ok((made, tuning))
     }
 
-    /// Starts a generator, and tells which operators a GPU leaves to the CPU.
-    pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
-        match made {
-            Made::InParts {
-                path,
-                joint,
-                names,
-                sight,
-            } => {
-                let joint = joint.start(self)?;
-                let parts = InParts::new(Arc::clone(sight), names.clone(), joint);
-                Ok((
-                    OnnxGenerator(How::InParts(path.clone(), Box::new(parts))),
-                    None,
-                ))
-            }
-            Made::Whole(path) => Ok(whole(self.load(path, &GENERATOR)?)),
-            Made::Rewritten(path, model) => Ok(whole(self.network(path, &GENERATOR, model)?)),
-        }
+    /// Starts `count` generators, with what they share.
+    pub(super) fn start_generators(&self, made: &Made, count: usize) -> Result<Started> {
+        let (path, model) = match made {
+            Made::InParts(path, parts) => return self.start_in_parts(path, parts, count),
+            Made::Whole(path, model) => (path, model),
+        };
+        let mut left_on_cpu = None;
+        let generators = (0..count).map(|_| {
+            let (network, placement) = self.network(path, &GENERATOR, model)?;
+            left_on_cpu = placement.left_on_cpu;
+            Ok(OnnxGenerator(How::Whole {
+                network: Box::new(network),
+                input: Vec::new(),
+            }))
+        });
+        Ok(Started {
+            generators: generators.collect::<Result<_>>()?,
+            sight: None,
+            left_on_cpu,
+        })
+    }
+
+    /// All sessions at once: each takes a core a tenth of a second to lay out its weights.
+    fn start_in_parts(&self, path: &Path, parts: &Parts, count: usize) -> Result<Started> {
+        let joint = Part::read(&parts.joint)?;
+        let (sight, joints) = thread::scope(|scope| {
+            let start = || scope.spawn(|| joint.start(self));
+            let joints: Vec<_> = (0..count).map(|_| start()).collect();
+            let sight = Sight::new(parts, self);
+            let joints: Result<Vec<Session>> = joints.into_iter().map(joined).collect();
+            Ok::<_, anyhow::Error>((sight?, joints?))
+        })?;
+        let sight = Arc::new(Mutex::new(sight));
+        let generators = joints.into_iter().map(|joint| {
+            let parts = InParts::new(Arc::clone(&sight), parts.names.clone(), joint);
+            OnnxGenerator(How::InParts(path.to_owned(), Box::new(parts)))
+        });
+        Ok(Started {
+            generators: generators.collect(),
+            sight: Some(sight),
+            left_on_cpu: None,
+        })
     }
 }
 
-fn whole((network, placement): (Network, Placement)) -> (OnnxGenerator, Option<String>) {
-    let whole = How::Whole {
-        network: Box::new(network),
-        input: Vec::new(),
-    };
-    (OnnxGenerator(whole), placement.left_on_cpu)
+/// Generators that are ready to work side by side.
+pub(super) struct Started {
+    pub(super) generators: Vec<OnnxGenerator>,
+    /// What they share, if they run in parts.
+    pub(super) sight: Option<Arc<Mutex<Sight>>>,
+    /// Which operators a GPU leaves to the CPU.
+    pub(super) left_on_cpu: Option<String>,
 }
 
 /// See [`Generator`].

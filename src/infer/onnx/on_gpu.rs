@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::generator::{Made, Tune};
 use super::tuned::{NEAR, psnr_db, run_whole};
-use super::{GENERATOR, Loader, OnnxAudioEncoder, commit, read};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, commit};
 use crate::face::OUTPUT_LEN;
 use crate::graph::half::halve;
 use crate::graph::proto::Model;
@@ -19,14 +19,15 @@ impl Loader<'_> {
     pub(super) fn made_for_gpu(
         &self,
         path: &Path,
+        bytes: Vec<u8>,
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> (Made, Tuning) {
-        let whole = |tuning| (Made::Whole(path.to_owned()), tuning);
+        let made = |model, tuning| (Made::Whole(path.to_owned(), model), tuning);
         match tune.precision {
-            Precision::Exact => whole(Tuning::exact()),
-            Precision::Int8 => whole(Tuning::none("int8: the networks run on a GPU")),
-            Precision::Auto | Precision::Fp16 => match self.half(path, tune, encoder) {
+            Precision::Exact => made(bytes, Tuning::exact()),
+            Precision::Int8 => made(bytes, Tuning::none("int8: the networks run on a GPU")),
+            Precision::Auto | Precision::Fp16 => match self.half(path, &bytes, tune, encoder) {
                 Ok((model, psnr)) if psnr >= NEAR || tune.precision == Precision::Fp16 => {
                     let tuning = Tuning {
                         precision: "fp16".into(),
@@ -34,10 +35,13 @@ impl Loader<'_> {
                         rewritings: vec!["half precision".into()],
                         dropped: Vec::new(),
                     };
-                    (Made::Rewritten(path.to_owned(), model), tuning)
+                    made(model, tuning)
                 }
-                Ok((_, psnr)) => whole(Tuning::none(&format!("fp16: {psnr:.1} dB from exact"))),
-                Err(error) => whole(Tuning::none(&format!("fp16: {error:#}"))),
+                Ok((_, psnr)) => {
+                    let why = format!("fp16: {psnr:.1} dB from exact");
+                    made(bytes, Tuning::none(&why))
+                }
+                Err(error) => made(bytes, Tuning::none(&format!("fp16: {error:#}"))),
             },
         }
     }
@@ -46,14 +50,14 @@ impl Loader<'_> {
     fn half(
         &self,
         path: &Path,
+        bytes: &[u8],
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Vec<u8>, f64)> {
         let take = tune.samples.context("nothing to measure it on")?;
         let samples = take(encoder)?;
-        let bytes = read(path, &GENERATOR)?;
-        let half = self.halved(path, &bytes)?;
-        let psnr = self.nearness(path, [&bytes, &half], &samples)?;
+        let half = self.halved(path, bytes)?;
+        let psnr = self.nearness(path, [bytes, &half], &samples)?;
         Ok((half, psnr))
     }
 

@@ -121,9 +121,12 @@ impl Sight {
         })
     }
 
-    /// From now on so much may be kept.
+    /// From now on so much may be kept; what was kept before goes.
     pub(super) fn keep(&mut self, keep: Keep) {
-        self.memory.keep = keep;
+        self.memory = Memory {
+            keep,
+            ..Memory::default()
+        };
     }
 
     /// Memory that what is kept takes, bytes.
