@@ -121,12 +121,12 @@ impl Sight {
         })
     }
 
-    /// From now on so much may be kept; what was kept before goes.
+    /// From now on so much may be kept; if more is kept already, all of it goes.
     pub(super) fn keep(&mut self, keep: Keep) {
-        self.memory = Memory {
-            keep,
-            ..Memory::default()
-        };
+        self.memory.keep = keep;
+        if self.memory.bytes > keep.bytes {
+            self.forget();
+        }
     }
 
     /// Memory that what is kept takes, bytes.
