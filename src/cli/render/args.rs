@@ -75,8 +75,8 @@ pub(in crate::cli) struct RenderArgs {
     /// Render only so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
-    /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT); cuda and trt are errors where they cannot be used
-    /// [default: auto]
+    /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT); cuda and trt are errors
+    /// where they cannot be used [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
     /// How exactly the networks are computed [default: exact]
