@@ -20,12 +20,11 @@ pub struct Budget {
 const MOST_GENERATORS: usize = 8;
 
 impl Budget {
-    /// For `threads` CPU threads (1 or more). Networks on a GPU hardly need any: of two, one computes while the other's
-    /// batch is put in and taken out.
-    pub fn new(threads: usize, on_cpu: bool) -> Self {
-        if !on_cpu {
+    /// For `threads` CPU threads (1 or more), or for so many GPUs, on which networks hardly need any.
+    pub fn new(threads: usize, gpus: usize) -> Self {
+        if gpus > 0 {
             return Self {
-                generators: 2,
+                generators: GENERATORS_A_GPU * gpus,
                 threads_each: 1,
             };
         }
@@ -36,6 +35,9 @@ impl Budget {
         }
     }
 }
+
+/// Of two on a GPU, one computes while the other's batch is put in and taken out.
+pub(crate) const GENERATORS_A_GPU: usize = 2;
 
 /// Memory to stay within if nothing else is asked for, bytes ..
 const SMALL: usize = 400_000_000;
@@ -109,10 +111,12 @@ mod tests {
     #[test]
     fn no_core_is_counted_twice() {
         for threads in 1..=64 {
-            let budget = Budget::new(threads, true);
+            let budget = Budget::new(threads, 0);
             let used = budget.generators * budget.threads_each;
             assert!((threads.div_ceil(2)..=threads).contains(&used), "{threads}");
         }
+        assert_eq!(Budget::new(16, 1).generators, 2);
+        assert_eq!(Budget::new(16, 4).generators, 8);
     }
 
     #[test]

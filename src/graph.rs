@@ -10,12 +10,14 @@
 //! - [`commute`] moves 1x1 convolutions before upsamples.
 //! - [`fuse`] makes one node of an inverted residual block.
 //! - [`quantise`] works with eight bits where that is faster.
+//! - [`bytes`] takes and gives bytes, on a GPU: less to copy.
 //! - [`half`] works with half precision, on a GPU: the file as a whole, for batches of any size.
 //!
 //! Nothing here knows a particular network: each step looks for a pattern, and leaves alone what does not fit. Nor is any
 //! of it trusted: `infer::onnx::tuned` runs every result against the network it came from, and drops what differs.
 //! [`edit`] and [`proto`] read and write the ONNX format.
 
+pub(crate) mod bytes;
 pub(crate) mod commute;
 pub(crate) mod cut;
 pub(crate) mod edit;

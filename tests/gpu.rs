@@ -93,6 +93,8 @@ impl Check {
         self.row("PSNR to the CPU, fp16", ">= 40 dB", |c| {
             c.psnr_to_cpu("fp16", 40.0)
         });
+        self.row("bytes go in and come out", "in use", Self::bytes);
+        self.row("two GPUs at once", ">= 50 dB", Self::two_gpus);
         self.row("--deterministic", "same bytes", Self::deterministic);
         self.speed("exact", 600.0);
         self.speed("fp16", 1500.0);
@@ -275,6 +277,36 @@ impl Check {
         );
         let psnr = self.least_psnr(&cpu, &gpu)?;
         Ok((format!("{psnr:.1} dB at least"), psnr >= least))
+    }
+
+    /// Whether the render on the GPU that was the last says so; else, what it says.
+    fn bytes(&self) -> Outcome<(String, bool)> {
+        let tuning = &self.report("gpu")?["tuning"];
+        let is_used = tuning["rewritings"]
+            .to_string()
+            .contains("bytes in and out");
+        let measured = if is_used {
+            "in use".into()
+        } else {
+            tuning["dropped"].to_string()
+        };
+        Ok((measured, is_used))
+    }
+
+    /// The same frames as of one, and the report names both.
+    fn two_gpus(&self) -> Outcome<(String, bool)> {
+        let gpus = nvidia_smi(&["-L"]).map_or(0, |gpus| gpus.matches("GPU ").count());
+        if gpus < 2 || self.device != "cuda" {
+            return Ok((format!("not tried: {gpus} here"), true));
+        }
+        let one = self.frames("one", &["--device", "cuda:0"])?;
+        let two = self.frames("two", &["--device", "cuda:0,1"])?;
+        let psnr = self.least_psnr(&one, &two)?;
+        let device = self.report("two")?["device"].clone();
+        Ok((
+            format!("{psnr:.1} dB on {device}"),
+            psnr >= 50.0 && device == "CUDA:0,1",
+        ))
     }
 
     /// The worst frame's, where the networks paint: the rectangles of all backgrounds together.

@@ -52,7 +52,7 @@ pub(super) struct BenchArgs {
     /// Use only so many seconds of the sound
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = request::seconds)]
     limit: f64,
-    /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT) [default: auto]
+    /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT) [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
     /// How exactly the networks are computed [default: exact]

@@ -198,10 +198,10 @@ mod tests {
         assert!(finding.detail.contains("cuDNN 9 is missing"), "{finding:?}");
         assert!(finding.remedy.unwrap().contains("setup.sh --gpu"));
         let mut on_gpu = Placement {
-            gpu: Some(Gpu {
+            gpus: vec![Gpu {
                 id: 1,
                 tensor_rt: false,
-            }),
+            }],
             ..Placement::cpu(None)
         };
         assert_eq!(

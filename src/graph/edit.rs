@@ -232,6 +232,12 @@ impl Tensor {
         Self::of_raw(name, dims, dtype::INT32, raw)
     }
 
+    /// A list.
+    pub(crate) fn of_int64s(name: &str, values: &[i64]) -> Self {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self::of_raw(name, &[values.len() as i64], dtype::INT64, raw)
+    }
+
     pub(crate) fn of_byte(name: &str, value: u8) -> Self {
         Self::of_raw(name, &[], dtype::UINT8, vec![value])
     }

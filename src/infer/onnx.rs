@@ -29,17 +29,18 @@ use ort::session::builder::SessionBuilder;
 use super::halving::{BatchLimit, Halving, is_out_of_memory};
 use super::precision::Tuning;
 use super::{AudioEncoder, Face, Generator};
-use crate::budget::Budget;
+use crate::budget::{Budget, GENERATORS_A_GPU};
 use crate::error::Fault;
 use crate::face::{CROP, INNER, OUTPUT_LEN};
 use crate::frame::Picture;
+use crate::graph::bytes;
 use crate::mel::BANDS;
 use crate::window::{BLOCK_FRAMES, EMBEDDING_LEN, WINDOW_LEN};
 use assignment::Assignment;
 pub use device::{Device, Gpu, Hardware, Placement};
 use generator::Started;
 pub use generator::{OnnxGenerator, Sampler, Tune};
-use network::{Network, Slot};
+use network::{Given, Network, Slot};
 pub use obstacle::Obstacle;
 pub use parts::Keep;
 use parts::Sight;
@@ -145,23 +146,25 @@ impl Networks {
         let (encoder, placement) = started?;
         let bytes = bytes?;
         let mut encoder = OnnxAudioEncoder(encoder);
-        // What was left open is decided by now, for all of them.
-        loader.hardware.device = match placement.gpu {
-            None => Device::Cpu,
-            Some(Gpu { id, tensor_rt }) if tensor_rt => Device::TensorRt(Some(id)),
-            Some(Gpu { id, .. }) => Device::Cuda(Some(id)),
+        // What was left open is decided by now, for all of them. The audio encoder has the first GPU.
+        let gpus = if placement.on_cpu() {
+            loader.hardware.device = Device::Cpu;
+            Vec::new()
+        } else {
+            hardware.wanted_gpus()
         };
-        let budget = Budget::new(hardware.threads, placement.on_cpu());
+        let budget = Budget::new(hardware.threads, gpus.len());
         loader.threads = budget.threads_each;
         let rest = hardware
             .gpu_bytes
             .zip(encoder_bytes)
             .map(|(all, e)| all - e);
-        loader.hardware.gpu_bytes = rest.map(|bytes| bytes / budget.generators);
+        loader.hardware.gpu_bytes = rest.map(|bytes| bytes / GENERATORS_A_GPU);
         let batch_limit = BatchLimit::default();
-        let (made, tuning) = match placement.gpu {
-            None => loader.made(generator, bytes, tune, &mut encoder)?,
-            Some(_) => loader.made_for_gpu(generator, bytes, tune, &mut encoder),
+        let (made, tuning) = if placement.on_cpu() {
+            loader.made(generator, bytes, tune, &mut encoder)?
+        } else {
+            loader.made_for_gpu(generator, bytes, tune, &mut encoder)
         };
         let Started {
             generators,
@@ -181,6 +184,7 @@ impl Networks {
             batch_limit,
             tuning,
             placement: Placement {
+                gpus,
                 left_on_cpu,
                 ..placement
             },
@@ -272,7 +276,7 @@ pub struct OnnxAudioEncoder(Network);
 
 impl AudioEncoder for OnnxAudioEncoder {
     fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {
-        self.0.run(count, &[blocks], embeddings)
+        self.0.run(count, &[Given::Floats(blocks)], embeddings)
     }
 }
 
@@ -285,23 +289,36 @@ struct Role {
 
 const AUDIO_ENCODER: Role = Role {
     name: "audio encoder",
-    inputs: &[("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
-    output: ("emb", &[EMBEDDING_LEN as i64]),
+    inputs: &[Slot::floats("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
+    output: Slot::floats("emb", &[EMBEDDING_LEN as i64]),
 };
 
 const GENERATOR: Role = Role {
     name: "generator",
     inputs: &[
-        ("input", &[6, INNER as i64, INNER as i64]),
-        ("audio", &[32, 16, 16]),
+        Slot::floats("input", &[6, INNER as i64, INNER as i64]),
+        WINDOWS,
     ],
-    output: ("output", &[3, INNER as i64, INNER as i64]),
+    output: Slot::floats("output", &[3, INNER as i64, INNER as i64]),
 };
+
+/// A generator that takes and gives bytes ([`crate::graph::bytes`]).
+const GENERATOR_OF_BYTES: Role = Role {
+    name: "generator",
+    inputs: &[
+        Slot::bytes(bytes::CROPS, &[CROP as i64, CROP as i64, 3]),
+        WINDOWS,
+    ],
+    output: Slot::bytes(bytes::PICTURES, &[3, INNER as i64, INNER as i64]),
+};
+
+const WINDOWS: Slot<'_> = Slot::floats("audio", &[32, 16, 16]);
 
 /// ONNX Runtime's name for the folder of weights outside the file (onnxruntime_session_options_config_keys.h).
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
-/// How networks are loaded.
+/// How networks are loaded; of several GPUs, on the first.
+#[derive(Clone, Copy)]
 struct Loader<'a> {
     runtime: &'a Runtime,
     hardware: Hardware,
@@ -324,7 +341,8 @@ impl Loader<'_> {
         let (session, placement) = self.session(path, bytes, || {
             Fault::failed(format!("cannot load {name} `{}`", path.display()))
         })?;
-        let network = Network::new(path, name, session, inputs, output, placement.gpu)?;
+        let gpu = placement.gpus.first().copied();
+        let network = Network::new(path, name, session, inputs, output, gpu)?;
         Ok((network, placement))
     }
 
@@ -345,7 +363,7 @@ impl Loader<'_> {
             fault().because(cause).hint(hint)
         };
         let on_cpu = || self.start(path, bytes, None).map_err(|e| file_fault(&e));
-        let Some(gpu) = self.hardware.wanted_gpu() else {
+        let Some(&gpu) = self.hardware.wanted_gpus().first() else {
             return Ok((on_cpu()?, Placement::cpu(None)));
         };
         let started = self.runtime.cuda().and_then(|()| {
@@ -355,7 +373,7 @@ impl Loader<'_> {
         match started {
             Ok(session) => {
                 let placement = Placement {
-                    gpu: Some(gpu),
+                    gpus: vec![gpu],
                     obstacle: None,
                     left_on_cpu: Assignment::of(&session)?.left_on_cpu(),
                 };

@@ -98,8 +98,8 @@ pub(in crate::cli) struct ClipArgs {
     /// again [default output: the audio's name with .partK-of-N.mp4]
     #[arg(long, value_name = "K/N", conflicts_with_all = ["frames", "contact_sheet", "credentials"])]
     part: Option<Part>,
-    /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT); cuda and trt are errors where they cannot be used
-    /// [default: auto]
+    /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT); cuda and trt are errors
+    /// where they cannot be used [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
     /// How exactly the networks are computed [default: exact]

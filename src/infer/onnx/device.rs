@@ -9,31 +9,66 @@ pub enum Device {
     Auto,
     /// The CPU.
     Cpu,
-    /// CUDA or an error: on the device of this number, or on [`Hardware::gpu`].
-    Cuda(Option<i32>),
-    /// TensorRT, and CUDA for what it does not know, or an error; the device as above.
-    TensorRt(Option<i32>),
+    /// CUDA or an error: on the devices of these numbers, or on [`Hardware::gpu`].
+    Cuda(Option<Numbers>),
+    /// TensorRT, and CUDA for what it does not know, or an error; the devices as above.
+    TensorRt(Option<Numbers>),
+}
+
+/// CUDA's numbers of one or more devices, 0 to 127.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers(u128);
+
+impl Numbers {
+    /// From the lowest on.
+    fn iter(self) -> impl Iterator<Item = i32> {
+        (0..128).filter(move |number| self.0 >> number & 1 == 1)
+    }
+}
+
+impl std::str::FromStr for Numbers {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut numbers = 0;
+        for number in text.split(',') {
+            let number: u32 = number.parse().map_err(|_| ())?;
+            let bit = 1_u128.checked_shl(number).ok_or(())?;
+            // Named twice, it would be meant to be another one.
+            if numbers & bit != 0 {
+                return Err(());
+            }
+            numbers |= bit;
+        }
+        Ok(Self(numbers))
+    }
+}
+
+impl std::fmt::Display for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let numbers: Vec<String> = self.iter().map(|number| number.to_string()).collect();
+        f.write_str(&numbers.join(","))
+    }
 }
 
 impl std::str::FromStr for Device {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, number) = match text.split_once(':') {
-            Some((name, number)) => (name, Some(number)),
+        let (name, numbers) = match text.split_once(':') {
+            Some((name, numbers)) => (name, Some(numbers)),
             None => (text, None),
         };
-        let id = match number.map(str::parse::<u16>) {
-            None => Some(None),
-            Some(Ok(id)) => Some(Some(i32::from(id))),
-            Some(Err(_)) => None,
-        };
-        match (name, id) {
-            ("auto", Some(None)) => Ok(Self::Auto),
-            ("cpu", Some(None)) => Ok(Self::Cpu),
-            ("cuda", Some(id)) => Ok(Self::Cuda(id)),
-            ("trt", Some(id)) => Ok(Self::TensorRt(id)),
-            _ => Err("expected auto, cpu, cuda, cuda:N, trt or trt:N".into()),
+        match (name, numbers.map(str::parse).transpose()) {
+            ("auto", Ok(None)) => Ok(Self::Auto),
+            ("cpu", Ok(None)) => Ok(Self::Cpu),
+            ("cuda", Ok(numbers)) => Ok(Self::Cuda(numbers)),
+            ("trt", Ok(numbers)) => Ok(Self::TensorRt(numbers)),
+            _ => Err(
+                "expected auto, cpu, cuda, trt, or cuda:N or trt:N with one or more numbers, each \
+                once, as in cuda:0,1"
+                    .into(),
+            ),
         }
     }
 }
@@ -44,9 +79,9 @@ impl std::fmt::Display for Device {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(None) => f.write_str("cuda"),
-            Self::Cuda(Some(id)) => write!(f, "cuda:{id}"),
+            Self::Cuda(Some(numbers)) => write!(f, "cuda:{numbers}"),
             Self::TensorRt(None) => f.write_str("trt"),
-            Self::TensorRt(Some(id)) => write!(f, "trt:{id}"),
+            Self::TensorRt(Some(numbers)) => write!(f, "trt:{numbers}"),
         }
     }
 }
@@ -78,18 +113,37 @@ impl Hardware {
         }
     }
 
-    /// The GPU that the networks are to run on; none on the CPU.
-    pub(super) fn wanted_gpu(&self) -> Option<Gpu> {
-        let (id, tensor_rt) = match self.device {
-            Device::Cpu => return None,
+    /// The GPUs that the networks are to run on; none on the CPU.
+    pub(super) fn wanted_gpus(&self) -> Vec<Gpu> {
+        let (numbers, tensor_rt) = match self.device {
+            Device::Cpu => return Vec::new(),
             Device::Auto => (None, false),
-            Device::Cuda(id) => (id, false),
-            Device::TensorRt(id) => (id, true),
+            Device::Cuda(numbers) => (numbers, false),
+            Device::TensorRt(numbers) => (numbers, true),
         };
-        Some(Gpu {
-            id: id.unwrap_or(self.gpu),
-            tensor_rt,
-        })
+        let gpu = |id| Gpu { id, tensor_rt };
+        numbers.map_or_else(
+            || vec![gpu(self.gpu)],
+            |numbers| numbers.iter().map(gpu).collect(),
+        )
+    }
+
+    /// The same on one GPU alone: of several, each has its turn.
+    #[must_use]
+    pub(super) fn on_gpu_of(self, turn: usize) -> Self {
+        let Some(gpu) = self.wanted_gpus().into_iter().cycle().nth(turn) else {
+            return self;
+        };
+        let device = match self.device {
+            Device::Cuda(Some(_)) => Device::Cuda(None),
+            Device::TensorRt(Some(_)) => Device::TensorRt(None),
+            device => device,
+        };
+        Self {
+            device,
+            gpu: gpu.id,
+            ..self
+        }
     }
 }
 
@@ -112,8 +166,8 @@ impl std::fmt::Display for Gpu {
 /// Where the networks really run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    /// The GPU; the CPU if none.
-    pub gpu: Option<Gpu>,
+    /// The GPUs; the CPU if none.
+    pub gpus: Vec<Gpu>,
     /// Why not on a GPU, if that was left open.
     pub obstacle: Option<Obstacle>,
     /// Operators that the GPU left to the CPU, such as `3 Resize`.
@@ -124,7 +178,7 @@ impl Placement {
     /// On the CPU, because of what was in the way of a GPU, if one was looked for.
     pub fn cpu(obstacle: Option<Obstacle>) -> Self {
         Self {
-            gpu: None,
+            gpus: Vec::new(),
             obstacle,
             left_on_cpu: None,
         }
@@ -132,12 +186,16 @@ impl Placement {
 
     /// Whether the networks run on the CPU.
     pub fn on_cpu(&self) -> bool {
-        self.gpu.is_none()
+        self.gpus.is_empty()
     }
 
-    /// `CPU`, `CUDA:0`, `TensorRT:0`, ..
+    /// `CPU`, `CUDA:0`, `CUDA:0,1`, `TensorRT:0`, ..
     pub fn device(&self) -> String {
-        self.gpu.map_or_else(|| "CPU".into(), |gpu| gpu.to_string())
+        let Some((first, others)) = self.gpus.split_first() else {
+            return "CPU".into();
+        };
+        let others = others.iter().map(|gpu| format!(",{}", gpu.id));
+        std::iter::once(first.to_string()).chain(others).collect()
     }
 
     /// Why not on a GPU, in words.
@@ -153,32 +211,65 @@ mod tests {
 
     #[test]
     fn devices_read_as_they_are_written() {
-        for text in ["auto", "cpu", "cuda", "cuda:0", "cuda:12", "trt", "trt:3"] {
+        for text in [
+            "auto",
+            "cpu",
+            "cuda",
+            "cuda:0",
+            "cuda:12",
+            "cuda:0,1,127",
+            "trt",
+            "trt:3",
+        ] {
             assert_eq!(text.parse::<Device>().unwrap().to_string(), text);
         }
         for text in [
-            "", "gpu", "auto:1", "cpu:0", "cuda:", "cuda:-1", "trt:x", "CUDA",
+            "", "gpu", "auto:1", "cpu:0", "cuda:", "cuda:-1", "trt:x", "CUDA", "cuda:0,",
+            "cuda:1,1", "cuda:128",
         ] {
             assert!(text.parse::<Device>().is_err(), "{text}");
         }
     }
 
+    /// `device` where the configuration names GPU 2.
+    fn hardware(device: &str) -> Hardware {
+        Hardware {
+            device: device.parse().unwrap(),
+            gpu: 2,
+            ..Hardware::cpu(1)
+        }
+    }
+
+    fn wanted(hardware: Hardware) -> Vec<String> {
+        let gpus = hardware.wanted_gpus().into_iter();
+        gpus.map(|gpu| gpu.to_string()).collect()
+    }
+
     #[test]
     fn a_number_on_the_command_line_wins_over_the_configured_one() {
-        let wanted = |device| {
-            let hardware = Hardware {
-                device,
-                gpu: 2,
-                ..Hardware::cpu(1)
-            };
-            hardware.wanted_gpu().map(|gpu| gpu.to_string())
-        };
-        assert_eq!(wanted(Device::Cpu), None);
-        assert_eq!(wanted(Device::Auto).as_deref(), Some("CUDA:2"));
-        assert_eq!(wanted(Device::Cuda(Some(0))).as_deref(), Some("CUDA:0"));
-        assert_eq!(
-            wanted(Device::TensorRt(None)).as_deref(),
-            Some("TensorRT:2")
-        );
+        assert!(wanted(hardware("cpu")).is_empty());
+        assert_eq!(wanted(hardware("auto")), ["CUDA:2"]);
+        assert_eq!(wanted(hardware("cuda:0")), ["CUDA:0"]);
+        assert_eq!(wanted(hardware("trt")), ["TensorRT:2"]);
+        assert_eq!(wanted(hardware("cuda:3,1")), ["CUDA:1", "CUDA:3"]);
+    }
+
+    #[test]
+    fn several_gpus_have_their_turns() {
+        let of = |device, turn| wanted(hardware(device).on_gpu_of(turn));
+        let turns: Vec<_> = (0..4).flat_map(|turn| of("cuda:1,3", turn)).collect();
+        assert_eq!(turns, ["CUDA:1", "CUDA:3", "CUDA:1", "CUDA:3"]);
+        assert_eq!(of("trt:0,5", 1), ["TensorRT:5"]);
+        assert_eq!(of("auto", 1), ["CUDA:2"]);
+        assert!(of("cpu", 1).is_empty());
+    }
+
+    #[test]
+    fn a_placement_names_all_gpus() {
+        let mut placement = Placement::cpu(None);
+        assert_eq!(placement.device(), "CPU");
+        placement.gpus = hardware("cuda:0,1").wanted_gpus();
+        assert_eq!(placement.device(), "CUDA:0,1");
+        assert!(!placement.on_cpu());
     }
 }

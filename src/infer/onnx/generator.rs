@@ -7,12 +7,12 @@ use std::thread;
 use anyhow::Result;
 use ort::session::Session;
 
-use super::network::{Network, failure};
+use super::network::{Given, Network, failure};
 use super::part::Part;
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Runtime, joined};
+use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, Runtime, joined};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -46,6 +46,8 @@ pub(super) enum Made {
     InParts(PathBuf, Parts),
     /// The file's model, or what was made of it.
     Whole(PathBuf, Vec<u8>),
+    /// The same, but one that takes and gives bytes.
+    OfBytes(PathBuf, Vec<u8>),
 }
 
 impl Loader<'_> {
@@ -96,17 +98,30 @@ impl Loader<'_> {
 
     /// Starts `count` generators, with what they share.
     pub(super) fn start_generators(&self, made: &Made, count: usize) -> Result<Started> {
-        let (path, model) = match made {
+        let (path, role, model) = match made {
             Made::InParts(path, parts) => return self.start_in_parts(path, parts, count),
-            Made::Whole(path, model) => (path, model),
+            Made::Whole(path, model) => (path, &GENERATOR, model),
+            Made::OfBytes(path, model) => (path, &GENERATOR_OF_BYTES, model),
         };
         let mut left_on_cpu = None;
-        let generators = (0..count).map(|_| {
-            let (network, placement) = self.network(path, &GENERATOR, model)?;
+        let generators = (0..count).map(|turn| {
+            let loader = Self {
+                hardware: self.hardware.on_gpu_of(turn),
+                ..*self
+            };
+            let (network, placement) = loader.network(path, role, model)?;
             left_on_cpu = placement.left_on_cpu;
-            Ok(OnnxGenerator(How::Whole {
-                network: Box::new(network),
-                input: Vec::new(),
+            let network = Box::new(network);
+            Ok(OnnxGenerator(match made {
+                Made::OfBytes(..) => How::OfBytes {
+                    network,
+                    crops: Vec::new(),
+                    levels: Vec::new(),
+                },
+                _ => How::Whole {
+                    network,
+                    input: Vec::new(),
+                },
             }))
         });
         Ok(Started {
@@ -160,6 +175,14 @@ enum How {
         /// `[n, 6, 320, 320]`.
         input: Vec<f32>,
     },
+    /// All at a time, by a network that takes and gives bytes.
+    OfBytes {
+        network: Box<Network>,
+        /// `[n, 328, 328, 3]`, R G B.
+        crops: Vec<u8>,
+        /// `[n, 3, 320, 320]`, B G R.
+        levels: Vec<u8>,
+    },
 }
 
 impl Generator for OnnxGenerator {
@@ -179,7 +202,26 @@ impl Generator for OnnxGenerator {
                 for (face, input) in faces.iter().zip(input.chunks_exact_mut(INPUT_LEN)) {
                     face::network_input(face.crop, input);
                 }
-                network.run(faces.len(), &[input, audio], output)
+                let given = [Given::Floats(input), Given::Floats(audio)];
+                network.run(faces.len(), &given, output)
+            }
+            How::OfBytes {
+                network,
+                crops,
+                levels,
+            } => {
+                crops.clear();
+                for face in faces {
+                    crops.extend_from_slice(&face.crop.pixels);
+                }
+                levels.resize(output.len(), 0);
+                let given = [Given::Bytes(crops), Given::Floats(audio)];
+                network.run(faces.len(), &given, levels)?;
+                for (value, level) in output.iter_mut().zip(levels) {
+                    // The middle of what was truncated to this level: truncated again, it is the level.
+                    *value = (f32::from(*level) + 0.5) / 255.0;
+                }
+                Ok(())
             }
         }
     }

@@ -1,19 +1,54 @@
 //! A session with names and memory for its tensors.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
+use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, ValueType};
 
 use super::device::Gpu;
 use super::obstacle::is_out_of_memory;
 use crate::error::Fault;
 use crate::infer::halving::OutOfMemory;
 
-/// A tensor that a network takes or gives: its usual name, and its shape without the batch.
-pub(super) type Slot<'a> = (&'a str, &'a [i64]);
+/// A tensor that a network takes or gives.
+#[derive(Clone, Copy)]
+pub(super) struct Slot<'a> {
+    /// Its usual name.
+    pub(super) name: &'a str,
+    pub(super) element: TensorElementType,
+    /// Without the batch.
+    pub(super) shape: &'a [i64],
+}
+
+impl<'a> Slot<'a> {
+    pub(super) const fn floats(name: &'a str, shape: &'a [i64]) -> Self {
+        let element = TensorElementType::Float32;
+        Self {
+            name,
+            element,
+            shape,
+        }
+    }
+
+    pub(super) const fn bytes(name: &'a str, shape: &'a [i64]) -> Self {
+        let element = TensorElementType::Uint8;
+        Self {
+            name,
+            element,
+            shape,
+        }
+    }
+}
+
+/// What goes into a network: of each input, the values of all items.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    Floats(&'a [f32]),
+    Bytes(&'a [u8]),
+}
 
 /// A session with its tensors' names, and memory for one batch size at a time.
 pub(super) struct Network {
@@ -30,6 +65,7 @@ pub(super) struct Network {
 /// A tensor of the file: its name there, and its shape without the batch.
 pub(super) struct Port {
     name: String,
+    element: TensorElementType,
     shape: Vec<i64>,
 }
 
@@ -38,18 +74,50 @@ impl Port {
         self.shape.iter().product::<i64>() as usize
     }
 
-    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<Tensor<f32>> {
+    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<Memory> {
         let shape: Vec<i64> = std::iter::once(batch as i64)
             .chain(self.shape.iter().copied())
             .collect();
-        Ok(Tensor::new(memory, shape)?)
+        Ok(match self.element {
+            TensorElementType::Uint8 => Memory::Bytes(Tensor::new(memory, shape)?),
+            _ => Memory::Floats(Tensor::new(memory, shape)?),
+        })
     }
+}
+
+/// Memory of a tensor.
+enum Memory {
+    Floats(Tensor<f32>),
+    Bytes(Tensor<u8>),
+}
+
+impl Memory {
+    /// Takes the items `items` of `given`, `len` values each; what is left of it becomes 0.
+    fn fill(&mut self, given: Given<'_>, items: Range<usize>, len: usize) -> Result<()> {
+        let range = items.start * len..items.end * len;
+        match (self, given) {
+            (Self::Floats(tensor), Given::Floats(values)) => {
+                fill(tensor.extract_tensor_mut().1, &values[range]);
+            }
+            (Self::Bytes(tensor), Given::Bytes(values)) => {
+                fill(tensor.extract_tensor_mut().1, &values[range]);
+            }
+            _ => bail!("a tensor of another kind was given"),
+        }
+        Ok(())
+    }
+}
+
+fn fill<T: Copy + Default>(memory: &mut [T], values: &[T]) {
+    let (filled, rest) = memory.split_at_mut(values.len());
+    filled.copy_from_slice(values);
+    rest.fill(T::default());
 }
 
 /// Memory that stays between runs.
 struct Bound {
     batch: usize,
-    inputs: Vec<Tensor<f32>>,
+    inputs: Vec<Memory>,
     binding: IoBinding,
 }
 
@@ -106,11 +174,11 @@ impl Network {
 
     /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros. On a GPU the
     /// largest batch so far is filled up, too: another shape would have its kernels chosen, or compiled, anew.
-    pub(super) fn run(
+    pub(super) fn run<T: PrimitiveTensorElementType + Copy>(
         &mut self,
         count: usize,
-        inputs: &[&[f32]],
-        output: &mut [f32],
+        inputs: &[Given<'_>],
+        output: &mut [T],
     ) -> Result<()> {
         let bound = self.bound.as_ref().filter(|_| self.gpu.is_some());
         let usual = bound.map_or(count, |bound| bound.batch.max(count));
@@ -122,27 +190,27 @@ impl Network {
         Ok(())
     }
 
-    fn run_piece(
+    fn run_piece<T: PrimitiveTensorElementType + Copy>(
         &mut self,
         batch: usize,
-        items: std::ops::Range<usize>,
-        inputs: &[&[f32]],
-        output: &mut [f32],
+        items: Range<usize>,
+        inputs: &[Given<'_>],
+        output: &mut [T],
     ) -> Result<()> {
         let mut bound = match self.bound.take() {
             Some(bound) if bound.batch == batch => bound,
             _ => self.bind(batch)?,
         };
-        for ((port, tensor), data) in self.inputs.iter().zip(&mut bound.inputs).zip(inputs) {
-            let data = &data[items.start * port.len()..items.end * port.len()];
-            let (filled, rest) = tensor.extract_tensor_mut().1.split_at_mut(data.len());
-            filled.copy_from_slice(data);
-            rest.fill(0.0);
+        for ((port, memory), given) in self.inputs.iter().zip(&mut bound.inputs).zip(inputs) {
+            memory.fill(*given, items.clone(), port.len())?;
             // A CUDA session copies its input at this moment.
-            bound.binding.bind_input(&port.name, tensor)?;
+            match memory {
+                Memory::Floats(tensor) => bound.binding.bind_input(&port.name, tensor)?,
+                Memory::Bytes(tensor) => bound.binding.bind_input(&port.name, tensor)?,
+            }
         }
         let outputs = self.session.run_binding(&bound.binding)?;
-        let (_, values) = outputs[self.output.name.as_str()].try_extract_tensor::<f32>()?;
+        let (_, values) = outputs[self.output.name.as_str()].try_extract_tensor::<T>()?;
         let target = &mut output[items.start * self.output.len()..items.end * self.output.len()];
         target.copy_from_slice(&values[..target.len()]);
         drop(outputs);
@@ -156,7 +224,10 @@ impl Network {
             self.memory(MemoryType::CPUInput)?,
             self.memory(MemoryType::CPUOutput)?,
         );
-        binding.bind_output(&self.output.name, self.output.tensor(batch, &down)?)?;
+        match self.output.tensor(batch, &down)? {
+            Memory::Floats(tensor) => binding.bind_output(&self.output.name, tensor)?,
+            Memory::Bytes(tensor) => binding.bind_output(&self.output.name, tensor)?,
+        }
         Ok(Bound {
             batch,
             inputs: self
@@ -196,26 +267,22 @@ pub(super) fn failure(path: &Path, error: &anyhow::Error) -> Fault {
 /// Takes the outlet with the slot's shape out of those still free: the one of the usual name if it fits, else the first
 /// that does.
 pub(super) fn choose(free: &mut Vec<&Outlet>, slot: &Slot<'_>) -> Option<Port> {
-    let fits = |outlet: &Outlet| shape_fits(outlet, slot.1);
+    let fits = |outlet: &Outlet| slot_fits(outlet, slot);
     let at = free
         .iter()
-        .position(|o| o.name() == slot.0 && fits(o))
+        .position(|o| o.name() == slot.name && fits(o))
         .or_else(|| free.iter().position(|o| fits(o)))?;
     Some(Port {
         name: free.remove(at).name().to_owned(),
-        shape: slot.1.to_vec(),
+        element: slot.element,
+        shape: slot.shape.to_vec(),
     })
 }
 
-fn shape_fits(outlet: &Outlet, wanted: &[i64]) -> bool {
-    let is_f32 = matches!(
-        outlet.dtype(),
-        ValueType::Tensor {
-            ty: TensorElementType::Float32,
-            ..
-        }
-    );
-    is_f32
+fn slot_fits(outlet: &Outlet, slot: &Slot<'_>) -> bool {
+    let wanted = slot.shape;
+    let is_of = |element| matches!(outlet.dtype(), ValueType::Tensor { ty, .. } if *ty == element);
+    is_of(slot.element)
         && dimensions(outlet).is_some_and(|dims| {
             dims.len() == wanted.len() + 1
                 && dims[1..]
@@ -233,9 +300,13 @@ fn dimensions(outlet: &Outlet) -> Option<Vec<i64>> {
     }
 }
 
-pub(super) fn describe_slot((name, shape): &Slot<'_>) -> String {
-    let dims: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    format!("{name} float32 [N, {}]", dims.join(", "))
+pub(super) fn describe_slot(slot: &Slot<'_>) -> String {
+    let dims: Vec<String> = slot.shape.iter().map(ToString::to_string).collect();
+    let kind = match slot.element {
+        TensorElementType::Uint8 => "uint8",
+        _ => "float32",
+    };
+    format!("{} {kind} [N, {}]", slot.name, dims.join(", "))
 }
 
 fn describe_outlets(outlets: &[Outlet]) -> String {

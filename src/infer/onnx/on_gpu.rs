@@ -1,4 +1,5 @@
-//! What is made of a generator's file for a GPU: the same in half precision, where it is asked for and near enough.
+//! What is made of a generator's file for a GPU: the same in half precision, where it is asked for and near enough, and
+//! with bytes going in and coming out.
 
 use std::path::Path;
 
@@ -7,9 +8,11 @@ use ort::session::builder::GraphOptimizationLevel;
 use prost::Message as _;
 
 use super::generator::{Made, Tune};
-use super::tuned::{NEAR, psnr_db, run_whole};
-use super::{GENERATOR, Loader, OnnxAudioEncoder, commit};
+use super::network::Given;
+use super::tuned::{NEAR, Proof, psnr_db, run_whole};
+use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, commit};
 use crate::face::OUTPUT_LEN;
+use crate::graph::bytes::take_and_give_bytes;
 use crate::graph::half::halve;
 use crate::graph::proto::Model;
 use crate::infer::precision::{Precision, Samples, Tuning};
@@ -23,10 +26,9 @@ impl Loader<'_> {
         tune: Tune<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> (Made, Tuning) {
-        let made = |model, tuning| (Made::Whole(path.to_owned(), model), tuning);
-        match tune.precision {
-            Precision::Exact => made(bytes, Tuning::exact()),
-            Precision::Int8 => made(bytes, Tuning::none("int8: the networks run on a GPU")),
+        let (model, mut tuning) = match tune.precision {
+            Precision::Exact => (bytes, Tuning::exact()),
+            Precision::Int8 => (bytes, Tuning::none("int8: the networks run on a GPU")),
             Precision::Auto | Precision::Fp16 => match self.half(path, &bytes, tune, encoder) {
                 Ok((model, psnr)) if psnr >= NEAR || tune.precision == Precision::Fp16 => {
                     let tuning = Tuning {
@@ -35,15 +37,51 @@ impl Loader<'_> {
                         rewritings: vec!["half precision".into()],
                         dropped: Vec::new(),
                     };
-                    made(model, tuning)
+                    (model, tuning)
                 }
                 Ok((_, psnr)) => {
                     let why = format!("fp16: {psnr:.1} dB from exact");
-                    made(bytes, Tuning::none(&why))
+                    (bytes, Tuning::none(&why))
                 }
-                Err(error) => made(bytes, Tuning::none(&format!("fp16: {error:#}"))),
+                Err(error) => (bytes, Tuning::none(&format!("fp16: {error:#}"))),
             },
+        };
+        let what = "bytes in and out";
+        match self.of_bytes(path, &model) {
+            Ok(of_bytes) => {
+                tuning.rewritings.push(what.into());
+                (Made::OfBytes(path.to_owned(), of_bytes), tuning)
+            }
+            Err(error) => {
+                tuning.dropped.push(format!("{what}: {error:#}"));
+                (Made::Whole(path.to_owned(), model), tuning)
+            }
         }
+    }
+
+    /// The network `model` as one that takes and gives bytes, proved against it where both run.
+    fn of_bytes(&self, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
+        let (mut whole, _) = self.network(path, &GENERATOR, model)?;
+        let proof = Proof::of(&mut whole)?;
+        let numbers = proof.picture.iter().all(|value| value.is_finite());
+        ensure!(numbers, "it gives infinities or NaN, which bytes cannot");
+        let [picture, _] = whole.input_names();
+        drop(whole);
+        let mut folded = self.folded_for_any_batch(path, model)?;
+        take_and_give_bytes(&mut folded, &picture)?;
+        let of_bytes = folded.encode_to_vec();
+        let (mut network, _) = self.network(path, &GENERATOR_OF_BYTES, &of_bytes)?;
+        let mut levels = vec![0_u8; OUTPUT_LEN];
+        let given = [
+            Given::Bytes(&proof.crop.pixels),
+            Given::Floats(&proof.window),
+        ];
+        network.run(1, &given, &mut levels)?;
+        let pairs = proof.picture.iter().zip(&levels);
+        let far = pairs.map(|(value, level)| ((value * 255.0) as u8).abs_diff(*level));
+        let far = far.max().unwrap_or_default();
+        ensure!(far <= 1, "differs by {far} levels (at most 1)");
+        Ok(of_bytes)
     }
 
     /// The network of the file at `path` in half precision, and how near it comes to the file's, decibels.
@@ -61,8 +99,15 @@ impl Loader<'_> {
         Ok((half, psnr))
     }
 
-    /// The network as ONNX Runtime writes it for any batch, in half precision.
+    /// The network in half precision.
     fn halved(&self, path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut model = self.folded_for_any_batch(path, bytes)?;
+        halve(&mut model)?;
+        Ok(model.encode_to_vec())
+    }
+
+    /// The network as ONNX Runtime writes it for any batch.
+    fn folded_for_any_batch(&self, path: &Path, bytes: &[u8]) -> Result<Model> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("folded.onnx");
         let builder = (self.builder()?)
@@ -71,9 +116,7 @@ impl Loader<'_> {
             .with_optimized_model_path(&file)
             .map_err(ort::Error::<()>::from)?;
         commit(builder, path, bytes)?;
-        let mut model = Model::parse(&std::fs::read(&file)?)?;
-        halve(&mut model)?;
-        Ok(model.encode_to_vec())
+        Model::parse(&std::fs::read(&file)?)
     }
 
     /// How near the second network's pictures come to the first one's, over all samples.
@@ -97,32 +140,94 @@ mod tests {
     use super::*;
     use crate::face::CROP;
     use crate::frame::Picture;
+    use crate::graph::proto::Tensor;
     use crate::infer::onnx::{Hardware, one_runtime};
+    use crate::infer::{Face, Generator as _};
     use crate::window::WINDOW_LEN;
+
+    const NETWORKS: [&str; 2] = [
+        "models/ada/generator.onnx",
+        "tests/golden/models/tiny_generator.onnx",
+    ];
+
+    fn loader() -> Loader<'static> {
+        Loader {
+            runtime: one_runtime(),
+            hardware: Hardware::cpu(1),
+            threads: 1,
+        }
+    }
+
+    fn crop(seed: usize) -> Picture {
+        let mut crop = Picture::new(CROP, CROP);
+        for (at, byte) in crop.pixels.iter_mut().enumerate() {
+            *byte = ((at + seed) * 7 % 251) as u8;
+        }
+        crop
+    }
+
+    fn windows(count: usize) -> Vec<f32> {
+        let values = 0..count * WINDOW_LEN;
+        values.map(|at| (at as f32).sin()).collect()
+    }
+
+    /// The same code as on a GPU, on the CPU.
+    #[test]
+    fn bytes_in_and_out_give_the_same_levels() {
+        let loader = loader();
+        let crops: Vec<Picture> = (0..3).map(crop).collect();
+        let faces: Vec<Face<'_>> = crops.iter().map(|crop| Face { crop }).collect();
+        for path in NETWORKS {
+            let path = Path::new(path);
+            let bytes = std::fs::read(path).unwrap();
+            let of_bytes = Made::OfBytes(path.into(), loader.of_bytes(path, &bytes).unwrap());
+            let mut pictures = [of_bytes, Made::Whole(path.into(), bytes)].map(|made| {
+                let mut started = loader.start_generators(&made, 1).unwrap();
+                let mut output = vec![f32::NAN; faces.len() * OUTPUT_LEN];
+                let generator = &mut started.generators[0];
+                generator
+                    .generate(&faces, &windows(faces.len()), &mut output)
+                    .unwrap();
+                output
+            });
+            let levels = pictures.each_mut().map(|picture| {
+                let levels = picture.iter().map(|value| (value * 255.0) as u8);
+                levels.collect::<Vec<u8>>()
+            });
+            assert!(levels[0] == levels[1], "{}", path.display());
+            let [of_bytes, whole] = &pictures;
+            let furthest = of_bytes.iter().zip(whole).map(|(a, b)| (a - b).abs());
+            assert!(furthest.fold(0.0, f32::max) <= 0.501 / 255.0);
+        }
+    }
+
+    #[test]
+    fn a_network_that_gives_no_numbers_keeps_its_floats() {
+        let path = Path::new("tests/golden/models/tiny_generator.onnx");
+        let mut model = Model::parse(&std::fs::read(path).unwrap()).unwrap();
+        for tensor in &mut model.graph_mut().unwrap().constants {
+            if let Some(values) = tensor.values().filter(|_| tensor.dims.len() == 4) {
+                let nothing = vec![f32::NAN; values.len()];
+                *tensor = Tensor::of_floats(&tensor.name, &tensor.dims, &nothing);
+            }
+        }
+        let error = loader().of_bytes(path, &model.encode_to_vec()).unwrap_err();
+        assert!(error.to_string().contains("NaN"), "{error:#}");
+    }
 
     /// ONNX Runtime computes f16 on the CPU, too, slowly.
     #[test]
     fn half_precision_is_near_and_is_not_the_same() {
-        let loader = Loader {
-            runtime: one_runtime(),
-            hardware: Hardware::cpu(1),
-            threads: 1,
-        };
-        let mut crop = Picture::new(CROP, CROP);
-        for (at, byte) in crop.pixels.iter_mut().enumerate() {
-            *byte = (at * 7 % 251) as u8;
-        }
+        let loader = loader();
         let samples = Samples {
-            crops: vec![crop],
-            windows: vec![(0..WINDOW_LEN).map(|at| (at as f32).sin()).collect()],
+            crops: vec![crop(0)],
+            windows: vec![windows(1)],
         };
-        for path in [
-            "models/ada/generator.onnx",
-            "tests/golden/models/tiny_generator.onnx",
-        ] {
+        for path in NETWORKS {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
             let half = loader.halved(path, &bytes).unwrap();
+            loader.of_bytes(path, &half).unwrap();
             let psnr = loader.nearness(path, [&bytes, &half], &samples).unwrap();
             assert!(
                 (NEAR..80.0).contains(&psnr),

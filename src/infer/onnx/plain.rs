@@ -6,7 +6,7 @@ use anyhow::Result;
 use ort::ep::{CUDA, ExecutionProvider as _};
 use ort::session::Session;
 
-use super::network::Network;
+use super::network::{Given, Network};
 use super::{GENERATOR, Placement, Runtime, WEIGHTS_FOLDER, first_line};
 use crate::error::Fault;
 
@@ -22,7 +22,8 @@ impl PlainGenerator {
         let mut builder = Session::builder(&runtime.environment)?
             .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
             .map_err(ort::Error::<()>::from)?;
-        if let Some(gpu) = placement.gpu {
+        let gpu = placement.gpus.first().copied();
+        if let Some(gpu) = gpu {
             CUDA::default()
                 .with_device_id(gpu.id)
                 .register(&mut builder)?;
@@ -36,13 +37,14 @@ impl PlainGenerator {
             session,
             GENERATOR.inputs,
             GENERATOR.output,
-            placement.gpu,
+            gpu,
         )?;
         Ok(Self(network))
     }
 
     /// Paints one picture `[3, 320, 320]` from an input `[6, 320, 320]` and a window `[16, 512]`.
     pub fn run(&mut self, input: &[f32], window: &[f32], output: &mut [f32]) -> Result<()> {
-        self.0.run(1, &[input, window], output)
+        self.0
+            .run(1, &[Given::Floats(input), Given::Floats(window)], output)
     }
 }

@@ -10,7 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use prost::Message as _;
 
-use super::network::Network;
+use super::network::{Given, Network};
 use super::part::Part;
 use super::parts::{InParts, Names, Parts, Sight};
 use super::{Loader, commit};
@@ -349,14 +349,14 @@ fn has_integer_kernels() -> bool {
 }
 
 /// What the whole network gives for one random input.
-struct Proof {
-    crop: Picture,
-    window: Vec<f32>,
-    picture: Vec<f32>,
+pub(super) struct Proof {
+    pub(super) crop: Picture,
+    pub(super) window: Vec<f32>,
+    pub(super) picture: Vec<f32>,
 }
 
 impl Proof {
-    fn of(whole: &mut Network) -> Result<Self> {
+    pub(super) fn of(whole: &mut Network) -> Result<Self> {
         let mut noise = Noise(0x2545_f491_4f6c_dd1d);
         let mut crop = Picture::new(CROP, CROP);
         crop.pixels.fill_with(|| (noise.next() >> 56) as u8);
@@ -391,7 +391,7 @@ pub(super) fn run_whole(
 ) -> Result<()> {
     let mut input = vec![0.0; INPUT_LEN];
     network_input(crop, &mut input);
-    whole.run(1, &[&input, window], output)
+    whole.run(1, &[Given::Floats(&input), Given::Floats(window)], output)
 }
 
 /// Decibels of a mean squared difference in levels.
