@@ -336,6 +336,11 @@ impl Plan {
         self.target.iter().chain(&self.contact_sheet)
     }
 
+    /// The same, to be changed.
+    pub fn outputs_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        self.target.iter_mut().chain(&mut self.contact_sheet)
+    }
+
     /// What is written: the clip, else the frames, else the contact sheet.
     pub fn output(&self) -> Option<&Target> {
         self.target.as_ref().or(self.contact_sheet.as_ref())

@@ -24,7 +24,18 @@ pub struct Job {
 
 impl Job {
     /// A job, and whether its name was given to it or comes from its output.
-    pub(super) fn new(request: Request, id: Option<String>, source: String) -> Result<Self> {
+    pub(super) fn new(mut request: Request, id: Option<String>, source: String) -> Result<Self> {
+        let Request {
+            output,
+            frames,
+            contact_sheet,
+            ..
+        } = &mut request;
+        for path in [output, frames, contact_sheet].into_iter().flatten() {
+            // One place has one name: without `.` and double slashes.
+            let parts = path.components().filter(|part| *part != Component::CurDir);
+            *path = parts.collect();
+        }
         let job = Self {
             id: id.unwrap_or_else(|| name_of(&request)),
             request,

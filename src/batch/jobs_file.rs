@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::config::file::{ConfigFile, Located, text_of};
-use crate::config::yaml::{Document, Section};
+use crate::config::yaml::{Document, Place, Section};
 use crate::config::{Origin, Request, Setting, request};
 use crate::error::{Fault, plain_io};
 
@@ -116,7 +116,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn yaml(&self, text: &str) -> Result<Vec<Listed>> {
-        let document = self.document("a jobs file", text, 0);
+        let document = self.document("a jobs file that is no list", text, 0);
         let Some(tree) = document.tree()? else {
             return Ok(Vec::new());
         };
@@ -131,16 +131,20 @@ impl Reader<'_> {
         let lines = text.lines().enumerate();
         let jobs = lines.filter(|(_, line)| !line.trim().is_empty());
         jobs.map(|(n, line)| {
-            let line = as_yaml(line);
-            let document = self.document("a job", &line, n);
-            // Only a comment.
-            let Some(tree) = document.tree()? else {
-                return Ok(None);
+            let fault = |e: &serde_json::Error| {
+                let text = e.to_string();
+                let problem = text.split(" at line").next().unwrap_or_default();
+                let place = Place::new(1, e.column());
+                let document = self.document("a job", line, n);
+                document.fault(place, &format!("not JSON: {problem}"))
             };
+            let line = as_yaml(line).map_err(|e| fault(&e))?;
+            let document = self.document("a job", &line, n);
+            // A line with a value in it has a tree, but for `null`.
+            let tree = document.tree()?;
+            let tree = tree.ok_or_else(|| document.fault(Place::new(1, 1), "this is no job"))?;
             self.job(&Section::new(&document, &tree, "", &KEYS)?)
-                .map(Some)
         })
-        .filter_map(Result::transpose)
         .collect()
     }
 
@@ -178,6 +182,15 @@ impl Reader<'_> {
         if let (Some(_), Some(_)) = (&frames, &clip) {
             let fault = section.fault("frames", "a job has either `output` or `frames`");
             return Err(fault.hint("make two jobs of it").into());
+        }
+        let compression = ["codec", "crf", "preset", "audio_bitrate"];
+        if frames.is_some()
+            && let Some(key) = compression.into_iter().find(|key| section.has(key))
+        {
+            let fault = section.fault(key, &format!("`{key}` has no meaning for pictures"));
+            return Err(fault
+                .hint("leave it out, or name a clip with `output`")
+                .into());
         }
         let start_frame =
             section.number("start_frame", "a whole number, from 0", 0..=usize::MAX)?;
@@ -243,13 +256,12 @@ impl Reader<'_> {
     }
 }
 
-/// JSON is YAML but for characters beyond U+FFFF, which it may write as two escapes.
-fn as_yaml(line: &str) -> Cow<'_, str> {
-    if line.contains("\\ud") || line.contains("\\uD") {
-        let value: Result<serde_json::Value, _> = serde_json::from_str(line);
-        if let Ok(value) = value {
-            return Cow::Owned(value.to_string());
-        }
-    }
-    Cow::Borrowed(line)
+/// JSON as YAML: it is, but for characters beyond U+FFFF, which may be written as two escapes.
+fn as_yaml(line: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    let value: serde_json::Value = serde_json::from_str(line)?;
+    let may_have_pairs = line.contains("\\ud") || line.contains("\\uD");
+    Ok(match may_have_pairs {
+        true => Cow::Owned(value.to_string()),
+        false => Cow::Borrowed(line),
+    })
 }

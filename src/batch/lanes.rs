@@ -42,30 +42,34 @@ pub struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// What is to be done for a job. Outputs that are there already are an error, unless `known` says that an earlier run
-    /// wrote them, and this one goes on with it.
-    pub fn plan(&self, job: &Job, known: &Known) -> Result<Plan> {
+    /// What is to be done for a job, whatever is in the places of its outputs.
+    pub fn look(&self, job: &Job) -> Result<Plan> {
         let mut request = job.request_in(&self.output);
-        // Who wrote them is asked afterwards.
-        request.force |= self.resume;
-        let plan = Plan::among(request, self.config, &self.backdrops)?;
-        let is_foreign = |target: &&Target| {
-            let inside = target
-                .path
-                .strip_prefix(&self.output)
-                .unwrap_or(&target.path);
-            target.is_taken() && !known.is_ours(inside)
-        };
-        if self.resume
-            && !self.force
-            && let Some(foreign) = plan.outputs().find(is_foreign)
-        {
-            return Err(foreign
-                .taken()
-                .because("no run of lipsync batch in this folder wrote what is in it")
-                .into());
+        request.force = true;
+        Plan::among(request, self.config, &self.backdrops)
+    }
+
+    /// Lets `plan` replace what it may: everything by force, and what earlier runs wrote if this one goes on with them;
+    /// `known` tells which that is. All else is an error.
+    pub fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
+        for target in plan.outputs_mut() {
+            // What appears later is somebody else's.
+            target.force = target.is_taken();
+            if !target.force || self.force {
+                continue;
+            }
+            if !self.resume {
+                return Err(target.taken().into());
+            }
+            let inside = target.path.strip_prefix(&self.output);
+            if !known.is_ours(inside.unwrap_or(&target.path)) {
+                return Err(target
+                    .taken()
+                    .because("no run of lipsync batch in this folder wrote what is in it")
+                    .into());
+            }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// Whether this run is to skip the job: `known` says that it is finished, and nothing has changed since.
@@ -165,7 +169,8 @@ impl Lanes<'_> {
         for &n in todo {
             let job = &self.jobs[n];
             let plan = self.cancel.check().map_err(Error::from).and_then(|()| {
-                let plan = self.planner.plan(job, self.journal.known())?;
+                let mut plan = self.planner.look(job)?;
+                self.planner.claim(&mut plan, self.journal.known())?;
                 let key = self.planner.contents.key(job, &plan)?;
                 Ok((plan, key))
             });

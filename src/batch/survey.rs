@@ -9,14 +9,13 @@ use super::job::Job;
 use crate::cancel::Cancel;
 use crate::error::Fault;
 
-/// What `look` finds in each job, in the order of the jobs; the error of one stops no other. `threads` jobs are looked at
-/// at a time.
+/// What `look` finds in each job, in the order of the jobs; `threads` jobs are looked at at a time.
 pub fn survey<T: Send>(
     jobs: &[Job],
     threads: usize,
     cancel: &Cancel,
-    look: impl Fn(&Job) -> Result<T> + Sync,
-) -> Result<Vec<Result<T>>> {
+    look: impl Fn(&Job) -> T + Sync,
+) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();

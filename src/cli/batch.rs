@@ -102,10 +102,10 @@ struct Batch<'a> {
     cancel: &'a Cancel,
 }
 
-/// What a look at a job found.
+/// What a look at a job found: how long it is, and whether and how it is to be rendered.
 struct Found<T> {
     frames: u64,
-    more: T,
+    more: Result<T>,
 }
 
 /// What is known of a job that can be rendered.
@@ -153,10 +153,14 @@ impl Batch<'_> {
     fn render(&self, report: &mut BatchReport) -> Result<()> {
         let known = Known::read(&self.planner.output)?;
         let planner = &self.planner;
-        let found = self.look(&known, |job, plan| {
+        let found = self.look(|job, mut plan| {
+            let is_finished = planner.is_finished(job, &plan, &known)?;
+            if !is_finished {
+                planner.claim(&mut plan, &known)?;
+            }
             Ok(Prospect {
-                is_finished: planner.is_finished(job, &plan, &known)?,
-                presenter: (plan.model.generator.clone(), plan.background.clone()),
+                is_finished,
+                presenter: (plan.model.generator, plan.background),
             })
         })?;
         let mine = self.share(&found);
@@ -170,7 +174,7 @@ impl Batch<'_> {
         let mut todo = Vec::new();
         let mut presenters = HashMap::new();
         for (clip, &n) in report.clips.iter_mut().zip(&mine) {
-            match &found[n] {
+            match &found[n].more {
                 Err(error) => {
                     let error = Report::of(error);
                     self.tell_failure(&clip.id, &error);
@@ -180,16 +184,17 @@ impl Batch<'_> {
                     clip.render = Some(Box::new(render));
                     clip.error = Some(error);
                 }
-                Ok(found) if found.more.is_finished => {
+                Ok(prospect) if prospect.is_finished => {
                     clip.end = End::Skipped;
+                    let frames = found[n].frames;
                     self.ui
-                        .clip_event("skip", &clip.id, json!({ "frames": found.frames }));
+                        .clip_event("skip", &clip.id, json!({ "frames": frames }));
                     self.ui.detail(&format!("{} is finished", clip.id));
                 }
-                Ok(found) => {
+                Ok(prospect) => {
                     let turn = presenters.len();
-                    let turn = *presenters.entry(&found.more.presenter).or_insert(turn);
-                    todo.push((turn, n, found.frames));
+                    let turn = *presenters.entry(&prospect.presenter).or_insert(turn);
+                    todo.push((turn, n, found[n].frames));
                 }
             }
         }
@@ -314,30 +319,35 @@ impl Batch<'_> {
             .into())
     }
 
-    /// What `more` finds in each job, beside its frames.
+    /// What `more` finds in each job, beside its frames. The frames depend on the job alone, so that all shards see the
+    /// same; a job that is no clip has none.
     fn look<T: Send>(
         &self,
-        known: &Known,
         more: impl Fn(&Job, Plan) -> Result<T> + Sync,
-    ) -> Result<Vec<Result<Found<T>>>> {
-        let threads = rayon::current_num_threads();
+    ) -> Result<Vec<Found<T>>> {
         let planner = &self.planner;
-        survey(&self.jobs, threads, self.cancel, |job| {
-            let plan = planner.plan(job, known)?;
-            Ok(Found {
-                frames: plan.frames,
-                more: more(job, plan)?,
-            })
-        })
+        survey(
+            &self.jobs,
+            rayon::current_num_threads(),
+            self.cancel,
+            |job| match planner.look(job) {
+                Ok(plan) => Found {
+                    frames: plan.frames,
+                    more: more(job, plan),
+                },
+                Err(error) => Found {
+                    frames: 0,
+                    more: Err(error),
+                },
+            },
+        )
     }
 
     /// The numbers of the jobs that are this run's.
-    fn share<T>(&self, found: &[Result<Found<T>>]) -> Vec<usize> {
-        let frames = found
-            .iter()
-            .map(|found| found.as_ref().map_or(0, |found| found.frames));
+    fn share<T>(&self, found: &[Found<T>]) -> Vec<usize> {
+        let frames: Vec<u64> = found.iter().map(|found| found.frames).collect();
         match self.shard {
-            Some(shard) => shard.choose(&frames.collect::<Vec<_>>()),
+            Some(shard) => shard.choose(&frames),
             None => (0..found.len()).collect(),
         }
     }

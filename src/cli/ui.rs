@@ -225,9 +225,12 @@ impl Ui {
     }
 
     /// An object for `--progress json` about the clip `id`.
-    pub(super) fn clip_event(&self, name: &str, id: &str, mut fields: Value) {
-        fields["id"] = id.into();
-        self.event(name, fields);
+    pub(super) fn clip_event(&self, name: &str, id: &str, fields: Value) {
+        let mut of_clip = json!({ "id": id });
+        if let (Value::Object(all), Value::Object(fields)) = (&mut of_clip, fields) {
+            all.extend(fields);
+        }
+        self.event(name, of_clip);
     }
 
     /// Something that stops nothing but should be known, of the clip `id`.
@@ -401,12 +404,14 @@ impl Progress<'_> {
                         "fps": round(rate),
                         "eta_s": round(left),
                     });
-                    if let Some((id, ..)) = clip {
-                        event["id"] = id.into();
-                        event["all_frame"] = done.into();
-                        event["all_frames"] = self.frames.into();
+                    match clip {
+                        None => self.ui.event("progress", event),
+                        Some((id, ..)) => {
+                            event["all_frame"] = done.into();
+                            event["all_frames"] = self.frames.into();
+                            self.ui.clip_event("progress", id, event);
+                        }
                     }
-                    self.ui.event("progress", event);
                 }
             }
         }

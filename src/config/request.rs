@@ -115,10 +115,13 @@ impl Request {
         fill(&mut self.gpu_gb, &others.gpu_gb);
         fill(&mut self.memory_limit, &others.memory_limit);
         fill(&mut self.deterministic, &others.deterministic);
-        fill(&mut self.codec, &others.codec);
-        fill(&mut self.crf, &others.crf);
-        fill(&mut self.preset, &others.preset);
-        fill(&mut self.audio_kilobits, &others.audio_kilobits);
+        // What is asked for of clips in general does not speak of pictures.
+        if self.frames.is_none() {
+            fill(&mut self.codec, &others.codec);
+            fill(&mut self.crf, &others.crf);
+            fill(&mut self.preset, &others.preset);
+            fill(&mut self.audio_kilobits, &others.audio_kilobits);
+        }
         fill(&mut self.no_mark, &others.no_mark);
         #[cfg(feature = "credentials")]
         fill(&mut self.signer, &others.signer);

@@ -13,18 +13,19 @@ impl Batch<'_> {
     pub(super) fn dry_run(&self) -> Result<()> {
         let known = Known::read(&self.planner.output)?;
         let planner = &self.planner;
-        let found = self.look(&known, |job, plan| {
+        let found = self.look(|job, mut plan| {
             if planner.is_finished(job, &plan, &known)? {
                 return Ok(None);
             }
+            planner.claim(&mut plan, &known)?;
             job.line(&plan).map(Some)
         })?;
         let mine = self.share(&found);
         let mut lines = String::new();
         let mut failed = Vec::new();
         for &n in &mine {
-            match &found[n] {
-                Ok(found) => lines.extend(found.more.iter().flat_map(|line| [line, "\n"])),
+            match &found[n].more {
+                Ok(line) => lines.extend(line.iter().flat_map(|line| [line, "\n"])),
                 Err(error) => {
                     let id = self.jobs[n].id.as_str();
                     let report = Report::of(error);
