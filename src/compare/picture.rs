@@ -87,10 +87,7 @@ fn page(
     };
     let cells = [
         cell(draw::to_image(expected), "expected".into()),
-        cell(
-            difference,
-            format!("difference, {gain} times as large as it is"),
-        ),
+        cell(difference, format!("difference, x {gain}")),
         cell(draw::to_image(actual), "actual".into()),
     ];
     draw::grid(&mut canvas, &cells, 3, true);
@@ -160,7 +157,7 @@ fn curves(canvas: &mut Canvas, comparison: &Comparison) {
     );
     // As far down as there is something to see.
     let lowest = frames.iter().map(|f| f.ssim).fold(1.0, f64::min);
-    let floor = [0.99, 0.9, 0.5, 0.0]
+    let floor = [0.999, 0.99, 0.98, 0.95, 0.9, 0.5, 0.0]
         .into_iter()
         .find(|floor| lowest > *floor);
     let floor = floor.unwrap_or(-1.0);

@@ -12,6 +12,7 @@ mod backgrounds;
 mod bench;
 mod clip;
 mod codecs;
+mod compare;
 mod completions;
 #[cfg(feature = "credentials")]
 mod credentials;
