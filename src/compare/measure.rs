@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_opposite_is_not_similar() {
-        let waves = |x: usize, y: usize| if (x + y) % 2 == 0 { 200 } else { 50 };
+        let waves = |x: usize, y: usize| if (x + y).is_multiple_of(2) { 200 } else { 50 };
         let a = plane('Y', 16, 16, waves);
         let b = plane('Y', 16, 16, |x, y| waves(x + 1, y));
         assert!(ssim(&a, &b, 8) < -0.9);

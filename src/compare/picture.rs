@@ -109,20 +109,20 @@ fn amplified(expected: &Picture, actual: &Picture) -> (RgbImage, u32) {
 /// A square round a place, inside the picture.
 fn around([x, y]: [usize; 2], picture: &Picture) -> Rect {
     let size = picture.size();
-    let side = (size.height / ENLARGED)
+    let edge = (size.height / ENLARGED)
         .max(32)
         .min(size.width)
         .min(size.height);
     let start = |at: usize, length: u32| {
-        let start = (at as u32).saturating_sub(side / 2);
-        start.min(length - side)
+        let start = (at as u32).saturating_sub(edge / 2);
+        start.min(length - edge)
     };
     let (x0, y0) = (start(x, size.width), start(y, size.height));
     Rect {
         x0,
         y0,
-        x1: x0 + side,
-        y1: y0 + side,
+        x1: x0 + edge,
+        y1: y0 + edge,
     }
 }
 

@@ -127,8 +127,8 @@ fn lay_over(a: &[f32], b: &[f32]) -> (i64, f64) {
     let power = |x: &[f32]| x.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
     let norm = (power(a) * power(b)).sqrt();
     if norm <= 0.0 {
-        let alike = power(a) == power(b);
-        return (0, if alike { 1.0 } else { 0.0 });
+        let both_are_silent = power(a) + power(b) <= 0.0;
+        return (0, if both_are_silent { 1.0 } else { 0.0 });
     }
     let size = (a.len().max(b.len()) + FARTHEST).next_power_of_two();
     let mut planner = RealFftPlanner::<f32>::new();

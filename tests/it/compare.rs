@@ -64,8 +64,8 @@ fn number(value: &Value) -> f64 {
 fn logged(path: &Path, key: &str) -> Vec<f64> {
     let text = fs::read_to_string(path).unwrap();
     let value = |line: &str| {
-        let words = line.split_whitespace();
-        let found = words.filter_map(|word| word.strip_prefix(key)).next();
+        let mut words = line.split_whitespace();
+        let found = words.find_map(|word| word.strip_prefix(key));
         found.unwrap().parse().unwrap()
     };
     text.lines().map(value).collect()
