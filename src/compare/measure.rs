@@ -92,11 +92,11 @@ impl Sums {
         self.products += other.products;
     }
 
-    /// The similarity of `count` samples with the given peak (Z. Wang et al., Image quality assessment, 2004; the
-    /// variances with `count - 1`, as x264 and FFmpeg have them).
+    /// The similarity of `count` samples with the given peak (Z. Wang et al., Image quality assessment, 2004), with the
+    /// constants as x264 and FFmpeg weigh them, so that figures can be compared.
     fn ssim(self, count: f64, peak: f64) -> f64 {
-        let c1 = (0.01 * peak).powi(2) * count * count;
-        let c2 = (0.03 * peak).powi(2) * count * (count - 1.0);
+        let c1 = ((0.01 * peak).powi(2) * count).round();
+        let c2 = ((0.03 * peak).powi(2) * count * (count - 1.0)).round();
         let (a, b) = (self.a as f64, self.b as f64);
         let variances = self.squares as f64 * count - a * a - b * b;
         let covariance = self.products as f64 * count - a * b;
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_opposite_is_not_similar() {
-        let waves = |x: usize, y: usize| if (x + y) % 2 == 0 { 200 } else { 50 };
+        let waves = |x: usize, y: usize| if (x + y).is_multiple_of(2) { 200 } else { 50 };
         let a = plane('Y', 16, 16, waves);
         let b = plane('Y', 16, 16, |x, y| waves(x + 1, y));
         assert!(ssim(&a, &b, 8) < -0.9);

@@ -87,10 +87,7 @@ fn page(
     };
     let cells = [
         cell(draw::to_image(expected), "expected".into()),
-        cell(
-            difference,
-            format!("difference, {gain} times as large as it is"),
-        ),
+        cell(difference, format!("difference, x {gain}")),
         cell(draw::to_image(actual), "actual".into()),
     ];
     draw::grid(&mut canvas, &cells, 3, true);
@@ -112,20 +109,20 @@ fn amplified(expected: &Picture, actual: &Picture) -> (RgbImage, u32) {
 /// A square round a place, inside the picture.
 fn around([x, y]: [usize; 2], picture: &Picture) -> Rect {
     let size = picture.size();
-    let side = (size.height / ENLARGED)
+    let edge = (size.height / ENLARGED)
         .max(32)
         .min(size.width)
         .min(size.height);
     let start = |at: usize, length: u32| {
-        let start = (at as u32).saturating_sub(side / 2);
-        start.min(length - side)
+        let start = (at as u32).saturating_sub(edge / 2);
+        start.min(length - edge)
     };
     let (x0, y0) = (start(x, size.width), start(y, size.height));
     Rect {
         x0,
         y0,
-        x1: x0 + side,
-        y1: y0 + side,
+        x1: x0 + edge,
+        y1: y0 + edge,
     }
 }
 
@@ -160,7 +157,7 @@ fn curves(canvas: &mut Canvas, comparison: &Comparison) {
     );
     // As far down as there is something to see.
     let lowest = frames.iter().map(|f| f.ssim).fold(1.0, f64::min);
-    let floor = [0.99, 0.9, 0.5, 0.0]
+    let floor = [0.999, 0.99, 0.98, 0.95, 0.9, 0.5, 0.0]
         .into_iter()
         .find(|floor| lowest > *floor);
     let floor = floor.unwrap_or(-1.0);

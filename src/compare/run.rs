@@ -1,6 +1,7 @@
 //! A pass over all frames: decoded here, measured on all cores, put in order again.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use super::measure::{Score, score};
 use super::side::{Colours, Frames, Seen, Shot, Side};
 use super::{FrameFigures, Overall, PlaneFigures, decibels, digits};
 use crate::cancel::Cancel;
+use crate::error::Fault;
 use crate::frame::Size;
 use crate::sync::{Look, Motion, View, rounded};
 
@@ -54,7 +56,7 @@ impl Run {
         let [mut expected, mut actual] =
             [sides[0].frames_in(colours)?, sides[1].frames_in(colours)?];
         let comparable = sides[0].size == sides[1].size;
-        let sizes = [sides[0].size, sides[1].size];
+        let of_pictures = [sides[0].size, sides[1].size];
         let mut run = Self {
             figures: Vec::new(),
             added: 0,
@@ -79,8 +81,18 @@ impl Run {
                 if let Some(pair) = pair {
                     let done = done.clone();
                     scope.spawn(move |_| {
+                        let index = pair.index;
+                        // A panic must not leave the other side waiting for this frame.
+                        let judged = catch_unwind(AssertUnwindSafe(|| {
+                            judge(pair, comparable, views, of_pictures)
+                        }));
+                        let judged = judged.unwrap_or_else(|_| {
+                            let what = format!("the comparison of frame {index} panicked");
+                            let hint = "this is a bug in lipsync; please report it";
+                            Err(Fault::failed(what).hint(hint).into())
+                        });
                         // Nobody waits for it any more once another frame has failed.
-                        let _ = done.send(judge(pair, comparable, views, sizes));
+                        let _ = done.send(judged);
                     });
                     started += 1;
                 }

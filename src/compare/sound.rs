@@ -16,7 +16,7 @@ const FARTHEST: usize = 2 * SPEECH_RATE as usize;
 /// The quietest level, dBFS.
 const SILENCE_DB: f64 = -120.0;
 /// Below this likeness, sounds have nothing to do with each other, and no offset.
-const UNLIKE: f64 = 0.3;
+const UNLIKE: f64 = 0.8;
 
 /// Lengths may differ by so many seconds ..
 const LENGTH_S: f64 = 0.05;
@@ -127,8 +127,8 @@ fn lay_over(a: &[f32], b: &[f32]) -> (i64, f64) {
     let power = |x: &[f32]| x.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
     let norm = (power(a) * power(b)).sqrt();
     if norm <= 0.0 {
-        let alike = power(a) == power(b);
-        return (0, if alike { 1.0 } else { 0.0 });
+        let both_are_silent = power(a) + power(b) <= 0.0;
+        return (0, if both_are_silent { 1.0 } else { 0.0 });
     }
     let size = (a.len().max(b.len()) + FARTHEST).next_power_of_two();
     let mut planner = RealFftPlanner::<f32>::new();
@@ -162,7 +162,21 @@ fn lay_over(a: &[f32], b: &[f32]) -> (i64, f64) {
     // A steady tone is as like itself one period later: the nearest place is taken where it is as good.
     let best = best.filter(|best| likeness(*best) > likeness(0) + 1e-3);
     let best = best.unwrap_or(0);
-    (best, likeness(best).clamp(-1.0, 1.0))
+    (best, correlation(a, b, best))
+}
+
+/// Correlation of `a` with `b` from `lag` samples later on, where both are there.
+fn correlation(a: &[f32], b: &[f32], lag: i64) -> f64 {
+    let late = |x: &[f32], by: i64| x.len().min(usize::try_from(by).unwrap_or(0));
+    let (a, b) = (&a[late(a, -lag)..], &b[late(b, lag)..]);
+    let (mut products, mut first, mut second) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (f64::from(*a), f64::from(*b));
+        products += a * b;
+        first += a * a;
+        second += b * b;
+    }
+    products / (first * second).sqrt().max(1e-12)
 }
 
 #[cfg(test)]

@@ -121,7 +121,10 @@ fn side(facts: &Facts) -> String {
         format!("{} frames", facts.frames),
     ];
     words.push(format!("{}x{}", facts.width, facts.height));
-    words.extend(facts.rate.as_ref().map(|rate| format!("{rate} fps")));
+    words.extend(facts.rate.as_ref().map(|rate| {
+        let short = rate.strip_suffix("/1").unwrap_or(rate);
+        format!("{short} fps")
+    }));
     words.extend(facts.codec.clone());
     words.extend(facts.pix_fmt.clone());
     words.extend(facts.colours.clone());

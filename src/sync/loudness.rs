@@ -10,7 +10,9 @@ use crate::mel::{self, MelSpectrogram};
 /// Frequencies that are listened to, Hz: lower ones sound through closed lips too (voice, m, n), higher ones through
 /// nearly closed teeth (s). On the bundled presenter, the mouth goes with them at 0.8, with the whole sound at 0.55.
 const HEARD: [f64; 2] = [500.0, 4000.0];
-/// What is quieter than the loudest moment by more than this counts as silence, dB.
+/// The loudest moments are so large a share of all; a click that is louder than they are does not count.
+const LOUDEST: f64 = 0.05;
+/// What is quieter than they are by more than this counts as silence, dB.
 const RANGE_DB: f64 = 30.0;
 /// Levels a second.
 const LEVELS: f64 = SPEECH_RATE as f64 / mel::HOP as f64;
@@ -18,7 +20,8 @@ const LEVELS: f64 = SPEECH_RATE as f64 / mel::HOP as f64;
 /// The loudness of a sound over time.
 #[derive(Debug)]
 pub struct Loudness {
-    /// Level k is that of the moment k / 80 seconds: 0 (30 dB below the loudest and less) to 1 (the loudest).
+    /// Level k is that of the moment k / 80 seconds: 0 (30 dB below the loudest moments and less) to 1 (as they
+    /// are).
     levels: Vec<f64>,
 }
 
@@ -42,10 +45,13 @@ impl Loudness {
             spectrogram.push(&samples, &mut listen);
         }
         spectrogram.finish(&mut listen);
-        let loudest = decibels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let level = |db: f64| ((db - loudest) / RANGE_DB + 1.0).max(0.0);
+        let mut sorted = decibels.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let place = (sorted.len() as f64 * (1.0 - LOUDEST)) as usize;
+        let loudest = sorted.get(place).copied().unwrap_or(0.0);
+        let level = |db: f64| ((db - loudest) / RANGE_DB + 1.0).clamp(0.0, 1.0);
         Ok(Self {
-            levels: decibels.into_iter().map(level).collect(),
+            levels: decibels.iter().copied().map(level).collect(),
         })
     }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use image::{Rgb, RgbImage, imageops};
 use serde_json::{Value, json};
 
-use crate::support::{Place, picture};
+use crate::support::{Place, picture, project};
 
 fn snapshot(name: &str, value: &str) {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
@@ -303,7 +303,7 @@ fn clip(place: &Place, name: &str, late: f64) {
         (wave / 3.0).max(0.0)
     };
     place.wav("voice.wav", 16_000, 1, 8.0, |_, t| {
-        0.7 * loudness(t) * (t * 2500.0).sin()
+        0.7 * loudness(t) * (t * 9000.0).sin()
     });
     let (width, height) = (192, 108);
     let mut ffmpeg = Command::new("ffmpeg")
@@ -335,7 +335,8 @@ fn clip(place: &Place, name: &str, late: f64) {
         .unwrap();
     let mut pipe = ffmpeg.stdin.take().unwrap();
     for frame in 0..200_u32 {
-        let dark = loudness(f64::from(frame) / 25.0) * 90.0;
+        // What a camera sees while the frame lasts.
+        let dark = loudness((f64::from(frame) + 0.5) / 25.0) * 90.0;
         let mut pixels = Vec::new();
         for y in 0..height {
             for x in 0..width {
@@ -396,6 +397,102 @@ fn a_video_and_its_lag() {
     let found = json(&place, &["moved.mp4", "--crop-rects", "crop_rects.json"]);
     near(&found["sync"]["lag_ms"], 200.0, 25.0);
     assert_eq!(found["sync"]["region"], Value::Null);
+}
+
+/// The bundled presenter saying the sample, its sound moved by -160 to 160 ms: found within 20 ms, with her backgrounds
+/// known, with rectangles beside the clip, and with nothing known.
+#[test]
+fn a_moved_sound_is_found() {
+    let place = Place::new();
+    let sample = project().join("samples/hello.wav");
+    let sample = sample.to_str().unwrap();
+    place.ok(&["render", sample, "--limit", "6", "-o", "clip.mp4"]);
+    let background = project().join("backgrounds/ada");
+    let background = background.to_str().unwrap();
+    for late in [-160, -80, 0, 80, 160] {
+        let seconds = format!("{}", f64::from(late) / 1000.0);
+        let status = Command::new("ffmpeg")
+            .args([
+                "-v",
+                "error",
+                "-y",
+                "-i",
+                "clip.mp4",
+                "-itsoffset",
+                &seconds,
+            ])
+            .args([
+                "-i",
+                "clip.mp4",
+                "-map",
+                "0:v",
+                "-map",
+                "1:a",
+                "-c",
+                "copy",
+                "moved.mp4",
+            ])
+            .current_dir(&place.path)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        for known in [&["--background", background][..], &[]] {
+            let found = json(&place, &[&["moved.mp4"], known].concat());
+            let sync = &found["sync"];
+            assert_eq!(sync["is_sure"], true, "{late} {known:?}: {sync}");
+            assert_eq!(sync["with_background"], !known.is_empty());
+            near(&sync["lag_ms"], f64::from(late), 20.0);
+        }
+    }
+    // Rectangles in a file with the clip's name.
+    let rects = fs::read_to_string(project().join("backgrounds/ada/crop_rects.json")).unwrap();
+    let mut there: Vec<[u32; 4]> = serde_json::from_str(&rects).unwrap();
+    let back: Vec<[u32; 4]> = there.iter().rev().skip(1).copied().collect();
+    there.extend(back);
+    fs::write(
+        place.join("moved.crop_rects.json"),
+        json!(there).to_string(),
+    )
+    .unwrap();
+    let found = json(&place, &["moved.mp4"]);
+    assert_eq!(found["sync"]["region"], Value::Null);
+    near(&found["sync"]["lag_ms"], 160.0, 20.0);
+}
+
+#[test]
+fn a_background_of_another_clip() {
+    let place = Place::new();
+    place.render(&["-o", "clip.mp4", "--limit", "2.5"]);
+    let found = json(&place, &["clip.mp4", "-b", "bg"]);
+    assert_eq!(warnings(&found), "");
+    fs::create_dir(place.join("other")).unwrap();
+    for i in 0..3 {
+        texture(360, 320, i)
+            .save(place.join(&format!("other/{i}.png")))
+            .unwrap();
+    }
+    write_rects(&place.join("other"), &[[100, 80, 260, 240]; 3]);
+    let found = json(&place, &["clip.mp4", "-b", "other"]);
+    let said = warnings(&found);
+    assert!(
+        said.contains("the clip does not show this background: "),
+        "{said}"
+    );
+    let mut said = String::new();
+    for (args, code) in [
+        (["speech.wav", "bg"], 2),
+        (["clip.mp4", "small"], 1),
+        (["clip.mp4", "nowhere"], 1),
+    ] {
+        if args[1] == "small" {
+            place.backgrounds("small", 2, 64, 48);
+        }
+        let output = place.run(&["inspect", args[0], "-b", args[1]]);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        said += &String::from_utf8_lossy(&output.stderr);
+        said += "\n";
+    }
+    snapshot("inspect_backgrounds_refused", &said);
 }
 
 #[test]

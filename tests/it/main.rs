@@ -13,6 +13,7 @@ mod batch;
 mod bench;
 mod clip;
 mod codecs;
+mod compare;
 mod completions;
 #[cfg(feature = "credentials")]
 mod credentials;
