@@ -356,7 +356,11 @@ mod tests {
             bits_per_sample: 24,
             sample_format: SampleFormat::Int,
         };
-        write(&path, spec, (0..60_000).map(|i| (i as f32 * 0.01).sin() * 0.9));
+        write(
+            &path,
+            spec,
+            (0..60_000).map(|i| (i as f32 * 0.01).sin() * 0.9),
+        );
         let sound = Sound::open(&path, None).unwrap();
         let read = |mut reader: SoundReader| {
             let mut out = Vec::new();

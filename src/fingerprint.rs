@@ -17,7 +17,8 @@ pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<String>
     let mut hash = Xxh3::new();
     let mut chunk = vec![0; CHUNK];
     for path in files {
-        let fault = |e| Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(&e));
+        let fault =
+            |e| Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(&e));
         let mut file = File::open(path).map_err(fault)?;
         let mut len: u64 = 0;
         loop {
@@ -52,8 +53,14 @@ mod tests {
             path
         };
         let of = |files: &[&Path]| of_files(files.iter().copied()).unwrap();
-        let [ab, c, a, bc, again] =
-            [("1", "ab"), ("2", "c"), ("3", "a"), ("4", "bc"), ("5", "ab")].map(|(n, t)| file(n, t));
+        let [ab, c, a, bc, again] = [
+            ("1", "ab"),
+            ("2", "c"),
+            ("3", "a"),
+            ("4", "bc"),
+            ("5", "ab"),
+        ]
+        .map(|(n, t)| file(n, t));
         assert_eq!(of(&[&ab, &c]), of(&[&again, &c]));
         assert_ne!(of(&[&ab, &c]), of(&[&a, &bc]));
         assert_ne!(of(&[&ab, &c]), of(&[&c, &ab]));

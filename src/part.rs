@@ -50,7 +50,10 @@ impl FromStr for Part {
         numbers
             .filter(|(index, of)| index < of)
             .map(|(index, of)| Self { index, of })
-            .ok_or_else(|| "expected K/N, the number of a part, from 0, and how many there are: 0/4 to 3/4".into())
+            .ok_or_else(|| {
+                "expected K/N, the number of a part, from 0, and how many there are: 0/4 to 3/4"
+                    .into()
+            })
     }
 }
 
@@ -92,6 +95,13 @@ mod tests {
         for wrong in ["4/4", "0/0", "-1/2", "1", "1/2/3", "a/b", ""] {
             assert!(wrong.parse::<Part>().is_err(), "{wrong}");
         }
-        assert!(Part { index: 0, of: u64::MAX }.frames(u64::MAX).is_err());
+        assert!(
+            Part {
+                index: 0,
+                of: u64::MAX
+            }
+            .frames(u64::MAX)
+            .is_err()
+        );
     }
 }

@@ -118,7 +118,12 @@ impl Unit {
         out.clear();
         for frame in first as u64..=last as u64 {
             let starts = windows.block_starts(FrameIndex(frame));
-            out.extend(starts.into_iter().flatten().filter(|at| (start..end).contains(at)));
+            out.extend(
+                starts
+                    .into_iter()
+                    .flatten()
+                    .filter(|at| (start..end).contains(at)),
+            );
         }
         out.sort_unstable();
         out.dedup();

@@ -19,12 +19,14 @@ use crate::output::Target;
 
 /// Join the parts of a clip that were rendered apart
 #[derive(Debug, Args)]
-#[command(after_help = "The pictures are copied as they are, the sound is written as a whole render writes it, from the \
+#[command(
+    after_help = "The pictures are copied as they are, the sound is written as a whole render writes it, from the \
     file that the\nparts were rendered from: with --deterministic, the joined clip has the bytes of the whole one.\n\n\
     Examples:\n  \
     for k in 0 1 2 3; do lipsync render talk.wav --part $k/4; done\n  \
     lipsync join talk.part*-of-4.mp4 -o talk.mp4\n  \
-    lipsync join parts/*.mp4 -o talk.mkv --audio talk.wav")]
+    lipsync join parts/*.mp4 -o talk.mkv --audio talk.wav"
+)]
 pub(super) struct JoinArgs {
     /// All parts of one clip, in any order
     #[arg(required = true, value_name = "PART", value_hint = ValueHint::FilePath)]
@@ -82,8 +84,9 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
             "fps": frames as f64 / took,
         }),
     );
+    let parts = if count == 1 { "part" } else { "parts" };
     ui.say(&format!(
-        "wrote {shown}: {count} parts, {frames} frames, {lasts:.2} s, in {took:.1} s"
+        "wrote {shown}: {count} {parts}, {frames} frames, {lasts:.2} s, in {took:.1} s"
     ));
     Ok(())
 }
@@ -97,10 +100,13 @@ fn target(args: &JoinArgs) -> Result<(Target, Container)> {
         force: args.force,
     };
     let output = args.output.canonicalize();
-    let is_output = |path: &PathBuf| {
-        matches!((path.canonicalize(), &output), (Ok(part), Ok(output)) if part == *output)
-    };
-    if let Some(part) = args.parts.iter().chain(&args.audio).find(|path| is_output(path)) {
+    let is_output = |path: &PathBuf| matches!((path.canonicalize(), &output), (Ok(part), Ok(output)) if part == *output);
+    if let Some(part) = args
+        .parts
+        .iter()
+        .chain(&args.audio)
+        .find(|path| is_output(path))
+    {
         return Err(
             Fault::usage(format!("the output would overwrite `{}`", part.display()))
                 .hint("choose another name with -o")
@@ -116,10 +122,14 @@ fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<Sound> {
     let path = audio.unwrap_or(Path::new(&tag.sound.path));
     let hint = "name the sound that the parts were rendered from with --audio";
     if !path.exists() {
-        return Err(Fault::failed(format!("there is no sound `{}`", path.display()))
-            .because("a joined clip takes its sound from the file that its parts were rendered from")
-            .hint(hint)
-            .into());
+        return Err(
+            Fault::failed(format!("there is no sound `{}`", path.display()))
+                .because(
+                    "a joined clip takes its sound from the file that its parts were rendered from",
+                )
+                .hint(hint)
+                .into(),
+        );
     }
     if fingerprint::of_files([path])? != tag.sound.content {
         return Err(Fault::failed(format!(

@@ -6,9 +6,9 @@ use std::ops::Range;
 use anyhow::Result;
 
 use super::{Plan, value_name};
+use crate::audio::Sound;
 use crate::encode::clip::ClipFormat;
 use crate::encode::part_tag::{PartTag, SoundTag};
-use crate::audio::Sound;
 use crate::error::Fault;
 use crate::fingerprint;
 use crate::frame::{BackgroundIndex, FrameIndex, FrameRate};
@@ -94,14 +94,20 @@ impl Plan {
         let video = &format.video;
         let settings = [
             ("model", fingerprint::of_files(model.map(AsRef::as_ref))?),
-            ("background", fingerprint::of_files(self.backgrounds.files())?),
+            (
+                "background",
+                fingerprint::of_files(self.backgrounds.files())?,
+            ),
             ("crop rectangles", fingerprint::of_text(&rects.join("\n"))),
             ("order", value_name(&self.order)),
             ("start frame", self.start.0.to_string()),
             ("paste", value_name(&self.paste)),
             ("silence", value_name(&self.silence)),
             ("precision", value_name(&self.precision)),
-            ("crf", video.crf.map(|crf| crf.to_string()).unwrap_or_default()),
+            (
+                "crf",
+                video.crf.map(|crf| crf.to_string()).unwrap_or_default(),
+            ),
             ("preset", video.preset.clone().unwrap_or_default()),
         ];
         Ok(settings

@@ -183,7 +183,9 @@ fn must_hold_parts(container: Container) -> Result<()> {
     Err(
         Fault::usage(format!("--part writes MP4 or MOV files, not {container}"))
             .because("parts carry exact times and their sound with nothing lost")
-            .hint("name a file with -o that ends in .mp4 or .mov; lipsync join then writes any kind")
+            .hint(
+                "name a file with -o that ends in .mp4 or .mov; lipsync join then writes any kind",
+            )
             .into(),
     )
 }

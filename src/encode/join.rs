@@ -143,19 +143,22 @@ impl Parts {
             .into());
         }
         let of = first.tag.of;
-        let is_there = |index| parts.binary_search_by_key(&index, |part| part.tag.part).is_ok();
+        let is_there = |index| {
+            parts
+                .binary_search_by_key(&index, |part| part.tag.part)
+                .is_ok()
+        };
         if let Some(index) = (0..of).find(|index| !is_there(*index)) {
             let missing = of - parts.len() as u64;
             let missing = match missing {
                 1 => String::new(),
                 n => format!(" and {} more", n - 1),
             };
-            return Err(Fault::failed(format!(
-                "part {} is missing{missing}",
-                Part { index, of }
-            ))
-            .hint("render it with --part, and name all parts")
-            .into());
+            return Err(
+                Fault::failed(format!("part {} is missing{missing}", Part { index, of }))
+                    .hint("render it with --part, and name all parts")
+                    .into(),
+            );
         }
         for part in &parts {
             let tag = &part.tag;
@@ -177,7 +180,9 @@ impl Parts {
         let first = &self.0[0];
         match VideoEncoder::named(&first.tag.encoder) {
             Some(encoder) => container.check(encoder),
-            None => Err(first.damaged("it names an encoder that nobody knows").into()),
+            None => Err(first
+                .damaged("it names an encoder that nobody knows")
+                .into()),
         }
     }
 
@@ -326,7 +331,10 @@ pub fn join(
 }
 
 /// Gives the clip its stream of pictures, as the parts describe it.
-#[expect(unsafe_code, reason = "there is no safe way to set a stream's parameters")]
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to set a stream's parameters"
+)]
 fn add_pictures(
     package: &mut Package,
     mut parameters: Parameters,
@@ -334,11 +342,14 @@ fn add_pictures(
     container: Container,
 ) -> Result<usize> {
     let is_hevc = parameters.id() == codec::Id::HEVC;
+    let is_prores = parameters.id() == codec::Id::PRORES;
     // SAFETY: the parameters are our own and not null, and these are plain numbers in them.
     unsafe {
         let parameters = &mut *parameters.as_mut_ptr();
-        // The old container's name for the codec ..
-        parameters.codec_tag = 0;
+        // The old container's name for the codec, which only tells apart the kinds of ProRes ..
+        if !is_prores {
+            parameters.codec_tag = 0;
+        }
         // .. and what FFmpeg found out about the first part, which encoders do not tell.
         parameters.bit_rate = 0;
         parameters.field_order = ff::ffi::AVFieldOrder::AV_FIELD_UNKNOWN;

@@ -148,9 +148,8 @@ impl VideoTrack {
     pub(super) fn write(&mut self, muxer: &mut Output, composed: &Composed) -> Result<()> {
         if self.next > 0 && self.next.is_multiple_of(SEGMENT) {
             let opening = &self.opening;
-            self.track.restart(muxer, self.next as i64, || {
-                Ok(opening.open()?.1)
-            })?;
+            self.track
+                .restart(muxer, self.next as i64, || Ok(opening.open()?.1))?;
         }
         let frame = self.free.take();
         match self.pixels {
