@@ -16,6 +16,7 @@ use crate::crop_rects::{self, CropRects, RawRect};
 use crate::error::{Fault, plain_io};
 use crate::frame::{BackgroundIndex, FrameRate, Picture, Rect, Size};
 use crate::video::VideoFile;
+use cache::Kept;
 pub use cache::{Background, BackgroundCache, Forms};
 use footage::{Footage, FootageReader};
 
@@ -28,6 +29,8 @@ pub struct Backgrounds {
     size: Size,
     keep_alpha: bool,
     has_alpha: bool,
+    /// Pictures of files that were decoded and stay, for all clips that show them.
+    kept: Kept,
     /// What the user should know although it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -107,6 +110,7 @@ impl Backgrounds {
             size,
             keep_alpha: false,
             has_alpha,
+            kept: Kept::default(),
             warnings,
         })
     }
@@ -138,16 +142,9 @@ impl Backgrounds {
             size,
             keep_alpha: false,
             has_alpha: first.alpha.is_some(),
+            kept: Kept::default(),
             warnings,
         })
-    }
-
-    /// The files that they are read from, in order.
-    pub fn files(&self) -> Vec<&Path> {
-        match &self.source {
-            Source::Files(paths) => paths.iter().map(PathBuf::as_path).collect(),
-            Source::Video(footage) => vec![footage.file.path()],
-        }
     }
 
     /// How many background pictures there are; at least 1.
@@ -171,6 +168,25 @@ impl Backgrounds {
     /// Whether pictures come with their transparency.
     pub fn has_alpha(&self) -> bool {
         self.has_alpha && self.keep_alpha
+    }
+
+    /// The files that its pictures are in.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let (paths, video) = match &self.source {
+            Source::Files(paths) => (paths.as_slice(), None),
+            Source::Video(footage) => (&[][..], Some(footage.file.path())),
+        };
+        paths.iter().map(PathBuf::as_path).chain(video)
+    }
+
+    /// Memory that its decoded pictures hold, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.bytes()
+    }
+
+    /// Lets its decoded pictures go.
+    pub fn forget(&self) {
+        self.kept.forget();
     }
 
     /// What is decoded for `index`: the number of a file, or of a picture among those of the video that are shown.

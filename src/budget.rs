@@ -64,8 +64,7 @@ impl Room {
     /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
     /// features get four fifths if it `has_features`: a byte of them saves more work than one of a background.
     pub fn within(limit: usize, size: Size, has_features: bool) -> Self {
-        let held = held_now().unwrap_or(UNKNOWN);
-        Self::beside(held, limit, size, has_features)
+        Self::beside(held(), limit, encoding(size), has_features)
     }
 
     /// The memory to stay within if nothing else is asked for, for a generator whose file has so many bytes.
@@ -73,8 +72,9 @@ impl Room {
         if generator < LARGE_FILE { SMALL } else { LARGE }
     }
 
-    fn beside(held: usize, limit: usize, size: Size, has_features: bool) -> Self {
-        let working = held + size.width as usize * size.height as usize * ENCODING;
+    /// What `limit` leaves beside `held` bytes and `encoding` ones for frames on their way.
+    pub(crate) fn beside(held: usize, limit: usize, encoding: usize, has_features: bool) -> Self {
+        let working = held + encoding;
         let left = limit.saturating_sub(working);
         let features = if has_features { left / 5 * 4 } else { 0 };
         Self {
@@ -83,6 +83,16 @@ impl Room {
             lacking: working.saturating_sub(limit),
         }
     }
+}
+
+/// Memory that the encoder of frames of `size`, and frames on their way to it, take: bytes.
+pub(crate) fn encoding(size: Size) -> usize {
+    size.width as usize * size.height as usize * ENCODING
+}
+
+/// Memory that this process holds, bytes.
+pub(crate) fn held() -> usize {
+    held_now().unwrap_or(UNKNOWN)
 }
 
 /// Memory that this process holds, bytes, where the system tells it.
@@ -111,16 +121,16 @@ mod tests {
             width: 1280,
             height: 720,
         };
-        let (mega, encoding) = (1_000_000, 1280 * 720 * ENCODING);
-        let room = Room::beside(100 * mega, 400 * mega, size, true);
+        let (mega, encoding) = (1_000_000, encoding(size));
+        let room = Room::beside(100 * mega, 400 * mega, encoding, true);
         assert_eq!(room.backgrounds + room.features, 300 * mega - encoding);
         assert!(room.features > room.backgrounds);
-        let room = Room::beside(500 * mega, 900 * mega, size, false);
+        let room = Room::beside(500 * mega, 900 * mega, encoding, false);
         assert_eq!(
             (room.backgrounds, room.features),
             (400 * mega - encoding, 0)
         );
-        let room = Room::beside(500 * mega, 400 * mega, size, true);
+        let room = Room::beside(500 * mega, 400 * mega, encoding, true);
         assert_eq!((room.backgrounds, room.features), (0, 0));
         assert_eq!(room.lacking, 100 * mega + encoding);
     }

@@ -1,5 +1,6 @@
 //! The command line: what is typed -> a subcommand, its messages and the exit code.
 
+mod batch;
 mod bench;
 mod completions;
 mod doctor;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -25,7 +26,7 @@ use ui::{Ui, UiArgs};
 #[derive(Debug, Parser)]
 #[command(name = "lipsync", version, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 the machine lacks something, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some clips of a batch failed, 4 the machine lacks something, 130 interrupted.\n\
     Environment: LIPSYNC_HOME (folder with models, backgrounds, samples), ORT_DYLIB_PATH (ONNX Runtime's library)."
 )]
 struct Cli {
@@ -41,6 +42,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Render(Box<render::RenderArgs>),
+    Batch(Box<batch::BatchArgs>),
     Join(join::JoinArgs),
     Inspect(inspect::InspectArgs),
     Doctor(doctor::DoctorArgs),
@@ -62,10 +64,9 @@ pub fn main() -> ExitCode {
     let config = cli.config.as_deref();
     let result = match cli.command {
         Command::Render(args) => {
-            // The same matches again, for who decided each argument.
-            let (_, matches) = matches.subcommand().unwrap_or(("render", &matches));
-            render::render(*args, matches, config, &ui, &cancel)
+            render::render(*args, of_subcommand(&matches), config, &ui, &cancel)
         }
+        Command::Batch(args) => batch::batch(*args, of_subcommand(&matches), config, &ui, &cancel),
         Command::Join(args) => join::join(&args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),
         Command::Doctor(args) => doctor::doctor(args, config, &ui),
@@ -81,6 +82,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(report.exit as u8)
         }
     }
+}
+
+/// The same matches again, for who decided each argument.
+fn of_subcommand(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, of)| of)
 }
 
 /// SVT-AV1 writes a banner to stderr unless the environment tells it to write only errors.

@@ -1,20 +1,24 @@
 //! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided.
 
+mod backdrops;
 mod cut;
 pub mod file;
 mod output;
 mod presenter;
-mod request;
+pub(crate) mod request;
 mod setting;
+pub(crate) mod yaml;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use crate::activity::Rest;
 use crate::assets;
@@ -34,6 +38,7 @@ use crate::order::Order;
 use crate::output::Target;
 use crate::pipeline::{Clip, Selection};
 use crate::samples;
+pub use backdrops::Backdrops;
 pub use cut::Cut;
 use file::ConfigFile;
 use output::Outputs;
@@ -104,8 +109,10 @@ pub struct Plan {
     pub model: ModelFiles,
     /// Path of the background folder or video.
     pub background: PathBuf,
+    /// The file or folder of rectangles that was named.
+    pub crop_rects: Option<PathBuf>,
     /// The background, checked.
-    pub backgrounds: Backgrounds,
+    pub backgrounds: Arc<Backgrounds>,
     /// Order of the backgrounds.
     pub order: Order,
     /// The first background.
@@ -150,6 +157,15 @@ pub struct Plan {
 impl Plan {
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
     pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
+        Self::among(request, config, &Backdrops::default())
+    }
+
+    /// The same for one clip of many: backgrounds are opened once for all of them.
+    pub fn among(
+        request: Request,
+        config: Option<&ConfigFile>,
+        backdrops: &Backdrops,
+    ) -> Result<Self> {
         let mut request = request.filled_from(config);
         let mut decisions = Decisions::default();
         let audio = match request.audio.take() {
@@ -160,12 +176,15 @@ impl Plan {
         let outputs = Outputs::decide(&mut request, &audio)?;
         let sound = Sound::open(&audio, request.limit)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
-        outputs.check(&audio)?;
+        outputs.check(&audio, request.makes_folders)?;
         // PNGs can be transparent.
         let keep_alpha = format
             .as_ref()
             .is_none_or(|format| format.video.encoder.keeps_alpha());
-        let presenter = Presenter::decide(&mut request, config, fps, keep_alpha, &mut decisions)?;
+        let open = |background: &Path, crop_rects: Option<&Path>| {
+            backdrops.open(background, crop_rects, fps, keep_alpha)
+        };
+        let presenter = Presenter::decide(&mut request, config, open, &mut decisions)?;
         let no_mark = decisions.choose("no-mark", request.no_mark.take(), false, text);
         let mark = (!no_mark).then(|| Mark {
             model: presenter.model.id.clone(),
@@ -203,6 +222,7 @@ impl Plan {
             sound,
             model: presenter.model,
             background: presenter.background,
+            crop_rects: presenter.crop_rects,
             backgrounds: presenter.backgrounds,
             start: presenter.start,
             target: outputs.clip.map(|(target, _)| target),
@@ -256,6 +276,31 @@ impl Plan {
         })
     }
 
+    /// What shapes the clip beside its files, by the names of the flags with underscores.
+    pub fn shape(&self) -> Vec<(&'static str, Value)> {
+        let mut shape = vec![
+            ("order", value_name(&self.order).into()),
+            ("start_frame", self.start.0.into()),
+            ("fps", self.fps.to_string().into()),
+            ("paste", value_name(&self.paste).into()),
+            ("silence", value_name(&self.silence).into()),
+            ("precision", value_name(&self.precision).into()),
+        ];
+        if let Some(format) = &self.format {
+            let video = &format.video;
+            shape.push(("codec", video.encoder.name.into()));
+            shape.extend(video.crf.map(|crf| ("crf", crf.into())));
+            let preset = video.preset.as_deref();
+            shape.extend(preset.map(|preset| ("preset", preset.into())));
+            let kilobits = format.sound_bits.map(|bits| bits / 1000);
+            shape.extend(kilobits.map(|kilobits| ("audio_bitrate", kilobits.into())));
+        }
+        if self.mark.is_none() {
+            shape.push(("no_mark", json!(true)));
+        }
+        shape
+    }
+
     /// Loads the networks as they were asked for.
     pub fn load_networks(&self, runtime: &Runtime) -> Result<Networks> {
         let cache = assets::cache_folder();
@@ -279,11 +324,21 @@ impl Plan {
         let file = std::fs::metadata(&self.model.generator).map_or(0, |file| file.len());
         let limit = self.memory_limit.unwrap_or_else(|| Room::usual_limit(file));
         let room = Room::within(limit, size, networks.has_features());
-        networks.keep(Keep {
+        networks.features().keep(Keep {
             bytes: room.features,
             backgrounds: self.backgrounds.count(),
         });
         Ok(room)
+    }
+
+    /// All that is written.
+    pub fn outputs(&self) -> impl Iterator<Item = &Target> {
+        self.target.iter().chain(&self.contact_sheet)
+    }
+
+    /// The same, to be changed.
+    pub fn outputs_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        self.target.iter_mut().chain(&mut self.contact_sheet)
     }
 
     /// What is written: the clip, else the frames, else the contact sheet.

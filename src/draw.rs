@@ -22,7 +22,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 pub(crate) use sheet::{Cell, grid, to_image};
 pub use sheet::{Moment, contact_sheet};
 
-use crate::output::Target;
+use crate::output::{Part, Target};
 
 /// Width of every picture, in pixels.
 pub const WIDTH: i32 = 1400;
@@ -384,6 +384,11 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 /// Writes a picture as a PNG, whole or not at all.
 pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
+    written(picture, target)?.commit()
+}
+
+/// Writes a picture as a PNG that is not yet in its place.
+pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<Part> {
     // In memory first: the encoder's errors do not tell a full disk from others.
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
@@ -395,7 +400,7 @@ pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
         )?;
     let part = target.begin()?;
     fs::write(part.path(), bytes).map_err(|e| part.cannot_write(&e))?;
-    part.commit()
+    Ok(part)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use anyhow::Result;
 
 use crate::background::Forms;
 use crate::composed::Composed;
+use crate::output::Part;
 
 /// Takes the clip's frames in order. Dropped before [`FrameSink::finish`], it leaves nothing behind.
 pub trait FrameSink {
@@ -25,6 +26,11 @@ pub trait FrameSink {
     /// The next frame, whose background has these forms.
     fn write(&mut self, frame: &Composed) -> Result<()>;
 
+    /// After the last frame: completes and checks the output, which is then to be put in its place; none if it has no place.
+    fn complete(self: Box<Self>) -> Result<Option<Part>>;
+
     /// After the last frame: completes, checks and publishes the output.
-    fn finish(self: Box<Self>) -> Result<()>;
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.complete()?.map_or(Ok(()), Part::commit)
+    }
 }

@@ -10,6 +10,8 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage or configuration.
     Usage = 2,
+    /// Some clips of a batch failed.
+    Partial = 3,
     /// The machine lacks something: a library, a GPU, an encoder, space on the disk.
     Machine = 4,
     /// Stopped by the user.
@@ -45,6 +47,11 @@ impl Fault {
     /// Wrong usage (exit code 2).
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// A part of the work could not be done (exit code 3).
+    pub fn partial(message: impl Into<String>) -> Self {
+        Self::new(Exit::Partial, message)
     }
 
     /// The machine lacks something (exit code 4).
@@ -120,6 +127,15 @@ impl Report {
             causes,
             hint: fault.and_then(|f| f.hint.clone()),
             exit: fault.map_or(Exit::Failed, Fault::exit),
+        }
+    }
+
+    /// Message and first cause in a line.
+    pub fn line(&self) -> String {
+        let cause = self.causes.first().and_then(|cause| cause.lines().next());
+        match cause {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
         }
     }
 

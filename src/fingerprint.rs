@@ -1,43 +1,64 @@
-//! What files hold, as a short number by which others know it again.
+//! What files hold, as a number by which it is known again: XXH3, 128 bits.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Fault, plain_io};
 
 /// Bytes read at a time.
-const CHUNK: usize = 1 << 16;
+const PIECE: usize = 1 << 20;
 
-/// The content of `files`, one after the other, as 32 hexadecimal digits (XXH3, 128 bits). Their names do not matter.
-pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<String> {
-    let mut hash = Xxh3::new();
-    let mut chunk = vec![0; CHUNK];
-    for path in files {
-        let fault =
-            |e| Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(&e));
-        let mut file = File::open(path).map_err(fault)?;
-        let mut len: u64 = 0;
-        loop {
-            let read = file.read(&mut chunk).map_err(fault)?;
-            if read == 0 {
-                break;
-            }
-            len += read as u64;
-            hash.update(&chunk[..read]);
-        }
-        // Where one ends and the next begins.
-        hash.update(&len.to_le_bytes());
-    }
-    Ok(format!("{:032x}", hash.digest128()))
+/// A network's file, and the files beside it whose names begin with its own: its weights, where they lie outside.
+pub fn of_network(path: &Path) -> Result<u128> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(name))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    of_files(files.iter().map(PathBuf::as_path))
 }
 
-/// A text, as 32 hexadecimal digits.
-pub fn of_text(text: &str) -> String {
-    format!("{:032x}", xxh3_128(text.as_bytes()))
+/// The digest of the bytes of `files`, in this order; their names do not matter.
+pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<u128> {
+    let mut all = Xxh3::new();
+    for file in files {
+        all.update(&of_file(file)?.to_le_bytes());
+    }
+    Ok(all.digest128())
+}
+
+/// The digest of a file's bytes.
+pub fn of_file(path: &Path) -> Result<u128> {
+    let mut hash = Xxh3::new();
+    let mut piece = vec![0; PIECE];
+    let mut read = || -> std::io::Result<()> {
+        let mut file = File::open(path)?;
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break Ok(()),
+                Ok(n) => hash.update(&piece[..n]),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => (),
+                Err(e) => break Err(e),
+            }
+        }
+    };
+    read().map_err(|e| unreadable(path, &e))?;
+    Ok(hash.digest128())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(error))
 }
 
 #[cfg(test)]
@@ -49,7 +70,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
-            std::fs::write(&path, text).unwrap();
+            fs::write(&path, text).unwrap();
             path
         };
         let of = |files: &[&Path]| of_files(files.iter().copied()).unwrap();
@@ -64,6 +85,11 @@ mod tests {
         assert_eq!(of(&[&ab, &c]), of(&[&again, &c]));
         assert_ne!(of(&[&ab, &c]), of(&[&a, &bc]));
         assert_ne!(of(&[&ab, &c]), of(&[&c, &ab]));
-        assert!(of_files([dir.path().join("none").as_path()]).is_err());
+        assert!(of_file(&dir.path().join("none")).is_err());
+        // Weights that lie outside.
+        let network = file("net.onnx", "graph");
+        let before = of_network(&network).unwrap();
+        file("net.onnx.data", "weights");
+        assert_ne!(of_network(&network).unwrap(), before);
     }
 }

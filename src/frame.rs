@@ -11,7 +11,7 @@ pub struct FrameIndex(pub u64);
 pub struct BackgroundIndex(pub usize);
 
 /// Frames a second, as an exact fraction in lowest terms; 1 to 240. JSON has it as text: `30000/1001`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FrameRate {
     /// Frames ..

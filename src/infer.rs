@@ -1,6 +1,7 @@
 //! The networks' contract; `onnx` runs real ones, `stub` stands in for them in tests.
 
 pub mod halving;
+pub mod lent;
 pub mod onnx;
 pub mod precision;
 #[cfg(test)]

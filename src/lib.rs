@@ -14,7 +14,8 @@
 //!                                                                  encode (clip, png) --output--> the clip
 //! ```
 //!
-//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`cli`] talks to people.
+//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`render`] makes one clip, and [`batch`] keeps many clips
+//! going; [`cli`] talks to people.
 //! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
 //! are for; [`yuv420`] holds pictures as encoders want them.
 //! [`part`] cuts long clips, [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and [`preview`] show
@@ -75,8 +76,10 @@ pub mod preview;
 pub mod report;
 
 pub mod assets;
+pub mod batch;
 pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod model;
+pub mod render;

@@ -1,6 +1,6 @@
 //! An output appears whole or not at all: it is written under a hidden name beside its place and renamed last.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
+use walkdir::WalkDir;
 
 use crate::error::{Fault, plain_io};
 
@@ -93,6 +94,35 @@ impl Target {
         Ok(())
     }
 
+    /// Like [`Target::check`], where missing folders above the output will be made first.
+    pub fn check_but_folders(&self) -> Result<()> {
+        let folder = self.folder();
+        if folder.exists() {
+            return self.check();
+        }
+        let above = folder.ancestors().skip(1);
+        let nearest = above
+            .map(|folder| match folder.as_os_str().is_empty() {
+                true => Path::new("."),
+                false => folder,
+            })
+            .find(|folder| folder.exists())
+            .unwrap_or(folder);
+        if !nearest.is_dir() {
+            return Err(Fault::failed(format!("cannot write {self}"))
+                .because(format!("`{}` is not a folder", nearest.display()))
+                .hint("choose another place with -o")
+                .into());
+        }
+        rustix::fs::access(nearest, Access::WRITE_OK).map_err(|e| self.cannot_write(&e.into()))?;
+        Ok(())
+    }
+
+    /// Makes the folders above the output.
+    pub fn make_folders(&self) -> Result<()> {
+        Ok(fs::create_dir_all(self.folder()).map_err(|e| self.cannot_write(&e))?)
+    }
+
     /// Removes what killed runs left behind, and starts a hidden part beside the target (for a file or a folder).
     pub fn begin(self) -> Result<Part> {
         self.check()?;
@@ -154,7 +184,8 @@ impl Target {
         prefix
     }
 
-    fn is_taken(&self) -> bool {
+    /// Whether something is there already.
+    pub(crate) fn is_taken(&self) -> bool {
         match self.kind {
             Kind::File => self.path.symlink_metadata().is_ok(),
             Kind::Frames => {
@@ -164,7 +195,8 @@ impl Target {
         }
     }
 
-    fn taken(&self) -> Fault {
+    /// Why an output that exists is not replaced.
+    pub(crate) fn taken(&self) -> Fault {
         Fault::failed(format!("output `{}` exists", self.path.display()))
             .hint("choose another name, or pass --force to replace it")
     }
@@ -197,17 +229,34 @@ impl Target {
             return;
         };
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.as_encoded_bytes();
-            let is_part = name
-                .strip_prefix(prefix.as_encoded_bytes())
-                .and_then(|rest| rest.strip_suffix(b".part"))
-                .map(|middle| middle.strip_suffix(SECOND.as_bytes()).unwrap_or(middle))
-                .is_some_and(|middle| !middle.is_empty() && middle.iter().all(u8::is_ascii_digit));
-            if is_part && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                remove(&entry.path());
+            if prefix_of_part(&entry.file_name()) == Some(prefix.as_encoded_bytes()) {
+                remove_if_abandoned(&entry.path());
             }
         }
+    }
+}
+
+/// Removes all parts in `folder`, and in the folders in it, that killed runs left behind.
+pub fn remove_abandoned(folder: &Path) {
+    let entries = WalkDir::new(folder).into_iter().flatten();
+    let parts = entries.filter(|entry| prefix_of_part(entry.file_name()).is_some());
+    // A folder of frames that is removed is not walked through any more.
+    parts.for_each(|entry| remove_if_abandoned(entry.path()));
+}
+
+/// The part's prefix, `.NAME.`, if `name` is that of a part.
+fn prefix_of_part(name: &OsStr) -> Option<&[u8]> {
+    let name = name.as_encoded_bytes().strip_suffix(b".part")?;
+    let dot = name.iter().rposition(|byte| *byte == b'.')?;
+    let (prefix, middle) = name.split_at(dot + 1);
+    let number = middle.strip_suffix(SECOND.as_bytes()).unwrap_or(middle);
+    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    (is_number && prefix.starts_with(b".")).then_some(prefix)
+}
+
+fn remove_if_abandoned(part: &Path) {
+    if File::open(part).is_ok_and(|file| file.try_lock().is_ok()) {
+        remove(part);
     }
 }
 
@@ -234,6 +283,11 @@ impl Part {
     /// Where to write: an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where it will be put.
+    pub fn place(&self) -> &Path {
+        &self.target.path
     }
 
     /// A second, empty part of the same output: for a step that copies this one and changes it on the way.

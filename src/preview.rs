@@ -7,6 +7,7 @@ use crate::composed::Composed;
 use crate::draw::Moment;
 use crate::encode::FrameSink;
 use crate::frame::Picture;
+use crate::output::Part;
 use crate::pipeline::Clip;
 
 /// Moments in a picture.
@@ -78,8 +79,8 @@ impl FrameSink for Preview<'_> {
         }
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        self.sink.map_or(Ok(()), FrameSink::finish)
+    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+        self.sink.map_or(Ok(None), FrameSink::complete)
     }
 }
 

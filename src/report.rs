@@ -15,7 +15,7 @@ use crate::ffmpeg;
 use crate::infer::precision::Tuning;
 use crate::model::ModelFiles;
 use crate::output::{Kind, Target};
-use crate::pipeline::StageTime;
+use crate::render::Rendered;
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -258,16 +258,13 @@ impl RenderReport {
         self.deterministic = Some(plan.hardware.deterministic);
     }
 
-    /// Takes over how the clip's sound is written.
-    pub fn set_sound(&mut self, sound: ClipSound) {
+    /// Takes over how the clip's sound is written, and how the stages spent their time.
+    pub fn set_rendered(&mut self, rendered: &Rendered) {
         if let Some(output) = &mut self.output {
-            output.sound = Some(sound);
+            output.sound.clone_from(&rendered.sound);
         }
-    }
-
-    /// Takes over how the stages spent their time.
-    pub fn set_stages(&mut self, times: &[StageTime]) {
-        self.stages = times
+        self.stages = rendered
+            .stages
             .iter()
             .map(|time| {
                 let stage = StageReport {
@@ -288,12 +285,23 @@ impl RenderReport {
             .insert("lipsync", env!("CARGO_PKG_VERSION").into());
         self.versions.insert("ffmpeg", ffmpeg::version());
         self.wall_s = seconds(wall_s);
-        self.peak_rss_mb = peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0);
+        self.peak_rss_mb = peak_mb();
         self.error = error.map(error::Report::to_json);
         if error.is_none() {
             self.frames_per_s = self.frames.map(|frames| rounded(frames as f64 / wall_s));
             self.realtime_factor = self.seconds.map(|lasts| rounded(lasts / wall_s));
         }
+    }
+
+    /// What a clip that is in its place was, as the event `success` of `--progress json` tells it.
+    pub(crate) fn success(&self) -> serde_json::Value {
+        serde_json::json!({
+            "output": self.output.as_ref().and_then(|output| output.path.as_deref()),
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "wall_s": self.wall_s,
+            "fps": self.frames_per_s,
+        })
     }
 
     /// Writes it to `path`; an earlier report there is replaced.
@@ -343,12 +351,18 @@ fn shown(path: &Path) -> String {
 }
 
 /// Milliseconds are enough.
-fn seconds(value: f64) -> f64 {
+pub(crate) fn seconds(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-fn rounded(value: f64) -> f64 {
+/// Hundredths are enough.
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+/// The most memory that this process ever held, in MB (10^6 bytes), where the system tells it.
+pub(crate) fn peak_mb() -> Option<f64> {
+    peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
 }
 
 /// The most memory that this process ever held, in bytes, where the system tells it.

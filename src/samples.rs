@@ -13,8 +13,15 @@ use crate::window::WINDOW_LEN;
 
 /// Pictures, and moments of speech.
 const COUNT: u64 = 16;
+/// The bundled speech.
+const SPEECH: &str = "samples/hello.wav";
 /// Frames between two moments of speech.
 const STRIDE: u64 = 5;
+
+/// Whether speech is bundled; else samples are of the clip's own sound.
+pub(crate) fn has_speech() -> bool {
+    assets::home().is_ok_and(|home| home.join(SPEECH).is_file())
+}
 
 /// Pictures spread over `backgrounds`, and moments of the bundled speech, so that the same presenter always gives the same
 /// samples; of `sound` where no speech is bundled.
@@ -35,7 +42,7 @@ pub fn take(
         cache.get(&[index], &mut found)?;
         samples.crops.extend(found.iter().map(|b| b.crop.clone()));
     }
-    let bundled = assets::home().map(|home| home.join("samples/hello.wav"));
+    let bundled = assets::home().map(|home| home.join(SPEECH));
     let bundled = bundled.and_then(|path| Sound::open(&path, None)).ok();
     let speech = bundled.as_ref().unwrap_or(sound);
     let mut listener = Listener::new(speech, FrameRate::TRAINED, FrameIndex(0), encoder)?;

@@ -1,8 +1,8 @@
 //! Decoded backgrounds, in the forms that the output needs, kept within a budget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use crate::frame::{BackgroundIndex, Picture, Rect};
 use crate::yuv420::{self, Converter, Yuv420};
 
 /// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Forms {
     /// R G B, and alpha.
     pub rgb: bool,
@@ -101,22 +101,49 @@ impl Background {
     }
 }
 
+/// Pictures of files that were decoded and stay, for all that show them.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<Pictures>);
+
+#[derive(Debug, Default)]
+struct Pictures {
+    /// By their place and forms.
+    by_place: HashMap<(usize, Forms), Arc<Background>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn pictures(&self) -> MutexGuard<'_, Pictures> {
+        // Whoever panicked here left a whole map behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.pictures().bytes
+    }
+
+    pub(super) fn forget(&self) {
+        *self.pictures() = Pictures::default();
+    }
+}
+
 /// Decodes backgrounds, and keeps of them what fits into its memory.
 ///
-/// Of files, it keeps the first ones for good: the pictures are asked for in a cycle, where a cache that keeps the latest
+/// Of files, the first ones are kept for good, and for all clips: the pictures are asked for in a cycle, where a cache that keeps the latest
 /// would always have lost the next one. A video can be decoded only forward, from a key picture on: going forward, it keeps
 /// the latest; going backward, it decodes a run of pictures at a time and hands them out from the end.
 pub struct BackgroundCache<'a> {
     backgrounds: &'a Backgrounds,
     forms: Forms,
-    /// Pictures by their place.
+    /// Pictures of a video by their place.
     kept: BTreeMap<usize, Arc<Background>>,
     /// Files that were asked for last and had to be decoded.
     missing: Vec<usize>,
-    /// What came of them, until the next ones are decoded.
+    /// The pictures of all that were asked for last.
     passing: Vec<Arc<Background>>,
-    /// How many pictures fit.
-    room: usize,
+    /// Bytes of memory for pictures, and how many one takes at most.
+    bytes: usize,
+    each: usize,
     reader: Option<FootageReader<'a>>,
 }
 
@@ -129,7 +156,8 @@ impl<'a> BackgroundCache<'a> {
             kept: BTreeMap::new(),
             missing: Vec::new(),
             passing: Vec::new(),
-            room: bytes / Background::most_bytes(backgrounds, forms),
+            bytes,
+            each: Background::most_bytes(backgrounds, forms),
             reader: None,
         }
     }
@@ -160,15 +188,22 @@ impl<'a> BackgroundCache<'a> {
         into: &mut Vec<Arc<Background>>,
     ) -> Result<()> {
         self.missing.clear();
-        let missing = places.iter().map(|index| index.0);
-        self.missing
-            .extend(missing.filter(|place| !self.kept.contains_key(place)));
+        self.passing.clear();
+        {
+            let kept = self.backgrounds.kept.pictures();
+            for index in places {
+                match kept.by_place.get(&(index.0, self.forms)) {
+                    Some(picture) => self.passing.push(Arc::clone(picture)),
+                    None => self.missing.push(index.0),
+                }
+            }
+        }
         if !self.missing.is_empty() {
             self.decode(paths)?;
         }
         into.extend(places.iter().filter_map(|index| {
-            let passing = || self.passing.iter().find(|p| p.place == index.0);
-            self.kept.get(&index.0).or_else(passing).map(Arc::clone)
+            let mut passing = self.passing.iter();
+            passing.find(|picture| picture.place == index.0).cloned()
         }));
         Ok(())
     }
@@ -178,15 +213,19 @@ impl<'a> BackgroundCache<'a> {
         self.missing.sort_unstable();
         self.missing.dedup();
         let (backgrounds, forms) = (self.backgrounds, self.forms);
-        self.passing = self
+        let decoded: Vec<Arc<Background>> = self
             .missing
             .par_iter()
             .map(|&place| load(backgrounds, place, &paths[place], forms).map(Arc::new))
             .collect::<Result<_>>()?;
-        for picture in &self.passing {
-            if self.kept.len() < self.room {
-                self.kept.insert(picture.place, Arc::clone(picture));
+        let mut kept = backgrounds.kept.pictures();
+        for picture in decoded {
+            let fits = kept.bytes + self.each <= self.bytes;
+            let key = (picture.place, forms);
+            if fits && kept.by_place.insert(key, Arc::clone(&picture)).is_none() {
+                kept.bytes += self.each;
             }
+            self.passing.push(picture);
         }
         Ok(())
     }
@@ -195,7 +234,7 @@ impl<'a> BackgroundCache<'a> {
         if let Some(kept) = self.kept.get(&wanted) {
             return Ok(Arc::clone(kept));
         }
-        let room = self.room.max(1);
+        let room = (self.bytes / self.each).max(1);
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => none.insert(FootageReader::new(footage)?),

@@ -11,6 +11,7 @@ use crate::assets;
 use crate::bench::{self, Options, Scratch};
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
+use crate::config::request;
 use crate::config::{BatchSize, Origin, Plan, Request, Setting};
 use crate::draw;
 use crate::encode::codec::Codec;
@@ -49,7 +50,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_enum, env = "LIPSYNC_PASTE", hide_env = true)]
     paste: Option<Paste>,
     /// Use only so many seconds of the sound
-    #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = super::render::seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = request::seconds)]
     limit: f64,
     /// Where the networks run: auto, cpu, cuda, cuda:N or trt (TensorRT) [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
@@ -64,7 +65,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
     threads: Option<NonZeroUsize>,
     /// Memory to stay within [default: 0.4, and 0.9 with large networks]
-    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = super::render::gigabytes)]
+    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = request::gigabytes)]
     memory_limit: Option<f64>,
     /// Video codec of the whole [default: h264]
     #[arg(long, value_name = "CODEC", env = "LIPSYNC_CODEC", hide_env = true)]

@@ -14,7 +14,7 @@ use crate::encode::container::Container;
 use crate::encode::join::{self, JoinSpec, PartFile, Parts};
 use crate::encode::part_tag::PartTag;
 use crate::error::Fault;
-use crate::fingerprint;
+use crate::fingerprint::of_file;
 use crate::output::Target;
 
 /// Join the parts of a clip that were rendered apart
@@ -131,7 +131,7 @@ fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<Sound> {
                 .into(),
         );
     }
-    if fingerprint::of_files([path])? != tag.sound.content {
+    if format!("{:032x}", of_file(path)?) != tag.sound.content {
         return Err(Fault::failed(format!(
             "`{}` is not the sound that the parts were rendered from",
             path.display()

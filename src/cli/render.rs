@@ -10,27 +10,21 @@ use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::json;
 
-pub(super) use args::{RenderArgs, gigabytes, seconds};
+pub(super) use args::{ClipArgs, RenderArgs};
 
 use super::ui::{Level, Ui};
-use crate::activity::{Activity, Rest};
 use crate::assets;
 use crate::budget::Room;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::config::{Plan, Silence};
-use crate::draw::{self, Moment};
-use crate::encode::FrameSink;
-use crate::encode::clip::ClipFile;
-use crate::encode::png::PngFolder;
+use crate::config::{Plan, Request};
 use crate::error::Report;
 use crate::ffmpeg;
 use crate::infer::halving::BatchLimit;
-use crate::infer::onnx::{Networks, Runtime};
+use crate::infer::onnx::{Networks, Placement, Runtime};
 use crate::infer::precision::{Precision, Tuning};
-use crate::output::Target;
-use crate::pipeline::{self, Selection};
-use crate::preview::{self, Preview};
+use crate::preview;
+use crate::render::Work;
 use crate::report::{self, RenderReport};
 
 /// Renders, and reports on it whatever happens.
@@ -70,11 +64,26 @@ pub(super) fn render(
 
 /// Decides and checks everything but the networks.
 fn plan(
-    request: crate::config::Request,
+    request: Request,
     config: Option<&Path>,
     ui: &Ui,
     report: &mut RenderReport,
 ) -> Result<Plan> {
+    let config = set_out(config, &request, ui)?;
+    let plan = Plan::new(request, config.as_ref())?;
+    report.set_plan(&plan);
+    for warning in &plan.warnings {
+        ui.warn(warning);
+    }
+    Ok(plan)
+}
+
+/// What comes before all work: finds the configuration, and does what it and `request` say of messages and threads.
+pub(super) fn set_out(
+    config: Option<&Path>,
+    request: &Request,
+    ui: &Ui,
+) -> Result<Option<ConfigFile>> {
     let config = ConfigFile::find(config)?;
     if let Some(level) = config.as_ref().and_then(|config| config.log_level.as_ref()) {
         ui.suggest_level(Level::named(level.value));
@@ -83,12 +92,7 @@ fn plan(
         ffmpeg::speak()?;
     }
     use_threads(request.threads.as_ref().map(|threads| threads.value));
-    let plan = Plan::new(request, config.as_ref())?;
-    report.set_plan(&plan);
-    for warning in &plan.warnings {
-        ui.warn(warning);
-    }
-    Ok(plan)
+    Ok(config)
 }
 
 /// Holds all work on pictures to so many threads; all cores if none. Checking the backgrounds is such work already.
@@ -115,30 +119,15 @@ impl Job {
         report
             .versions
             .insert("onnxruntime", Runtime::version(&runtime));
-        tell_tuning(&networks.tuning, plan.precision, ui);
         report.tuning = Some(networks.tuning.clone());
         let placement = &networks.placement;
-        let (device, reason) = (placement.device(), placement.reason());
+        tell_networks(placement, &networks.tuning, plan.precision, ui);
         let batch = plan.batch.on(placement);
-        match &reason {
-            Some(reason) => ui.say(&format!("networks run on {device}: {reason}")),
-            None => ui.say(&format!("networks run on {device}")),
-        }
-        if let Some(left) = &placement.left_on_cpu {
-            ui.warn(&format!(
-                "{device} leaves a part of the generator to the CPU: {left}"
-            ));
-        }
-        report.device = Some(device);
-        report.device_reason = reason;
+        report.device = Some(placement.device());
+        report.device_reason = placement.reason();
         report.batch = Some(batch);
         let room = plan.make_room(&mut networks, batch)?;
-        if room.lacking > 0 {
-            ui.warn(&format!(
-                "the memory limit is {:.2} GB less than what networks and encoder take: nothing of the backgrounds is kept",
-                room.lacking as f64 / 1e9
-            ));
-        }
+        tell_lacking(room.lacking, ui);
         tell_batch_limit(&networks.batch_limit, ui, report);
         Ok(Self {
             plan,
@@ -160,37 +149,14 @@ impl Job {
             ui.detail(&line);
         }
         let plan = &self.plan;
-        let rest = match plan.silence {
-            Silence::Model => None,
-            Silence::Rest => Some(Rest::in_pauses(&Activity::of(&plan.sound, cancel)?)),
-        };
-        let moments = preview::moments(plan.frames);
-        let frames = match plan.target {
-            Some(_) => Selection::Range(plan.cut.frames.clone()),
-            None => Selection::Picked(moments.clone()),
-        };
-        let clip = plan.clip(&frames, rest.as_ref(), self.batch, self.room);
-        // Kept only if they are to be drawn.
-        let wanted = plan.contact_sheet.as_ref().map_or(Vec::new(), |_| moments);
-        let mut sink = Box::new(Preview::new(clip, wanted, sink(plan, report)?));
-        ui.event(
-            "start",
-            json!({
-                "input": plan.sound.path().display().to_string(),
-                "output": plan.output_path(),
-                "frames": frames.count(),
-                "fps": plan.fps.as_f64(),
-                "device": self.networks.placement.device(),
-                "batch": self.batch,
-            }),
-        );
-        let mut progress = ui.progress(frames.count());
+        let work = Work::new(plan, self.batch, self.room);
+        let frames = work.frames();
+        ui.event("start", work.start(&self.networks.placement.device()));
+        let mut progress = ui.progress(frames);
         let limit = self.networks.batch_limit.clone();
-        let times = pipeline::run(
-            clip,
+        let rendered = work.render(
             &mut self.networks.encoder,
             &mut self.networks.generators,
-            sink.as_mut(),
             cancel,
             |done| {
                 progress.update(done);
@@ -198,30 +164,10 @@ impl Job {
             },
         )?;
         drop(progress);
-        let kept = sink.take();
-        sink.finish()?;
-        if let Some(target) = &plan.contact_sheet {
-            self.draw_contact_sheet(&kept, target)?;
-        }
-        report.set_stages(&times);
-        self.sum_up(started, frames.count(), ui);
+        report.set_rendered(&rendered);
+        rendered.publish()?;
+        self.sum_up(started, frames, ui);
         Ok(())
-    }
-
-    fn draw_contact_sheet(&self, moments: &[Moment], target: &Target) -> Result<()> {
-        let plan = &self.plan;
-        let name = plan.sound.path().file_name().unwrap_or_default();
-        let title = format!("{} - {}", name.to_string_lossy(), plan.model.id);
-        let below = format!(
-            "{} frames at {} a second, {:.2} s",
-            plan.frames,
-            plan.fps,
-            plan.sound.seconds()
-        );
-        draw::save(
-            &draw::contact_sheet(moments, &title, &below),
-            target.clone(),
-        )
     }
 
     fn sum_up(&self, started: Instant, frames: u64, ui: &Ui) {
@@ -385,6 +331,31 @@ fn tell_batch_limit(limit: &BatchLimit, ui: &Ui, report: &mut RenderReport) {
     report.batch_limit = Some(limit);
 }
 
+/// Where the networks run and why, and what was made of the generator.
+pub(super) fn tell_networks(placement: &Placement, tuning: &Tuning, asked: Precision, ui: &Ui) {
+    tell_tuning(tuning, asked, ui);
+    let device = placement.device();
+    match placement.reason() {
+        Some(reason) => ui.say(&format!("networks run on {device}: {reason}")),
+        None => ui.say(&format!("networks run on {device}")),
+    }
+    if let Some(left) = &placement.left_on_cpu {
+        ui.warn(&format!(
+            "{device} leaves a part of the generator to the CPU: {left}"
+        ));
+    }
+}
+
+/// That the memory limit is so many bytes too small for anything to be kept.
+pub(super) fn tell_lacking(bytes: usize, ui: &Ui) {
+    if bytes > 0 {
+        ui.warn(&format!(
+            "the memory limit is {:.2} GB less than what networks and encoder take: nothing of the backgrounds is kept",
+            bytes as f64 / 1e9
+        ));
+    }
+}
+
 /// What was made of the generator; what was asked for and could not be had is a warning.
 fn tell_tuning(tuning: &Tuning, asked: Precision, ui: &Ui) {
     let psnr = tuning.psnr_db.map(|db| format!(", {db:.1} dB from exact"));
@@ -405,19 +376,4 @@ fn tell_tuning(tuning: &Tuning, asked: Precision, ui: &Ui) {
             ui.detail(&format!("generator: not used: {why}"));
         }
     }
-}
-
-/// Where the frames go; nowhere if only moments were asked for.
-fn sink(plan: &Plan, report: &mut RenderReport) -> Result<Option<Box<dyn FrameSink>>> {
-    let Some(target) = plan.target.clone() else {
-        return Ok(None);
-    };
-    Ok(Some(match plan.format.clone() {
-        None => Box::new(PngFolder::create(target, plan.mark.as_ref())?),
-        Some(format) => {
-            let clip = ClipFile::create(target, plan.clip_spec(format)?, &plan.sound)?;
-            report.set_sound(clip.sound());
-            Box::new(clip)
-        }
-    }))
 }

@@ -14,6 +14,8 @@ use crate::output::{Kind, Target};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Columns for the names of failed clips.
+const WIDEST_NAME: usize = 40;
 /// Time between two progress objects.
 const EVENT_EVERY: Duration = Duration::from_millis(500);
 
@@ -222,6 +224,25 @@ impl Ui {
         self.line(&Value::Object(object).to_string());
     }
 
+    /// An object for `--progress json` about the clip `id`.
+    pub(super) fn clip_event(&self, name: &str, id: &str, fields: Value) {
+        let mut of_clip = json!({ "id": id });
+        if let (Value::Object(all), Value::Object(fields)) = (&mut of_clip, fields) {
+            all.extend(fields);
+        }
+        self.event(name, of_clip);
+    }
+
+    /// Something that stops nothing but should be known, of the clip `id`.
+    pub(super) fn warn_of(&self, id: &str, text: &str) {
+        if self.is_json() {
+            self.warnings.borrow_mut().push(text.to_owned());
+            self.clip_event("warning", id, json!({ "message": text }));
+        } else {
+            self.warn(&format!("{id}: {text}"));
+        }
+    }
+
     /// What failed, why, and what to do.
     pub(super) fn error(&self, report: &Report) {
         if self.is_json() {
@@ -246,6 +267,23 @@ impl Ui {
             text += hint;
         }
         self.line(&text);
+    }
+
+    /// Clips that failed, why, and what to do: a row each, whatever `--quiet` says. With `--progress json` they were told
+    /// one by one.
+    pub(super) fn failures(&self, failed: &[(&str, String, Option<String>)]) {
+        if self.is_json() {
+            return;
+        }
+        let width = failed.iter().map(|(id, ..)| id.chars().count()).max();
+        let width = width.unwrap_or(0).min(WIDEST_NAME);
+        for (id, why, hint) in failed {
+            let word = self.painted("failed", AnsiColor::Red);
+            self.line(&format!("{word}  {id:width$}  {why}"));
+            if let Some(hint) = hint {
+                self.line(&format!("{:6}  {:width$}  {hint}", "", ""));
+            }
+        }
     }
 
     /// Starts the display of `frames` frames.
@@ -329,9 +367,18 @@ enum Display {
 impl Progress<'_> {
     /// `done` frames are written.
     pub(super) fn update(&mut self, done: u64) {
+        self.advance(done, None);
+    }
+
+    /// `done` frames of all clips are written, `frame` of the `frames` of the clip `id` among them.
+    pub(super) fn update_clip(&mut self, done: u64, id: &str, frame: u64, frames: u64) {
+        self.advance(done, Some((id, frame, frames)));
+    }
+
+    fn advance(&mut self, done: u64, clip: Option<(&str, u64, u64)>) {
         let elapsed = self.started.elapsed();
         let rate = done as f64 / elapsed.as_secs_f64().max(1e-6);
-        let left = (self.frames - done) as f64 / rate.max(1e-6);
+        let left = self.frames.saturating_sub(done) as f64 / rate.max(1e-6);
         match &mut self.display {
             Display::None => (),
             Display::Bar(bar) => bar.set_position(done),
@@ -346,18 +393,25 @@ impl Progress<'_> {
                 }
             }
             Display::Events { next } => {
-                if elapsed >= *next || done == self.frames {
+                let (frame, frames) =
+                    clip.map_or((done, self.frames), |(_, frame, frames)| (frame, frames));
+                if elapsed >= *next || frame == frames {
                     *next = elapsed + EVENT_EVERY;
                     let round = |x: f64| (x * 100.0).round() / 100.0;
-                    self.ui.event(
-                        "progress",
-                        json!({
-                            "frame": done,
-                            "frames": self.frames,
-                            "fps": round(rate),
-                            "eta_s": round(left),
-                        }),
-                    );
+                    let mut event = json!({
+                        "frame": frame,
+                        "frames": frames,
+                        "fps": round(rate),
+                        "eta_s": round(left),
+                    });
+                    match clip {
+                        None => self.ui.event("progress", event),
+                        Some((id, ..)) => {
+                            event["all_frame"] = done.into();
+                            event["all_frames"] = self.frames.into();
+                            self.ui.clip_event("progress", id, event);
+                        }
+                    }
                 }
             }
         }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::Result;
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Plan, value_name};
+use super::Plan;
 use crate::audio::Sound;
 use crate::encode::clip::ClipFormat;
 use crate::encode::part_tag::{PartTag, SoundTag};
 use crate::error::Fault;
-use crate::fingerprint;
+use crate::fingerprint::{of_file, of_files, of_network};
 use crate::frame::{BackgroundIndex, FrameIndex, FrameRate};
 use crate::part::Part;
 
@@ -75,44 +76,31 @@ impl Plan {
             fps: self.fps,
             sound: SoundTag {
                 path: path.display().to_string(),
-                content: fingerprint::of_files([sound.path()])?,
+                content: format!("{:032x}", of_file(sound.path())?),
                 limit: self.limit,
                 bits: format.sound_bits,
             },
             mark: self.mark.as_ref().map(|mark| mark.model.clone()),
             deterministic: self.hardware.deterministic,
-            made_of: self.made_of(format)?,
+            made_of: self.made_of()?,
         }))
     }
 
-    fn made_of(&self, format: &ClipFormat) -> Result<BTreeMap<String, String>> {
-        let count = self.backgrounds.count();
-        let rects: Vec<String> = (0..count)
+    /// All that makes the pictures what they are, by name.
+    fn made_of(&self) -> Result<BTreeMap<String, String>> {
+        let model = &self.model;
+        let rects: Vec<String> = (0..self.backgrounds.count())
             .map(|index| self.backgrounds.rect(BackgroundIndex(index)).to_string())
             .collect();
-        let model = [&self.model.generator, &self.model.audio_encoder];
-        let video = &format.video;
-        let settings = [
-            ("model", fingerprint::of_files(model.map(AsRef::as_ref))?),
-            (
-                "background",
-                fingerprint::of_files(self.backgrounds.files())?,
-            ),
-            ("crop rectangles", fingerprint::of_text(&rects.join("\n"))),
-            ("order", value_name(&self.order)),
-            ("start frame", self.start.0.to_string()),
-            ("paste", value_name(&self.paste)),
-            ("silence", value_name(&self.silence)),
-            ("precision", value_name(&self.precision)),
-            (
-                "crf",
-                video.crf.map(|crf| crf.to_string()).unwrap_or_default(),
-            ),
-            ("preset", video.preset.clone().unwrap_or_default()),
+        let files = [
+            ("generator", of_network(&model.generator)?),
+            ("audio encoder", of_network(&model.audio_encoder)?),
+            ("background", of_files(self.backgrounds.files())?),
+            ("crop rectangles", xxh3_128(rects.join("\n").as_bytes())),
         ];
-        Ok(settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect())
+        let files = files.map(|(name, digest)| (name.into(), format!("{digest:032x}")));
+        let shape = self.shape().into_iter();
+        let shape = shape.map(|(name, value)| (name.replace('_', " "), value.to_string()));
+        Ok(files.into_iter().chain(shape).collect())
     }
 }

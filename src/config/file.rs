@@ -1,7 +1,5 @@
 //! `lipsync.yaml`: where it is found, its keys, and the values with their lines.
 
-mod yaml;
-
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -10,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+pub use super::yaml::Located;
+use super::yaml::{Document, Section, shown};
 use crate::error::{Fault, plain_io};
 use crate::frame::FrameRate;
-pub use yaml::Located;
-use yaml::{Document, Section, shown};
 
 /// The file's name where it is searched for.
 pub const NAME: &str = "lipsync.yaml";
@@ -134,31 +132,20 @@ impl ConfigFile {
 
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self> {
-        let fault = || Fault::usage(format!("cannot read config `{}`", path.display()));
-        let file = File::open(path).map_err(|e| fault().because(plain_io(&e)))?;
-        let mut bytes = Vec::new();
-        let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
-        read.map_err(|e| fault().because(plain_io(&e)))?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(fault()
-                .because("it is larger than 1 MiB, which no configuration is")
-                .hint("is this the right file?")
-                .into());
-        }
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-            let line = before.split(|byte| *byte == b'\n').count();
-            fault()
-                .because(format!("line {line} is not UTF-8 text"))
-                .hint("save the file as UTF-8")
-        })?;
+        let text = text_of(path, "config", MOST_BYTES)?;
         Self::parse(&text, path, &environment)
     }
 
     /// Reads `text` as the content of the file at `path`, whose folder relative paths start from.
     pub fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let document = Document { path, text };
+        let document = Document {
+            file: "config",
+            whole: "a config",
+            path,
+            text,
+            lines_before: 0,
+        };
         let mut config = Self {
             path: path.to_owned(),
             models: Vec::new(),
@@ -203,6 +190,32 @@ impl ConfigFile {
         config.log_level = top.word("log_level", &LOG_LEVELS)?;
         Ok(config)
     }
+}
+
+/// The text of the file at `path`, which messages call `what` and which may have `most` bytes.
+pub(crate) fn text_of(path: &Path, what: &str, most: u64) -> Result<String> {
+    let fault = || Fault::usage(format!("cannot read {what} `{}`", path.display()));
+    let file = File::open(path).map_err(|e| fault().because(plain_io(&e)))?;
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes);
+    read.map_err(|e| fault().because(plain_io(&e)))?;
+    if bytes.len() as u64 > most {
+        return Err(fault()
+            .because(format!(
+                "it is larger than {} MiB, which no {what} is",
+                most >> 20
+            ))
+            .hint("is this the right file?")
+            .into());
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let before = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = before.split(|byte| *byte == b'\n').count();
+        fault()
+            .because(format!("line {line} is not UTF-8 text"))
+            .hint("save the file as UTF-8")
+    })?;
+    Ok(text)
 }
 
 fn environment(name: &str) -> Option<OsString> {

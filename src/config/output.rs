@@ -61,10 +61,15 @@ impl Outputs {
     }
 
     /// Fails if an output could not be put into its place, or would replace the sound.
-    pub(super) fn check(&self, audio: &Path) -> Result<()> {
+    /// `makes_folders`: whether missing folders will be made.
+    pub(super) fn check(&self, audio: &Path, makes_folders: bool) -> Result<()> {
         let clip = self.clip.as_ref().map(|(target, _)| target);
         for target in clip.into_iter().chain(&self.contact_sheet) {
-            target.check()?;
+            if makes_folders {
+                target.check_but_folders()?;
+            } else {
+                target.check()?;
+            }
             if same_file(&target.path, audio) {
                 return Err(Fault::usage(format!(
                     "the output would overwrite the sound `{}`",

@@ -1,6 +1,7 @@
 //! Who is seen and heard to speak: the model's files and the backgrounds.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -11,7 +12,7 @@ use super::text;
 use crate::assets;
 use crate::background::Backgrounds;
 use crate::error::Fault;
-use crate::frame::{BackgroundIndex, FrameRate};
+use crate::frame::BackgroundIndex;
 use crate::model::{DEFAULT_MODEL, ModelFiles};
 
 /// A model, and the backgrounds that its mouth goes into.
@@ -19,18 +20,19 @@ pub(super) struct Presenter {
     pub(super) model: ModelFiles,
     /// Path of the background folder or video.
     pub(super) background: PathBuf,
-    pub(super) backgrounds: Backgrounds,
+    /// The file or folder of rectangles that was named.
+    pub(super) crop_rects: Option<PathBuf>,
+    pub(super) backgrounds: Arc<Backgrounds>,
     /// The first background.
     pub(super) start: BackgroundIndex,
 }
 
 impl Presenter {
-    /// Finds the model, then its background, and checks both.
+    /// Finds the model, then its background, and checks both; `open` opens a background with its rectangles.
     pub(super) fn decide(
         request: &mut Request,
         config: Option<&ConfigFile>,
-        fps: FrameRate,
-        keep_alpha: bool,
+        open: impl FnOnce(&Path, Option<&Path>) -> Result<Arc<Backgrounds>>,
         decisions: &mut Decisions,
     ) -> Result<Self> {
         let name = request.model.take();
@@ -49,7 +51,7 @@ impl Presenter {
         });
         let crop_rects =
             crop_rects.map(|path| decisions.note("crop-rects", path, |p| p.display().to_string()));
-        let backgrounds = Backgrounds::open(&background, crop_rects.as_deref(), fps, keep_alpha)?;
+        let backgrounds = open(&background, crop_rects.as_deref())?;
         let start = decisions.choose("start-frame", request.start_frame.take(), 0, text);
         if start >= backgrounds.count() {
             return Err(Fault::usage(format!(
@@ -62,6 +64,7 @@ impl Presenter {
         Ok(Self {
             model,
             background,
+            crop_rects,
             backgrounds,
             start: BackgroundIndex(start),
         })

@@ -19,7 +19,7 @@ use crate::order::Order;
 use crate::part::Part;
 
 /// What was asked for; what is None was left open.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The sound; the bundled sample if none.
     pub audio: Option<PathBuf>,
@@ -80,57 +80,58 @@ pub struct Request {
     pub signer: Option<Setting<SignerFiles>>,
     /// Whether to replace what exists.
     pub force: bool,
+    /// Whether the folders of outputs are made before work starts, so that they need not exist yet.
+    pub makes_folders: bool,
 }
 
 impl Request {
     /// Takes from the configuration file what nobody else asked for.
-    pub(super) fn filled_from(mut self, config: Option<&ConfigFile>) -> Self {
-        let Some(config) = config else {
-            return self;
-        };
-        let (gpu, output) = (&config.gpu, &config.output);
-        let id = config.models.first().map(|model| &model.model_id);
-        fill(&mut self.model, config.settings(id, |id| Some(id.into())));
-        fill(
-            &mut self.gpu,
-            config.settings(gpu.device_id.as_ref(), |id| Some(id.into())),
-        );
-        fill(
-            &mut self.gpu_gb,
-            config.settings(gpu.memory_limit_gb.as_ref(), Some),
-        );
-        fill(&mut self.fps, config.settings(output.fps.as_ref(), Some));
-        fill(
-            &mut self.paste,
-            config.settings(output.paste.as_ref(), named),
-        );
-        fill(
-            &mut self.silence,
-            config.settings(output.silence.as_ref(), named),
-        );
-        fill(
-            &mut self.codec,
-            config.settings(output.codec.as_ref(), |name| name.parse().ok()),
-        );
-        fill(
-            &mut self.crf,
-            config.settings(output.crf.as_ref(), |crf| Some(crf.into())),
-        );
-        fill(
-            &mut self.preset,
-            config.settings(output.preset.as_ref(), Some),
-        );
-        let kilobits = config.settings(output.audio_bitrate.as_ref(), Some);
-        fill(&mut self.audio_kilobits, kilobits);
-        let no_mark = config.settings(output.mark.as_ref(), |mark| Some(!mark));
-        fill(&mut self.no_mark, no_mark);
+    pub(crate) fn filled_from(self, config: Option<&ConfigFile>) -> Self {
+        match config {
+            Some(config) => self.or(&config.request()),
+            None => self,
+        }
+    }
+
+    /// Takes from `others` the settings that were left open. Rectangles belong to their background: they are not taken
+    /// for another one.
+    pub(crate) fn or(mut self, others: &Self) -> Self {
+        if self.background.is_none() {
+            fill(&mut self.crop_rects, &others.crop_rects);
+        }
+        fill(&mut self.model, &others.model);
+        fill(&mut self.background, &others.background);
+        fill(&mut self.order, &others.order);
+        fill(&mut self.start_frame, &others.start_frame);
+        fill(&mut self.fps, &others.fps);
+        fill(&mut self.paste, &others.paste);
+        fill(&mut self.silence, &others.silence);
+        fill(&mut self.limit, &others.limit);
+        fill(&mut self.device, &others.device);
+        fill(&mut self.precision, &others.precision);
+        fill(&mut self.batch, &others.batch);
+        fill(&mut self.threads, &others.threads);
+        fill(&mut self.gpu, &others.gpu);
+        fill(&mut self.gpu_gb, &others.gpu_gb);
+        fill(&mut self.memory_limit, &others.memory_limit);
+        fill(&mut self.deterministic, &others.deterministic);
+        // What is asked for of clips in general does not speak of pictures.
+        if self.frames.is_none() {
+            fill(&mut self.codec, &others.codec);
+            fill(&mut self.crf, &others.crf);
+            fill(&mut self.preset, &others.preset);
+            fill(&mut self.audio_kilobits, &others.audio_kilobits);
+        }
+        fill(&mut self.no_mark, &others.no_mark);
+        #[cfg(feature = "credentials")]
+        fill(&mut self.signer, &others.signer);
         self
     }
 }
 
-fn fill<T>(asked: &mut Option<Setting<T>>, file: Option<Setting<T>>) {
+fn fill<T: Clone>(asked: &mut Option<T>, other: &Option<T>) {
     if asked.is_none() {
-        *asked = file;
+        asked.clone_from(other);
     }
 }
 
@@ -140,6 +141,26 @@ fn named<T: ValueEnum>(word: &str) -> Option<T> {
 }
 
 impl ConfigFile {
+    /// What it asks for.
+    fn request(&self) -> Request {
+        let (gpu, output) = (&self.gpu, &self.output);
+        let id = self.models.first().map(|model| &model.model_id);
+        Request {
+            model: self.settings(id, |id| Some(id.into())),
+            gpu: self.settings(gpu.device_id.as_ref(), |id| Some(id.into())),
+            gpu_gb: self.settings(gpu.memory_limit_gb.as_ref(), Some),
+            fps: self.settings(output.fps.as_ref(), Some),
+            paste: self.settings(output.paste.as_ref(), named),
+            silence: self.settings(output.silence.as_ref(), named),
+            codec: self.settings(output.codec.as_ref(), |name| name.parse().ok()),
+            crf: self.settings(output.crf.as_ref(), |crf| Some(crf.into())),
+            preset: self.settings(output.preset.as_ref(), Some),
+            audio_kilobits: self.settings(output.audio_bitrate.as_ref(), Some),
+            no_mark: self.settings(output.mark.as_ref(), |mark| Some(!mark)),
+            ..Request::default()
+        }
+    }
+
     /// A value of this file as a decision.
     pub(super) fn setting<T: Clone>(&self, located: &Located<T>) -> Setting<T> {
         Setting {
@@ -157,4 +178,27 @@ impl ConfigFile {
         let value = to(value)?;
         Some(Setting { value, origin })
     }
+}
+
+/// A length: a number of seconds above 0.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    above_zero(text).ok_or_else(|| "expected a number of seconds above 0".into())
+}
+
+/// A bit rate of sound, in kbit/s.
+pub(crate) fn kilobits(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix(['k', 'K']).unwrap_or(text).parse().ok();
+    number
+        .filter(|n| (8..=1024).contains(n))
+        .ok_or_else(|| "expected 8 to 1024 kbit/s, such as 128 or 128k".into())
+}
+
+/// An amount of memory: a number of GB (10^9 bytes) above 0.
+pub(crate) fn gigabytes(text: &str) -> Result<f64, String> {
+    above_zero(text).ok_or_else(|| "expected a number of GB above 0".into())
+}
+
+fn above_zero(text: &str) -> Option<f64> {
+    let number = text.parse().ok();
+    number.filter(|n: &f64| n.is_finite() && *n > 0.0)
 }

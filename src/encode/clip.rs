@@ -17,7 +17,7 @@ use crate::composed::Composed;
 #[cfg(feature = "credentials")]
 use crate::credentials::Signer;
 use crate::frame::{FrameIndex, FrameRate, Size};
-use crate::output::Target;
+use crate::output::{Part, Target};
 
 /// Threads of the video encoder where the bytes may not depend on the machine's cores.
 const FIXED_THREADS: usize = 4;
@@ -138,7 +138,7 @@ impl ClipFile {
     }
 
     /// Encodes what is left.
-    fn complete(&mut self) -> Result<()> {
+    fn write_end(&mut self) -> Result<()> {
         self.audio.finish(&mut self.package.muxer)?;
         self.video.finish(&mut self.package.muxer)
     }
@@ -153,10 +153,10 @@ impl FrameSink for ClipFile {
         self.encode(frame).map_err(|e| self.package.explained(e))
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
-        self.complete().map_err(|e| self.package.explained(e))?;
+    fn complete(mut self: Box<Self>) -> Result<Option<Part>> {
+        self.write_end().map_err(|e| self.package.explained(e))?;
         let (video, sound) = (self.spec.format.video.encoder.id, self.audio.codec_id());
         let Self { package, .. } = *self;
-        package.finish(video, sound)
+        package.complete(video, sound)
     }
 }

@@ -326,7 +326,9 @@ pub fn join(
         .finish(&mut package.muxer)
         .map_err(|e| package.explained(e))?;
     let told = audio.told();
-    package.finish(codec_id, audio.codec_id())?;
+    if let Some(part) = package.complete(codec_id, audio.codec_id())? {
+        part.commit()?;
+    }
     Ok(told)
 }
 

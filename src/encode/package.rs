@@ -38,7 +38,7 @@ pub(super) struct PackageSpec {
     pub(super) signer: Option<Signer>,
 }
 
-/// A file that is being written. Dropped before [`Package::finish`], it vanishes.
+/// A file that is being written. Dropped before [`Package::complete`], it vanishes.
 pub(super) struct Package {
     // Before `part`, so that FFmpeg closes the file before it is moved or removed.
     pub(super) muxer: Output,
@@ -97,8 +97,9 @@ impl Package {
         explained(error, &self.target, self.part.as_ref())
     }
 
-    /// Writes what stands behind the packets, checks that the file holds streams of these codecs, and puts it in its place.
-    pub(super) fn finish(mut self, video: codec::Id, sound: codec::Id) -> Result<()> {
+    /// Writes what stands behind the packets, and checks that the file holds streams of these codecs: it can then be put in
+    /// its place, if it is not on stdout.
+    pub(super) fn complete(mut self, video: codec::Id, sound: codec::Id) -> Result<Option<Part>> {
         let written = self.muxer.write_trailer();
         written.map_err(|e| self.explained(plain(e).into()))?;
         let Self {
@@ -111,7 +112,7 @@ impl Package {
         append_mark(part.as_ref().map(Part::path), &spec)
             .map_err(|e| explained(e.into(), &target, part.as_ref()))?;
         let Some(part) = part else {
-            return Ok(());
+            return Ok(None);
         };
         #[cfg(feature = "credentials")]
         let part = signed(part, &spec, &target)?;
@@ -120,7 +121,7 @@ impl Package {
                 Fault::failed("the written clip is not what it should be, so it was not kept");
             part.removed().unwrap_or_else(|| wrong.because(e))
         })?;
-        part.commit()
+        Ok(Some(part))
     }
 }
 

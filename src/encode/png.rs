@@ -49,8 +49,8 @@ impl FrameSink for PngFolder {
             .map_err(|e| self.part.cannot_write(&e).into())
     }
 
-    fn finish(self: Box<Self>) -> anyhow::Result<()> {
-        self.part.commit()
+    fn complete(self: Box<Self>) -> anyhow::Result<Option<Part>> {
+        Ok(Some(self.part))
     }
 }
 

@@ -15,7 +15,7 @@ mod store;
 mod tuned;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use anyhow::Result;
@@ -184,12 +184,9 @@ impl Networks {
         self.sight.is_some()
     }
 
-    /// From now on so much of the backgrounds may be kept.
-    pub fn keep(&self, keep: Keep) {
-        if let Some(sight) = &self.sight {
-            let mut sight = sight.lock().unwrap_or_else(PoisonError::into_inner);
-            sight.keep(keep);
-        }
+    /// What is kept of backgrounds, apart from the networks that share it.
+    pub fn features(&self) -> Features {
+        Features(self.sight.clone())
     }
 
     /// Lets the generators paint a batch of `batch` black faces each: the first one costs more than the others, as memory
@@ -224,6 +221,36 @@ impl Networks {
             }
         }
         Ok(())
+    }
+}
+
+/// What generators keep of backgrounds, in memory that is shared out while they work.
+#[derive(Clone)]
+pub struct Features(Option<Arc<Mutex<Sight>>>);
+
+impl Features {
+    fn sight(&self) -> Option<MutexGuard<'_, Sight>> {
+        let sight = self.0.as_ref()?;
+        Some(sight.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on so much may be kept.
+    pub fn keep(&self, keep: Keep) {
+        if let Some(mut sight) = self.sight() {
+            sight.keep(keep);
+        }
+    }
+
+    /// Memory that what is kept takes, bytes.
+    pub fn bytes(&self) -> usize {
+        self.sight().map_or(0, |sight| sight.kept_bytes())
+    }
+
+    /// Lets all that is kept go.
+    pub fn forget(&self) {
+        if let Some(mut sight) = self.sight() {
+            sight.forget();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::activity::Activity;
 use crate::encode::png::PngFolder;
 use crate::frame::Rect;
 use crate::infer::stub::{CopyGenerator, MeanEncoder};
-use crate::output::{Kind, Target};
+use crate::output::{Kind, Part, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -55,8 +55,8 @@ impl FrameSink for Memory {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        Ok(())
+    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+        Ok(None)
     }
 }
 
@@ -215,8 +215,8 @@ impl FrameSink for BrokenSink {
         self.frames.write(frame)
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        Ok(())
+    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+        Ok(None)
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod backgrounds;
+mod batch;
 mod bench;
 mod clip;
 mod codecs;

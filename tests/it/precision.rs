@@ -90,7 +90,7 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
     assert!(said.contains("5 convolutions before upsamples"), "{said}");
     let mut plain = PlainGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
     for bytes in [0, 300_000, usize::MAX / 4] {
-        networks.keep(Keep {
+        networks.features().keep(Keep {
             bytes,
             backgrounds: 3,
         });

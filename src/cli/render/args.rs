@@ -1,4 +1,4 @@
-//! The flags of `lipsync render`, and what they ask for.
+//! The flags of `lipsync render`, of which `lipsync batch` shares the settings, and what they ask for.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 
+use crate::config::request;
 use crate::config::{BatchSize, Origin, Request, Setting, Silence};
 #[cfg(feature = "credentials")]
 use crate::credentials::SignerFiles;
@@ -20,7 +21,6 @@ use crate::part::Part;
 
 /// Render one clip
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(
     after_help = "Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: \
     LIPSYNC_FPS=30.\nFlags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.\n\n\
@@ -45,11 +45,27 @@ pub(in crate::cli) struct RenderArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     /// Write PNGs 000000.png, .. into this folder instead of a clip
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", conflicts_with = "credentials", value_hint = ValueHint::DirPath)]
     frames: Option<PathBuf>,
     /// Write a PNG of twelve moments; without --output and --frames, nothing else
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     contact_sheet: Option<PathBuf>,
+    #[command(flatten)]
+    settings: ClipArgs,
+    /// Replace an existing output
+    #[arg(short, long)]
+    force: bool,
+    /// Check everything, print the plan, write nothing; with -v, who decided each setting
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Write a JSON report of the run, on failure too (docs/report.schema.json)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) report: Option<PathBuf>,
+}
+
+/// Settings that shape a clip, and how it is worked out
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ClipArgs {
     /// A model_id of the configuration or of a bundled model; or a folder with generator.onnx and audio_encoder.onnx; or
     /// the generator's file [default: the configuration's first, else ada]
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
@@ -76,7 +92,7 @@ pub(in crate::cli) struct RenderArgs {
     #[arg(long, value_enum, env = "LIPSYNC_SILENCE", hide_env = true)]
     silence: Option<Silence>,
     /// Render only so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
     limit: Option<f64>,
     /// Render the K-th of N parts of a long clip, from 0, as an MP4 or MOV; `lipsync join` puts them together without encoding
     /// again [default output: the audio's name with .partK-of-N.mp4]
@@ -97,7 +113,7 @@ pub(in crate::cli) struct RenderArgs {
     threads: Option<NonZeroUsize>,
     /// Memory to stay within: what networks and encoder leave of it holds decoded backgrounds and the generator's work on
     /// them [default: 0.4, and 0.9 with large networks]
-    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = gigabytes)]
+    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = request::gigabytes)]
     memory_limit: Option<f64>,
     /// The same bytes on every run on the same machine, whatever --threads and --batch say
     #[arg(long, env = "LIPSYNC_DETERMINISTIC", hide_env = true, value_parser = FalseyValueParser::new())]
@@ -136,7 +152,7 @@ pub(in crate::cli) struct RenderArgs {
         value_name = "N",
         env = "LIPSYNC_AUDIO_BITRATE",
         hide_env = true,
-        value_parser = kilobits,
+        value_parser = request::kilobits,
         help_heading = "Compression"
     )]
     audio_bitrate: Option<u32>,
@@ -145,7 +161,7 @@ pub(in crate::cli) struct RenderArgs {
     no_mark: bool,
     /// Sign the clip (.mp4 or .mov) as Content Credentials (C2PA): a chain of certificates in PEM, the signer's own first
     #[cfg(feature = "credentials")]
-    #[arg(long, value_name = "CERT", requires = "key", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "CERT", requires = "key", value_hint = ValueHint::FilePath)]
     credentials: Option<PathBuf>,
     /// The private key of the signer's certificate: an unencrypted PKCS#8 key in PEM (EC, RSA or Ed25519)
     #[cfg(feature = "credentials")]
@@ -157,15 +173,6 @@ pub(in crate::cli) struct RenderArgs {
     #[cfg(not(feature = "credentials"))]
     #[arg(long, hide = true, value_parser = without_credentials)]
     key: Option<Never>,
-    /// Replace an existing output
-    #[arg(short, long)]
-    force: bool,
-    /// Check everything, print the plan, write nothing; with -v, who decided each setting
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Write a JSON report of the run, on failure too (docs/report.schema.json)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) report: Option<PathBuf>,
 }
 
 /// What a program without the feature has no value for.
@@ -178,35 +185,26 @@ fn without_credentials(_: &str) -> Result<Never, String> {
     Err("this program was built without Content Credentials: cargo build --release --features credentials".into())
 }
 
-pub(in crate::cli) fn seconds(text: &str) -> Result<f64, String> {
-    above_zero(text).ok_or_else(|| "expected a number of seconds above 0".into())
-}
-
-fn kilobits(text: &str) -> Result<u32, String> {
-    let number = text.strip_suffix(['k', 'K']).unwrap_or(text).parse().ok();
-    number
-        .filter(|n| (8..=1024).contains(n))
-        .ok_or_else(|| "expected 8 to 1024 kbit/s, such as 128 or 128k".into())
-}
-
-pub(in crate::cli) fn gigabytes(text: &str) -> Result<f64, String> {
-    above_zero(text).ok_or_else(|| "expected a number of GB above 0".into())
-}
-
-fn above_zero(text: &str) -> Option<f64> {
-    let number = text.parse().ok();
-    number.filter(|n: &f64| n.is_finite() && *n > 0.0)
-}
-
 impl RenderArgs {
     /// What is asked for, and whether by a flag or by the environment. `matches` are those that `self` was made from.
     pub(super) fn into_request(self, matches: &ArgMatches) -> Request {
-        let asked = Asked(matches);
         Request {
             audio: self.audio,
             output: self.output,
             frames: self.frames,
             contact_sheet: self.contact_sheet,
+            force: self.force,
+            ..self.settings.into_request(matches)
+        }
+    }
+}
+
+impl ClipArgs {
+    /// What is asked for of all clips, and whether by a flag or by the environment. `matches` are those that `self` was
+    /// made from.
+    pub(in crate::cli) fn into_request(self, matches: &ArgMatches) -> Request {
+        let asked = Asked(matches);
+        Request {
             model: asked.setting("model", self.model),
             background: asked.setting("background", self.background),
             crop_rects: asked.setting("crop_rects", self.crop_rects),
@@ -221,8 +219,6 @@ impl RenderArgs {
             precision: asked.setting("precision", self.precision),
             batch: asked.setting("batch", self.batch),
             threads: asked.setting("threads", self.threads),
-            gpu: None,
-            gpu_gb: None,
             memory_limit: asked.setting("memory_limit", self.memory_limit),
             deterministic: asked.setting("deterministic", Some(self.deterministic)),
             codec: asked.setting("codec", self.codec),
@@ -237,7 +233,7 @@ impl RenderArgs {
                     .zip(self.key)
                     .map(|(certificates, key)| SignerFiles { certificates, key }),
             ),
-            force: self.force,
+            ..Request::default()
         }
     }
 }

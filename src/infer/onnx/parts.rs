@@ -159,6 +159,20 @@ impl Sight {
         self.memory.keep = keep;
     }
 
+    /// Memory that what is kept takes, bytes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.memory.bytes
+    }
+
+    /// Lets all that is kept go.
+    pub(super) fn forget(&mut self) {
+        let keep = self.memory.keep;
+        self.memory = Memory {
+            keep,
+            ..Memory::default()
+        };
+    }
+
     /// All features of a crop; `input` (`[1, 6, 320, 320]`) is made of it where it is needed.
     fn look(&mut self, crop: &Picture, input: &mut Input) -> Result<[Arc<Vec<Value>>; 2]> {
         let key = xxh3_128(&crop.pixels);

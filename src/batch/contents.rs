@@ -1,0 +1,83 @@
+//! What a clip is made of, as a number: it changes whenever the clip would.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::job::Job;
+use crate::config::Plan;
+use crate::fingerprint::{of_file, of_files, of_network};
+use crate::frame::BackgroundIndex;
+
+/// A digest of what a clip is made of, in hexadecimal digits.
+pub type Key = String;
+
+/// Digests of models and backgrounds, which many clips share: each is read once a run.
+#[derive(Debug, Default)]
+pub struct Contents(Mutex<HashMap<PathBuf, u128>>);
+
+impl Contents {
+    /// The key of `job`: of the bytes of its sound, networks and background pictures, of the rectangles, of every setting
+    /// that shapes the clip, of its outputs, and of lipsync's version.
+    pub fn key(&self, job: &Job, plan: &Plan) -> Result<Key> {
+        let model = &plan.model;
+        let mut files = vec![of_file(plan.sound.path())?];
+        for network in [&model.generator, &model.audio_encoder] {
+            files.push(self.known(network, || of_network(network))?);
+        }
+        let pictures = || of_files(plan.backgrounds.files());
+        files.push(self.known(&plan.background, pictures)?);
+        let rects: Vec<[u32; 4]> = (0..plan.backgrounds.count())
+            .map(|n| plan.backgrounds.rect(BackgroundIndex(n)))
+            .map(|rect| [rect.x0, rect.y0, rect.x1, rect.y1])
+            .collect();
+        let request = &job.request;
+        let files: Vec<String> = files
+            .iter()
+            .map(|digest| format!("{digest:032x}"))
+            .collect();
+        let settings = json!({
+            "lipsync": env!("CARGO_PKG_VERSION"),
+            "files": files,
+            "rects": rects,
+            "model": model.id,
+            "shape": plan.shape(),
+            "limit": request.limit,
+            "deterministic": plan.hardware.deterministic,
+            "outputs": [&request.output, &request.frames, &request.contact_sheet],
+            "signed": signer(job),
+        });
+        Ok(format!(
+            "{:032x}",
+            xxh3_128(settings.to_string().as_bytes())
+        ))
+    }
+
+    fn known(&self, path: &Path, digest: impl FnOnce() -> Result<u128>) -> Result<u128> {
+        // Held meanwhile: whoever needs the same waits for it instead of reading it too.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(path) {
+            return Ok(*known);
+        }
+        let digest = digest()?;
+        known.insert(path.to_owned(), digest);
+        Ok(digest)
+    }
+}
+
+/// The file of certificates that a clip is signed with.
+#[cfg(feature = "credentials")]
+fn signer(job: &Job) -> Option<&Path> {
+    let signer = job.request.signer.as_ref();
+    signer.map(|signer| signer.value.certificates.as_path())
+}
+
+/// Nothing is signed without the feature.
+#[cfg(not(feature = "credentials"))]
+fn signer(_: &Job) -> Option<&Path> {
+    None
+}

@@ -1,0 +1,178 @@
+//! What is typed -> jobs: folders of sounds, sounds, and jobs files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use walkdir::{DirEntry, WalkDir};
+
+use super::job::{Job, tell_apart};
+use super::jobs_file::{self, Format, Listed};
+use crate::config::Request;
+use crate::config::file::ConfigFile;
+use crate::encode::container::Container;
+use crate::error::{Fault, plain_io};
+
+/// How sounds, and videos with sound, are named.
+const SOUNDS: [&str; 34] = [
+    "3gp", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "avi", "caf", "flac", "flv",
+    "m2ts", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "oga", "ogg",
+    "ogv", "opus", "ts", "wav", "webm", "wma", "wmv", "wv",
+];
+
+/// The jobs of all `inputs`, in the order of the inputs, of names in folders and of lines in jobs files: it depends on names
+/// alone. `defaults` are what is asked for of all clips that go into the folder `output`.
+pub fn collect(
+    inputs: &[PathBuf],
+    output: &Path,
+    defaults: &Request,
+    config: Option<&ConfigFile>,
+) -> Result<Vec<Job>> {
+    let mut collector = Collector {
+        output,
+        defaults,
+        config,
+        jobs: Vec::new(),
+    };
+    for input in inputs {
+        if input.is_dir() {
+            collector.add_folder(input)?;
+        } else if let Some(format) = Format::of(input) {
+            for listed in jobs_file::read(input, format, config)? {
+                collector.add_listed(input, listed)?;
+            }
+        } else {
+            let name = input.file_name().unwrap_or_default();
+            collector.add_sound(input.clone(), Path::new(name))?;
+        }
+    }
+    if collector.jobs.is_empty() {
+        return Err(Fault::usage("there is nothing to render: no input holds a job").into());
+    }
+    tell_apart(&mut collector.jobs)?;
+    Ok(collector.jobs)
+}
+
+struct Collector<'a> {
+    output: &'a Path,
+    defaults: &'a Request,
+    config: Option<&'a ConfigFile>,
+    jobs: Vec<Job>,
+}
+
+impl Collector<'_> {
+    /// All sounds in `folder` and the folders in it. The output folder is left out.
+    fn add_folder(&mut self, folder: &Path) -> Result<()> {
+        let output = self.output.canonicalize().ok();
+        let is_output = |path: &Path| output.is_some() && path.canonicalize().ok() == output;
+        if is_output(folder) {
+            return Err(Fault::usage(format!(
+                "the output folder `{}` is an input too",
+                self.output.display()
+            ))
+            .hint("name another folder with -o: what lies in the inputs is taken for sounds")
+            .into());
+        }
+        let walk = WalkDir::new(folder)
+            .follow_links(true)
+            .sort_by(|a, b| {
+                let [a, b] = [a, b].map(DirEntry::file_name);
+                natord::compare(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b))
+            })
+            .into_iter()
+            .filter_entry(|entry| {
+                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                let skipped = hidden && entry.depth() > 0;
+                !skipped && !(entry.file_type().is_dir() && is_output(entry.path()))
+            });
+        let before = self.jobs.len();
+        for entry in walk {
+            let entry = entry.map_err(|e| unreadable(folder, &e))?;
+            let path = entry.path();
+            if entry.file_type().is_file() && is_sound(path) {
+                let inside = path.strip_prefix(folder).unwrap_or(path);
+                self.add_sound(path.to_owned(), inside)?;
+            }
+        }
+        if self.jobs.len() == before {
+            return Err(
+                Fault::usage(format!("folder `{}` holds no sounds", folder.display()))
+                    .hint("sounds are files named .wav, .mp3, .m4a, .flac, .ogg, .mp4 and the like")
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// A sound that lies at `inside` below its input.
+    fn add_sound(&mut self, path: PathBuf, inside: &Path) -> Result<()> {
+        let source = format!("`{}`", path.display());
+        let request = Request {
+            audio: Some(path),
+            ..Request::default()
+        };
+        self.add(request, inside, None, source)
+    }
+
+    /// A job of the jobs file at `path`.
+    fn add_listed(&mut self, path: &Path, listed: Listed) -> Result<()> {
+        let source = format!("`{}`, line {}", path.display(), listed.line);
+        let audio = listed.request.audio.clone().unwrap_or_default();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // What does not lie below the file's folder keeps its name alone.
+        let inside = match audio.strip_prefix(folder) {
+            Ok(inside) if inside.is_relative() && !inside.starts_with("..") => inside,
+            _ => Path::new(audio.file_name().unwrap_or_default()),
+        };
+        self.add(listed.request, inside, listed.id, source)
+    }
+
+    fn add(
+        &mut self,
+        request: Request,
+        inside: &Path,
+        id: Option<String>,
+        source: String,
+    ) -> Result<()> {
+        let mut request = request.or(self.defaults).filled_from(self.config);
+        request.force = self.defaults.force;
+        if request.output.is_none() && request.frames.is_none() {
+            let codec = request.codec.as_ref().map(|codec| &codec.value);
+            let ending = Container::preferred(codec).extension();
+            request.output = Some(inside.with_extension(ending));
+        }
+        self.jobs.push(Job::new(request, id, source)?);
+        Ok(())
+    }
+}
+
+fn is_sound(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| SOUNDS.contains(&ending.to_ascii_lowercase().as_str()))
+}
+
+fn unreadable(folder: &Path, error: &walkdir::Error) -> Fault {
+    let path = error.path().unwrap_or(folder);
+    let fault = Fault::failed(format!("cannot read folder `{}`", path.display()));
+    match (error.io_error(), error.loop_ancestor()) {
+        (Some(io), _) => fault.because(plain_io(io)),
+        (None, Some(above)) => fault
+            .because(format!(
+                "it is a link to `{}`, in which it lies",
+                above.display()
+            ))
+            .hint("remove the link"),
+        (None, None) => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_listed_in_order_and_once() {
+        assert!(SOUNDS.is_sorted_by(|a, b| a < b));
+        assert!(is_sound(Path::new("a/B.WAV")));
+        assert!(!is_sound(Path::new("wav")) && !is_sound(Path::new("notes.txt")));
+    }
+}

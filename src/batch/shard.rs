@@ -1,0 +1,213 @@
+//! A run's share of the jobs, where several runs, on one machine or on many, share the work without talking to each other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use crate::error::Fault;
+
+/// Part `index` (from 0) of `count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+/// Looks an environment variable up.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Shard {
+    fn new(index: usize, count: usize) -> Option<Self> {
+        (index < count).then_some(Self { index, count })
+    }
+
+    /// The shard that an array job of Slurm or an indexed job of Kubernetes gives this run, and the variable that says so;
+    /// none outside such jobs.
+    pub fn of_array_job() -> Result<Option<(Self, &'static str)>> {
+        Self::in_environment(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn in_environment(environment: Environment<'_>) -> Result<Option<(Self, &'static str)>> {
+        const SLURM: &str = "SLURM_ARRAY_TASK_ID";
+        const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
+        if environment(SLURM).is_some() {
+            // Ids of an array are START, START + STEP, ..
+            let id = number(environment, SLURM)?;
+            let or = |name, default| match environment(name) {
+                Some(_) => number(environment, name),
+                None => Ok(default),
+            };
+            let first = or("SLURM_ARRAY_TASK_MIN", 0)?;
+            let step = or("SLURM_ARRAY_TASK_STEP", 1)?.max(1);
+            let count = number(environment, "SLURM_ARRAY_TASK_COUNT")?;
+            let shard = id
+                .checked_sub(first)
+                .and_then(|id| Self::new(id / step, count));
+            return Ok(Some((
+                shard.ok_or_else(|| outside(SLURM, id, count))?,
+                SLURM,
+            )));
+        }
+        if environment(KUBERNETES).is_some() {
+            let index = number(environment, KUBERNETES)?;
+            let count = number(environment, "JOB_COMPLETION_COUNT")?;
+            let shard = Self::new(index, count);
+            return Ok(Some((
+                shard.ok_or_else(|| outside(KUBERNETES, index, count))?,
+                KUBERNETES,
+            )));
+        }
+        Ok(None)
+    }
+
+    /// Which of the jobs with so many frames each are this shard's, by their number, rising.
+    ///
+    /// Each job goes to the shard with the fewest frames so far, the longest job first, so that no shard has more than the
+    /// lightest one and one job. It depends on the order and the frames of the jobs alone: every run sees the same split.
+    pub fn choose(self, frames: &[u64]) -> Vec<usize> {
+        let mut longest_first: Vec<usize> = (0..frames.len()).collect();
+        longest_first.sort_by_key(|&job| Reverse(frames[job]));
+        let mut loads: BinaryHeap<Reverse<(u64, usize)>> =
+            (0..self.count).map(|shard| Reverse((0, shard))).collect();
+        let mut mine = Vec::new();
+        for job in longest_first {
+            let Some(Reverse((load, shard))) = loads.pop() else {
+                break;
+            };
+            if shard == self.index {
+                mine.push(job);
+            }
+            // One frame more for what each clip takes beside its frames; and clips that cannot be read are spread, too.
+            loads.push(Reverse((load + frames[job] + 1, shard)));
+        }
+        mine.sort_unstable();
+        mine
+    }
+}
+
+/// `K-of-N`, as it stands in the names of a shard's files.
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-of-{}", self.index, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, count)| {
+            Self::new(index.trim().parse().ok()?, count.trim().parse().ok()?)
+        });
+        numbers.ok_or_else(|| "expected K/N with K from 0 to N - 1, such as 0/4".into())
+    }
+}
+
+fn number(environment: Environment<'_>, name: &str) -> Result<usize> {
+    let value = environment(name);
+    let number = value.as_deref().and_then(|value| value.parse().ok());
+    Ok(number.ok_or_else(|| {
+        let found = match &value {
+            Some(value) => format!("is `{value}`"),
+            None => "is not set".into(),
+        };
+        Fault::usage(format!(
+            "this is an array job, and the variable {name} {found}"
+        ))
+        .hint("set it, or say the share with --shard K/N; --shard 0/1 renders all")
+    })?)
+}
+
+fn outside(name: &str, index: usize, count: usize) -> Fault {
+    Fault::usage(format!(
+        "{name} is {index}, which is none of {count} shards"
+    ))
+    .hint("say the share with --shard K/N; --shard 0/1 renders all")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(frames: &[u64], count: usize) -> Vec<Vec<usize>> {
+        let shards = (0..count).filter_map(|index| Shard::new(index, count));
+        shards.map(|shard| shard.choose(frames)).collect()
+    }
+
+    fn load(frames: &[u64], jobs: &[usize]) -> u64 {
+        jobs.iter().map(|&job| frames[job] + 1).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_is_in_one_shard_and_shards_take_about_equally_long(
+            frames in proptest::collection::vec(0_u64..5000, 0..200),
+            count in 1_usize..20,
+        ) {
+            let shards = split(&frames, count);
+            let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+            prop_assert!(shards.iter().all(|jobs| jobs.is_sorted()));
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..frames.len()).collect::<Vec<_>>());
+            let loads = shards.iter().map(|jobs| load(&frames, jobs));
+            let longest = frames.iter().max().map_or(0, |frames| frames + 1);
+            let (most, least) = (loads.clone().max().unwrap_or(0), loads.min().unwrap_or(0));
+            prop_assert!(most - least <= longest, "{most} and {least}");
+            // The same again: nothing else decides.
+            prop_assert_eq!(split(&frames, count), shards);
+        }
+    }
+
+    #[test]
+    fn array_jobs_say_their_share() {
+        let found = |pairs: &'static [(&str, &str)]| {
+            Shard::in_environment(&|name| {
+                let pair = pairs.iter().find(|(known, _)| *known == name);
+                pair.map(|(_, value)| (*value).to_owned())
+            })
+            .map(|found| found.map(|(shard, _)| shard.to_string()))
+        };
+        assert_eq!(found(&[]).unwrap(), None);
+        let slurm = &[
+            ("SLURM_ARRAY_TASK_ID", "7"),
+            ("SLURM_ARRAY_TASK_MIN", "1"),
+            ("SLURM_ARRAY_TASK_STEP", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "5"),
+        ];
+        assert_eq!(found(slurm).unwrap().unwrap(), "3-of-5");
+        let plain = &[
+            ("SLURM_ARRAY_TASK_ID", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "3"),
+        ];
+        assert_eq!(found(plain).unwrap().unwrap(), "2-of-3");
+        let kubernetes = &[("JOB_COMPLETION_INDEX", "0"), ("JOB_COMPLETION_COUNT", "2")];
+        assert_eq!(found(kubernetes).unwrap().unwrap(), "0-of-2");
+        for wrong in [
+            &[("JOB_COMPLETION_INDEX", "0")][..],
+            &[("JOB_COMPLETION_INDEX", "2"), ("JOB_COMPLETION_COUNT", "2")],
+            &[
+                ("SLURM_ARRAY_TASK_ID", "x"),
+                ("SLURM_ARRAY_TASK_COUNT", "2"),
+            ],
+            &[
+                ("SLURM_ARRAY_TASK_ID", "3"),
+                ("SLURM_ARRAY_TASK_COUNT", "3"),
+            ],
+        ] {
+            let faults = found(wrong).is_err();
+            assert!(faults, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn shares_are_written_as_two_numbers() {
+        assert_eq!("0/4".parse(), Ok(Shard { index: 0, count: 4 }));
+        for wrong in ["", "4", "4/4", "0/0", "-1/2", "a/b", "0/4/1"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Networks, each loaded once for all clips, and the memory that they, what they keep, and decoded pictures share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+
+use crate::background::Backgrounds;
+use crate::budget::{self, Room};
+use crate::config::Plan;
+use crate::frame::FrameRate;
+use crate::infer::halving::{BatchLimit, Halving};
+use crate::infer::lent::Lender;
+use crate::infer::onnx::{
+    Features, Keep, Networks, OnnxAudioEncoder, OnnxGenerator, Placement, Runtime,
+};
+use crate::infer::precision::{Precision, Tuning};
+use crate::samples;
+
+/// What decides how networks are made. Those of less than full precision are fitted to a presenter, and where no speech is
+/// bundled, to a sound.
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    generator: PathBuf,
+    audio_encoder: PathBuf,
+    precision: Precision,
+    fitted_to: Option<(PathBuf, Option<PathBuf>, FrameRate)>,
+    fitted_with: Option<PathBuf>,
+}
+
+impl Key {
+    fn of(plan: &Plan) -> Self {
+        let is_fitted = plan.precision != Precision::Exact;
+        let (background, rects) = (&plan.background, &plan.crop_rects);
+        let needs_sound = is_fitted && !samples::has_speech();
+        Self {
+            generator: plan.model.generator.clone(),
+            audio_encoder: plan.model.audio_encoder.clone(),
+            precision: plan.precision,
+            fitted_to: is_fitted.then(|| (background.clone(), rects.clone(), plan.fps)),
+            fitted_with: needs_sound.then(|| plan.sound.path().to_owned()),
+        }
+    }
+}
+
+/// A model's networks, ready to be used by several clips at a time.
+pub struct Loaded {
+    key: Key,
+    /// Its name in messages.
+    pub model: String,
+    /// Sound to embeddings.
+    pub encoder: Mutex<OnnxAudioEncoder>,
+    /// Picture and sound to picture.
+    pub generators: Lender<Halving<OnnxGenerator>>,
+    features: Features,
+    has_features: bool,
+    /// Memory that they take themselves.
+    bytes: usize,
+    /// What was asked for.
+    pub precision: Precision,
+    /// What was made of the generator.
+    pub tuning: Tuning,
+    /// Where they run.
+    pub placement: Placement,
+    /// Frames at a time.
+    pub batch: usize,
+    /// How many of them there is memory for.
+    pub batch_limit: BatchLimit,
+}
+
+/// What a clip works with.
+pub struct Ready {
+    /// Its networks.
+    pub networks: Arc<Loaded>,
+    /// Memory for what is kept of its backgrounds.
+    pub room: Room,
+    /// Whether the networks were loaded for it.
+    pub is_new: bool,
+    /// Models that had to go.
+    pub dropped: Vec<String>,
+    /// Keeps its pictures from being let go.
+    _user: Arc<()>,
+}
+
+/// All networks of a run.
+pub struct Stock<'a> {
+    runtime: &'a Runtime,
+    /// Clips at a time, each with its own encoder.
+    lanes: usize,
+    /// Memory that the process held before the first network.
+    base: usize,
+    shelf: Mutex<Shelf>,
+}
+
+/// What is there; what was used last stands last.
+#[derive(Default)]
+struct Shelf {
+    loaded: Vec<Entry>,
+    shown: Vec<Shown>,
+}
+
+/// Backgrounds whose pictures are kept.
+struct Shown {
+    backgrounds: Arc<Backgrounds>,
+    /// Each clip that shows them has a clone.
+    users: Arc<()>,
+}
+
+impl Shown {
+    fn is(&self, backgrounds: &Arc<Backgrounds>) -> bool {
+        Arc::ptr_eq(&self.backgrounds, backgrounds)
+    }
+
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.users) == 1
+    }
+}
+
+struct Entry {
+    networks: Arc<Loaded>,
+    /// Memory for features that it may fill.
+    budget: usize,
+    /// Which backgrounds it was last used with.
+    seen: Arc<Backgrounds>,
+}
+
+impl Entry {
+    /// Nobody but the shelf has it.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.networks) == 1
+    }
+
+    fn bytes(&self) -> usize {
+        let kept = self.networks.features.bytes();
+        let features = if self.is_idle() {
+            kept
+        } else {
+            kept.max(self.budget)
+        };
+        self.networks.bytes + features
+    }
+}
+
+impl Shelf {
+    /// Memory that all but `networks` and `backgrounds` take.
+    fn others(&self, networks: &Arc<Loaded>, backgrounds: &Arc<Backgrounds>) -> usize {
+        let loaded = self.loaded.iter();
+        let loaded = loaded.filter(|entry| !Arc::ptr_eq(&entry.networks, networks));
+        loaded.map(Entry::bytes).sum::<usize>() + self.pictures(Some(backgrounds))
+    }
+
+    /// Memory of all decoded pictures but those of `but`.
+    fn pictures(&self, but: Option<&Arc<Backgrounds>>) -> usize {
+        let shown = self.shown.iter();
+        let others = shown.filter(|shown| !but.is_some_and(|but| shown.is(but)));
+        others.map(|shown| shown.backgrounds.kept_bytes()).sum()
+    }
+
+    /// Whether no clip shows these backgrounds.
+    fn is_idle(&self, backgrounds: &Arc<Backgrounds>) -> bool {
+        let mut shown = self.shown.iter();
+        shown.all(|shown| !shown.is(backgrounds) || shown.is_idle())
+    }
+
+    /// Lets the pictures or networks go that were not used for longest, and tells the model's name; false if all are in use.
+    fn drop_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
+        let mut shown = self.shown.iter();
+        let idle = |shown: &&Shown| {
+            !shown.is(backgrounds) && shown.is_idle() && shown.backgrounds.kept_bytes() > 0
+        };
+        if let Some(idle) = shown.find(idle) {
+            idle.backgrounds.forget();
+            return true;
+        }
+        let Some(at) = self.loaded.iter().position(Entry::is_idle) else {
+            return false;
+        };
+        dropped.push(self.loaded.remove(at).networks.model.clone());
+        true
+    }
+}
+
+impl<'a> Stock<'a> {
+    /// An empty stock for `lanes` clips at a time.
+    pub fn new(runtime: &'a Runtime, lanes: usize) -> Self {
+        Self {
+            runtime,
+            lanes,
+            base: budget::held(),
+            shelf: Mutex::default(),
+        }
+    }
+
+    /// The networks that `plan` asks for, with memory for what is kept of its backgrounds. Those that do not fit into the
+    /// memory limit beside them go, the one first that was not used for longest.
+    pub fn get(&self, plan: &Plan) -> Result<Ready> {
+        // Held while networks are loaded: two clips never load the same ones.
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Key::of(plan);
+        let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
+        let one = budget::encoding(plan.backgrounds.size());
+        // By default, what one clip may take, and what the others' encoders take beside it.
+        let usual = || Room::usual_limit(file) + (self.lanes - 1) * one;
+        let limit = plan.memory_limit.unwrap_or_else(usual);
+        let mut dropped = Vec::new();
+        let known = shelf
+            .loaded
+            .iter()
+            .position(|entry| entry.networks.key == key);
+        let is_new = known.is_none();
+        let mut entry = match known {
+            Some(at) => shelf.loaded.remove(at),
+            None => {
+                // Room first: an unknown model is taken to be as large as the largest known one.
+                let sizes = shelf.loaded.iter().map(|entry| entry.networks.bytes);
+                let size = sizes.max().unwrap_or(file as usize);
+                let taken = |shelf: &Shelf| {
+                    let loaded: usize = shelf.loaded.iter().map(Entry::bytes).sum();
+                    self.base + loaded + shelf.pictures(None) + size + self.lanes * one
+                };
+                while taken(&shelf) > limit && shelf.drop_one(&plan.backgrounds, &mut dropped) {}
+                Entry {
+                    networks: Arc::new(self.load(plan, key, file)?),
+                    budget: 0,
+                    seen: Arc::clone(&plan.backgrounds),
+                }
+            }
+        };
+        let networks = Arc::clone(&entry.networks);
+        let backgrounds = &plan.backgrounds;
+        let known = shelf.shown.iter().position(|shown| shown.is(backgrounds));
+        let shown = known.map(|at| shelf.shown.remove(at));
+        let shown = shown.unwrap_or_else(|| Shown {
+            backgrounds: Arc::clone(backgrounds),
+            users: Arc::default(),
+        });
+        let user = Arc::clone(&shown.users);
+        shelf.shown.push(shown);
+        let room = loop {
+            let held = self.base + networks.bytes + shelf.others(&networks, backgrounds);
+            let room = Room::beside(held, limit, self.lanes * one, networks.has_features);
+            if room.lacking == 0 || !shelf.drop_one(backgrounds, &mut dropped) {
+                break room;
+            }
+        };
+        // What the networks keep of backgrounds that are not shown any more would keep out what they could keep of these.
+        if !Arc::ptr_eq(&entry.seen, backgrounds) && shelf.is_idle(&entry.seen) {
+            networks.features.forget();
+        }
+        networks.features.keep(Keep {
+            bytes: room.features,
+            backgrounds: backgrounds.count(),
+        });
+        entry.budget = room.features;
+        entry.seen = Arc::clone(backgrounds);
+        shelf.loaded.push(entry);
+        Ok(Ready {
+            networks,
+            room,
+            is_new,
+            dropped,
+            _user: user,
+        })
+    }
+
+    /// Loads the networks of `plan`, whose generator's file has so many bytes, and runs them once.
+    fn load(&self, plan: &Plan, key: Key, file: u64) -> Result<Loaded> {
+        let before = budget::held();
+        let mut networks = plan.load_networks(self.runtime)?;
+        let batch = plan.batch.on(&networks.placement);
+        networks.warm_up(batch)?;
+        let grown = budget::held().saturating_sub(before);
+        let (features, has_features) = (networks.features(), networks.has_features());
+        let Networks {
+            encoder,
+            generators,
+            batch_limit,
+            tuning,
+            placement,
+            ..
+        } = networks;
+        Ok(Loaded {
+            key,
+            model: plan.model.id.clone(),
+            encoder: Mutex::new(encoder),
+            generators: Lender::new(generators),
+            features,
+            has_features,
+            // Memory of networks that went before is used again, and does not grow.
+            bytes: grown.max(file as usize),
+            precision: plan.precision,
+            tuning,
+            placement,
+            batch,
+            batch_limit,
+        })
+    }
+}
