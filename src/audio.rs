@@ -347,6 +347,36 @@ mod tests {
     }
 
     #[test]
+    fn slices_of_a_sound_are_the_sound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stereo.wav");
+        let spec = hound::WavSpec {
+            channels: 2,
+            sample_rate: 44_100,
+            bits_per_sample: 24,
+            sample_format: SampleFormat::Int,
+        };
+        write(
+            &path,
+            spec,
+            (0..60_000).map(|i| (i as f32 * 0.01).sin() * 0.9),
+        );
+        let sound = Sound::open(&path, None).unwrap();
+        let read = |mut reader: SoundReader| {
+            let mut out = Vec::new();
+            while reader.read(&mut out).unwrap() {}
+            out
+        };
+        let whole = read(sound.reader(sound.rate).unwrap());
+        let mut joined = Vec::new();
+        for border in [0, 1, 4096, 9000, 25_000, 30_000].windows(2) {
+            joined.extend(read(sound.slice(border[0]..border[1]).unwrap()));
+            assert_eq!(joined.len() as u64, 2 * border[1]);
+        }
+        assert_eq!(joined, whole);
+    }
+
+    #[test]
     fn stereo_is_the_mean_not_a_channel() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stereo.wav");

@@ -44,6 +44,8 @@ pub struct MelSpectrogram {
     /// Pre-emphasised samples from the current window's first on, zeros before the sound's start included.
     waiting: VecDeque<f64>,
     previous: f64,
+    /// Frames that are passed over before the first is wanted.
+    unwanted: u64,
     frames_left: u64,
     // In f64: a pure tone's empty bins lie below 1e-5, where f32's rounding would show as decibels.
     time: Vec<f64>,
@@ -54,6 +56,11 @@ pub struct MelSpectrogram {
 impl MelSpectrogram {
     /// For a sound of `samples` samples at 16 kHz.
     pub fn new(samples: u64) -> Self {
+        Self::from(0, samples)
+    }
+
+    /// As [`MelSpectrogram::new`], without the frames before number `first`: they are not worked out.
+    pub fn from(first: u64, samples: u64) -> Self {
         let fft = RealFftPlanner::new().plan_fft_forward(WINDOW);
         let turn = std::f64::consts::TAU / WINDOW as f64;
         Self {
@@ -63,6 +70,7 @@ impl MelSpectrogram {
             bands: slaney_bands(),
             waiting: std::iter::repeat_n(0.0, WINDOW / 2).collect(),
             previous: 0.0,
+            unwanted: first,
             frames_left: frame_count(samples),
             time: fft.make_input_vec(),
             spectrum: fft.make_output_vec(),
@@ -93,7 +101,10 @@ impl MelSpectrogram {
     fn emit_ready(&mut self, emit: &mut impl FnMut(MelFrame)) {
         if self.waiting.len() == WINDOW && self.frames_left > 0 {
             self.frames_left -= 1;
-            emit(self.frame());
+            match self.unwanted.checked_sub(1) {
+                Some(unwanted) => self.unwanted = unwanted,
+                None => emit(self.frame()),
+            }
             self.waiting.drain(..HOP);
         }
     }
@@ -195,6 +206,16 @@ mod tests {
         assert_eq!(whole.len() as u64, frame_count(5000));
         assert_eq!(whole, mel(&samples, 1));
         assert_eq!(whole, mel(&samples, 777));
+    }
+
+    #[test]
+    fn later_frames_are_the_same_without_those_before() {
+        let samples: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.1).sin() * 0.3).collect();
+        let mut late = Vec::new();
+        let mut spectrogram = MelSpectrogram::from(7, 5000);
+        spectrogram.push(&samples, |f| late.push(f));
+        spectrogram.finish(|f| late.push(f));
+        assert_eq!(late, mel(&samples, 5000)[7..]);
     }
 
     #[test]

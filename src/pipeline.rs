@@ -300,7 +300,8 @@ fn listen(
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
-    let mut listener = Listener::new(clip.sound, clip.fps, encoder)?;
+    let first = clip.frames.get(0).unwrap_or(FrameIndex(0));
+    let mut listener = Listener::new(clip.sound, clip.fps, first, encoder)?;
     for (mut batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
         batch.retain(Moment::needs_the_generator);

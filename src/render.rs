@@ -42,7 +42,7 @@ impl Rendered {
 }
 
 impl<'a> Work<'a> {
-    /// All that `plan` asks for, `batch` frames at a time, in `room`: every frame of a clip, or the moments of a contact
+    /// All that `plan` asks for, `batch` frames at a time, in `room`: every frame of a clip or of a part of it, or the moments of a contact
     /// sheet.
     pub fn new(plan: &'a Plan, batch: usize, room: Room) -> Self {
         let frames = match plan.target {

@@ -45,7 +45,7 @@ pub fn take(
     let bundled = assets::home().map(|home| home.join(SPEECH));
     let bundled = bundled.and_then(|path| Sound::open(&path, None)).ok();
     let speech = bundled.as_ref().unwrap_or(sound);
-    let mut listener = Listener::new(speech, FrameRate::TRAINED, encoder)?;
+    let mut listener = Listener::new(speech, FrameRate::TRAINED, FrameIndex(0), encoder)?;
     let frames = FrameRate::TRAINED.frames_covering(speech.frames, speech.rate);
     let stride = STRIDE.min(frames / COUNT);
     for n in 0..COUNT {

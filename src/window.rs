@@ -86,8 +86,52 @@ impl Windows {
     }
 }
 
+/// Mel frames, as an exact fraction, in which the blocks start that are encoded together: 0.64 s, so that they are 16 at 25
+/// frames a second.
+const UNIT: (u64, u64) = (256, 5);
+/// Mel frames by which a block may start before or after the frame whose window it is in: 0.5 s, where the contract has 0.36
+/// s at most and 80 ms that its ends are off.
+const REACH: u64 = 40;
+
+/// Blocks that are encoded together, whatever part of a clip is rendered: networks may give others in other company.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unit(u64);
+
+impl Unit {
+    /// The one in which the block from mel frame `start` on is.
+    pub fn of(start: u64) -> Self {
+        Self(start * UNIT.1 / UNIT.0)
+    }
+
+    /// First mel frame of the first block that it may have.
+    pub fn start(self) -> u64 {
+        (self.0 * UNIT.0).div_ceil(UNIT.1)
+    }
+
+    /// Puts the first mel frames of its blocks into `out`, in rising order: all that the clip's windows have.
+    pub fn blocks(self, windows: &Windows, out: &mut Vec<u64>) {
+        let (start, end) = (self.start(), Self(self.0 + 1).start());
+        let fps = windows.fps;
+        let (num, den) = (u128::from(fps.num), MEL_RATE as u128 * u128::from(fps.den));
+        let first = u128::from(start.saturating_sub(REACH)) * num / den;
+        let last = (u128::from(end + REACH) * num).div_ceil(den);
+        out.clear();
+        for frame in first as u64..=last as u64 {
+            let starts = windows.block_starts(FrameIndex(frame));
+            out.extend(
+                starts
+                    .into_iter()
+                    .flatten()
+                    .filter(|at| (start..end).contains(at)),
+            );
+        }
+        out.sort_unstable();
+        out.dedup();
+    }
+}
+
 /// The latest mel frames, from which blocks are cut.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BlockCutter {
     /// Mel frames from `first` on.
     waiting: VecDeque<MelFrame>,
@@ -95,6 +139,14 @@ pub struct BlockCutter {
 }
 
 impl BlockCutter {
+    /// For the mel frames from `first` on.
+    pub fn from(first: u64) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            first,
+        }
+    }
+
     /// Takes the next mel frame.
     pub fn push(&mut self, frame: MelFrame) {
         self.waiting.push_back(frame);
@@ -173,10 +225,29 @@ mod tests {
             prop_assert!((0.0..1.0 / 80.0 + 1e-9).contains(&(seconds - start)), "{} for {}", start, seconds);
         }
 
+        /// Whatever frame is asked for first, its blocks are encoded in the same company.
+        #[test]
+        fn units_hold_all_blocks_of_their_frames(
+            fps in prop::sample::select(vec![(1, 1), (24, 1), (25, 1), (30_000, 1001), (60, 1), (240, 1)]),
+            mel_frames in 52_u64..2000,
+            frame in 0_u64..700,
+        ) {
+            let fps = FrameRate { num: fps.0, den: fps.1 };
+            let windows = Windows::new(fps, mel_frames);
+            let mut blocks = Vec::new();
+            for start in windows.block_starts(FrameIndex(frame)).into_iter().flatten() {
+                Unit::of(start).blocks(&windows, &mut blocks);
+                prop_assert!(blocks.contains(&start), "{} is not in {:?}", start, blocks);
+                prop_assert!(blocks.iter().all(|&at| Unit::of(at) == Unit::of(start)));
+                prop_assert!(Unit::of(start).start() <= start);
+                prop_assert!(fps != FrameRate::TRAINED || blocks.len() <= 17, "{:?}", blocks);
+            }
+        }
+
         /// Blocks come out whole and only once they have arrived.
         #[test]
         fn blocks_are_cut_where_asked(start in 0_u64..40, arrived in 0_u64..60) {
-            let mut cutter = BlockCutter::default();
+            let mut cutter = BlockCutter::from(0);
             (0..arrived).for_each(|t| cutter.push([t as f32; BANDS]));
             cutter.forget_before(start / 2);
             let mut out = Vec::new();

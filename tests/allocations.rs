@@ -140,6 +140,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         threads: 2,
         deterministic: false,
         mark: None,
+        part: None,
         #[cfg(feature = "credentials")]
         signer: None,
     };

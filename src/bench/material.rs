@@ -138,7 +138,7 @@ fn hear(plan: &Plan, encoder: &mut dyn AudioEncoder) -> Result<(Vec<Vec<f32>>, V
         calls: Vec::new(),
     };
     let mut windows = vec![0.0; plan.frames as usize * WINDOW_LEN];
-    let mut listener = Listener::new(&plan.sound, plan.fps, &mut recorder)?;
+    let mut listener = Listener::new(&plan.sound, plan.fps, FrameIndex(0), &mut recorder)?;
     for (frame, window) in (0..).zip(windows.chunks_exact_mut(WINDOW_LEN)) {
         listener.window(FrameIndex(frame), window)?;
     }

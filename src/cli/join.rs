@@ -84,8 +84,9 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
             "fps": frames as f64 / took,
         }),
     );
+    let parts = if count == 1 { "part" } else { "parts" };
     ui.say(&format!(
-        "wrote {shown}: {count} parts, {frames} frames, {lasts:.2} s, in {took:.1} s"
+        "wrote {shown}: {count} {parts}, {frames} frames, {lasts:.2} s, in {took:.1} s"
     ));
     Ok(())
 }

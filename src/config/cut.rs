@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::Result;
-use serde_json::Value;
 
 use super::Plan;
 use crate::audio::Sound;
@@ -86,29 +85,27 @@ impl Plan {
         }))
     }
 
-    /// All that makes the pictures what they are.
+    /// All that makes the pictures what they are, by name.
     fn made_of(&self) -> Result<BTreeMap<String, String>> {
+        let model = &self.model;
         let rects: Vec<String> = (0..self.backgrounds.count())
             .map(|index| self.backgrounds.rect(BackgroundIndex(index)).to_string())
             .collect();
-        let model = [&self.model.generator, &self.model.audio_encoder];
-        let [generator, audio_encoder] = model.map(|path| Fingerprint::of_network(path));
-        let pictures = Fingerprint::of_files(self.backgrounds.files())?;
         let files = [
-            ("model", format!("{}{}", generator?, audio_encoder?)),
-            ("background", pictures.to_string()),
+            ("generator", Fingerprint::of_network(&model.generator)?),
             (
-                "crop_rects",
-                Fingerprint::of_text(&rects.join("\n")).to_string(),
+                "audio encoder",
+                Fingerprint::of_network(&model.audio_encoder)?,
             ),
+            (
+                "background",
+                Fingerprint::of_files(self.backgrounds.files())?,
+            ),
+            ("crop rectangles", Fingerprint::of_text(&rects.join("\n"))),
         ];
-        let settings = self.shape().into_iter().map(|(name, value)| match value {
-            Value::String(text) => (name, text),
-            other => (name, other.to_string()),
-        });
-        Ok(settings
-            .chain(files)
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect())
+        let files = files.map(|(name, digest)| (name.into(), digest.to_string()));
+        let shape = self.shape().into_iter();
+        let shape = shape.map(|(name, value)| (name.replace('_', " "), value.to_string()));
+        Ok(files.into_iter().chain(shape).collect())
     }
 }

@@ -333,7 +333,10 @@ pub fn join(
 }
 
 /// Gives the clip its stream of pictures, as the parts describe it.
-#[expect(unsafe_code, reason = "there is no safe way to set the codec's tag")]
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way to set a stream's parameters"
+)]
 fn add_pictures(
     package: &mut Package,
     mut parameters: Parameters,
@@ -341,8 +344,19 @@ fn add_pictures(
     container: Container,
 ) -> Result<usize> {
     let is_hevc = parameters.id() == codec::Id::HEVC;
-    // SAFETY: the parameters are our own and not null. The tag is the old container's name for the codec.
-    unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
+    let is_prores = parameters.id() == codec::Id::PRORES;
+    // SAFETY: the parameters are our own and not null, and these are plain numbers in them.
+    unsafe {
+        let parameters = &mut *parameters.as_mut_ptr();
+        // The old container's name for the codec, which only tells apart the kinds of ProRes ..
+        if !is_prores {
+            parameters.codec_tag = 0;
+        }
+        // .. and what FFmpeg found out about the first part, which encoders do not tell.
+        parameters.bit_rate = 0;
+        parameters.field_order = ff::ffi::AVFieldOrder::AV_FIELD_UNKNOWN;
+        parameters.chroma_location = ff::ffi::AVChromaLocation::AVCHROMA_LOC_UNSPECIFIED;
+    }
     let mut stream = package.muxer.add_stream(encoder::find(codec::Id::None))?;
     stream.set_parameters(parameters);
     stream.set_time_base(base);

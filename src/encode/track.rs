@@ -6,7 +6,7 @@ use std::mem;
 use anyhow::{Context as _, Result};
 use ff::codec::encoder::Encoder;
 use ff::format::context::Output;
-use ff::{Packet, Rational, codec, encoder};
+use ff::{Packet, Rational, codec, encoder, packet};
 use ffmpeg_next as ff;
 
 use crate::error::Fault;
@@ -75,6 +75,8 @@ impl Track {
             match self.encoder.receive_packet(&mut packet) {
                 Ok(()) => {
                     packet.set_stream(self.stream);
+                    // SVT-AV1 alone tells which frames could be left out; files that are read again do not keep it.
+                    packet.set_flags(packet.flags() & packet::Flags::KEY);
                     packet.set_pts(packet.pts().map(|pts| pts + self.origin));
                     packet.set_dts(packet.dts().map(|dts| dts + self.origin));
                     packet.rescale_ts(self.base, self.muxer_base);

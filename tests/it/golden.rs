@@ -149,7 +149,13 @@ fn features_of_the_clip_match() {
     )
     .unwrap();
     let sound = Sound::open(&golden("audio/speech.wav"), None).unwrap();
-    let mut listener = Listener::new(&sound, FrameRate::TRAINED, &mut networks.encoder).unwrap();
+    let mut listener = Listener::new(
+        &sound,
+        FrameRate::TRAINED,
+        FrameIndex(0),
+        &mut networks.encoder,
+    )
+    .unwrap();
     let want = npy_f32(&golden("clip/features.npy"));
     let mut window = vec![0.0; WINDOW_LEN];
     for (frame, want) in want.values.chunks(EMBEDDING_LEN).enumerate() {

@@ -23,6 +23,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod inspect;
+mod parts;
 mod precision;
 mod presenter;
 mod render;
