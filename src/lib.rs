@@ -55,6 +55,8 @@ pub mod yuv420;
 
 pub mod composed;
 
+pub(crate) mod kernel;
+
 pub(crate) mod graph;
 pub mod infer;
 pub mod listen;

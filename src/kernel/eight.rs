@@ -1,0 +1,210 @@
+//! An inverted residual block in eight bits, in one pass over its rows.
+//!
+//! ```text
+//! rows of x, f32 --round--> u8 --expand 1x1, Relu--> u8 --depthwise 3x3, Relu--> u8 --project 1x1--> f32 (+ x)
+//! (x may be upsampled first, and bytes of another tensor follow its channels)
+//! ```
+//!
+//! All pictures have their channels last. The expanded rows, the widest tensor, are never a tensor: the last three of them
+//! lie in a ring, as the three upper bytes of one i32 for each place and channel, the newest on top. To go a row down is to
+//! push a byte in; the depthwise convolution is then three byte products ([`Bytes::dot`]), one for each of its columns.
+//! As many rows go together as keep weights in the first cache while they are used.
+//!
+//! Sums are exact (i32); where a sum becomes a byte or a real number, it is `sum * factor + offset`, rounded as f32 is, so
+//! that all instruction sets give the same bits.
+
+mod bytes;
+mod walk;
+
+use anyhow::{Result, ensure};
+
+use bytes::Bytes;
+use walk::Walk;
+
+/// A picture's size in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl Size {
+    fn pixels(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// Where the pixels of a picture of twice the size lie in the small one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Corners {
+    /// The corners' centres coincide.
+    Aligned,
+    /// The pictures' edges coincide.
+    HalfPixel,
+}
+
+/// What a sum is multiplied by, and what is added, for each channel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Affine {
+    pub(crate) factor: Vec<f32>,
+    pub(crate) offset: Vec<f32>,
+}
+
+/// A layer's weights: i8 `[rows, columns]`, and how its sums become what comes out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Layer {
+    pub(crate) weights: Vec<i8>,
+    pub(crate) affine: Affine,
+}
+
+/// A block as it is in the graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Spec {
+    /// How x becomes bytes; for each of its channels.
+    pub(crate) input: Affine,
+    /// Channels that come as bytes, after those of x.
+    pub(crate) skip_channels: usize,
+    /// `[middle, channels of x + skip_channels]`
+    pub(crate) expand: Layer,
+    /// `[middle, 9]`, row by row
+    pub(crate) depthwise: Layer,
+    /// `[out, middle]`
+    pub(crate) project: Layer,
+    /// 1 or 2.
+    pub(crate) stride: usize,
+    /// Whether x comes in half the size, to be upsampled bilinearly.
+    pub(crate) upsample: Option<Corners>,
+    /// Whether x is added to what comes out.
+    pub(crate) residual: bool,
+}
+
+/// An instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    Avx512,
+    Avx2,
+    Plain,
+}
+
+impl Set {
+    /// Those that this processor has, the fastest first.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vnni")
+            {
+                sets.push(Self::Avx512);
+            }
+            if is_x86_feature_detected!("avxvnni")
+                && is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+            {
+                sets.push(Self::Avx2);
+            }
+        }
+        sets.push(Self::Plain);
+        sets
+    }
+
+    /// Whether it multiplies four bytes at a time, which is what makes bytes faster than floats.
+    pub(crate) fn is_fast(self) -> bool {
+        self != Self::Plain
+    }
+
+    fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => bytes::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => bytes::Avx2::LANES,
+            _ => bytes::Plain::LANES,
+        }
+    }
+}
+
+/// A block with its weights as the vectors want them, and memory for its rows.
+pub(crate) struct Block {
+    set: Set,
+    walk: Walk,
+}
+
+impl Block {
+    /// Packs a block whose result has `size` before its stride.
+    pub(crate) fn new(spec: &Spec, size: Size, set: Set) -> Result<Self> {
+        let channels = spec.input.factor.len() + spec.skip_channels;
+        let middle = spec.expand.affine.factor.len();
+        let out = spec.project.affine.factor.len();
+        let fits = |layer: &Layer, rows: usize, columns: usize| {
+            layer.weights.len() == rows * columns
+                && layer.affine.factor.len() == rows
+                && layer.affine.offset.len() == rows
+        };
+        ensure!(
+            spec.input.factor.len() == spec.input.offset.len()
+                && fits(&spec.expand, middle, channels)
+                && fits(&spec.depthwise, middle, 9)
+                && fits(&spec.project, out, middle)
+                && matches!(spec.stride, 1 | 2)
+                && channels * middle * out > 0
+                && size.pixels() > 0,
+            "the weights of a block do not fit together"
+        );
+        ensure!(
+            !spec.residual
+                || (spec.stride == 1 && spec.upsample.is_none() && out == spec.input.factor.len()),
+            "the input of a block cannot be added to its output"
+        );
+        ensure!(
+            spec.upsample.is_none() || (size.height % 2, size.width % 2) == (0, 0),
+            "a picture of an odd size is not upsampled"
+        );
+        Ok(Self {
+            set,
+            walk: Walk::new(spec, size, set.lanes()),
+        })
+    }
+
+    /// The size of what comes out.
+    pub(crate) fn output_size(&self) -> Size {
+        self.walk.output_size()
+    }
+
+    /// Channels of what comes out.
+    pub(crate) fn output_channels(&self) -> usize {
+        self.walk.output_channels()
+    }
+
+    /// `x`: `[height, width, channels]`, half as high and wide where it is upsampled; `skip`: `[height, width, skip_channels]`;
+    /// `output`: `[height, width, out]`, divided by the stride.
+    pub(crate) fn run(&mut self, x: &[f32], skip: &[u8], output: &mut [f32]) -> Result<()> {
+        let [x_len, skip_len, output_len] = self.walk.lengths();
+        ensure!(
+            (x.len(), skip.len(), output.len()) == (x_len, skip_len, output_len),
+            "a block got {} and {} values for {} instead of {x_len} and {skip_len} for {output_len}",
+            x.len(),
+            skip.len(),
+            output.len(),
+        );
+        #[expect(
+            unsafe_code,
+            reason = "instruction sets are chosen at run time, and only from those that are there"
+        )]
+        // SAFETY: `Set::all` gave the set, so the processor has it; the lengths were just compared.
+        unsafe {
+            match self.set {
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx512 => walk::with_avx512(&mut self.walk, x, skip, output),
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx2 => walk::with_avx2(&mut self.walk, x, skip, output),
+                _ => self.walk.run::<bytes::Plain>(x, skip, output),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
