@@ -12,11 +12,11 @@ use std::arch::x86_64::{
     _mm256_dpbusd_avx_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_loadu_si256, _mm256_max_ps, _mm256_min_ps, _mm256_or_si256, _mm256_set1_epi32,
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_storeu_ps, _mm256_storeu_si256, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
     _mm512_cvtusepi32_epi8, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_loadu_si512, _mm512_max_ps, _mm512_min_ps, _mm512_or_si512, _mm512_set1_epi32,
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32,
-    _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 /// A vector's instructions.
@@ -42,6 +42,11 @@ pub(super) trait Bytes {
     unsafe fn dot(sums: Self::Sums, a: Self::Sums, b: Self::Sums) -> Self::Sums;
     unsafe fn load_reals(at: *const f32) -> Self::Reals;
     unsafe fn store_reals(at: *mut f32, reals: Self::Reals);
+    /// The same in all lanes.
+    unsafe fn spread_real(real: f32) -> Self::Reals;
+    /// a * b + c, rounded once.
+    unsafe fn fma(a: Self::Reals, b: Self::Reals, c: Self::Reals) -> Self::Reals;
+    unsafe fn sub(a: Self::Reals, b: Self::Reals) -> Self::Reals;
     /// sums * factor + offset, rounded once.
     unsafe fn scaled(sums: Self::Sums, factor: Self::Reals, offset: Self::Reals) -> Self::Reals;
     /// To the nearest whole number of 0..=255, halves to the even one.
@@ -89,6 +94,18 @@ impl Bytes for Avx512 {
     #[inline(always)]
     unsafe fn store_reals(at: *mut f32, reals: __m512) {
         unsafe { _mm512_storeu_ps(at, reals) }
+    }
+    #[inline(always)]
+    unsafe fn spread_real(real: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(real) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_sub_ps(a, b) }
     }
     #[inline(always)]
     unsafe fn scaled(sums: __m512i, factor: __m512, offset: __m512) -> __m512 {
@@ -150,6 +167,18 @@ impl Bytes for Avx2 {
         unsafe { _mm256_storeu_ps(at, reals) }
     }
     #[inline(always)]
+    unsafe fn spread_real(real: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(real) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
     unsafe fn scaled(sums: __m256i, factor: __m256, offset: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), factor, offset) }
     }
@@ -209,6 +238,15 @@ impl Bytes for Plain {
     }
     unsafe fn store_reals(at: *mut f32, reals: [f32; 8]) {
         unsafe { at.cast::<[f32; 8]>().write_unaligned(reals) }
+    }
+    unsafe fn spread_real(real: f32) -> [f32; 8] {
+        [real; 8]
+    }
+    unsafe fn fma(a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|lane| a[lane].mul_add(b[lane], c[lane]))
+    }
+    unsafe fn sub(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|lane| a[lane] - b[lane])
     }
     unsafe fn scaled(sums: [i32; 8], factor: [f32; 8], offset: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|lane| (sums[lane] as f32).mul_add(factor[lane], offset[lane]))

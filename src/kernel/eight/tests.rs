@@ -228,3 +228,70 @@ fn what_does_not_fit_is_refused() {
     };
     assert!(Block::new(&short, size, Set::Plain).is_err());
 }
+
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    let noise = &mut Noise(1);
+    for (name, side, channels, skip_channels, middle, out, stride, upsample, residual) in [
+        ("up5.0", 320, 32, 32, 128, 16, 1, true, false),
+        ("up5.0 not upsampled", 320, 32, 32, 128, 16, 1, false, false),
+        ("up5.0 all skipped", 320, 4, 60, 128, 16, 1, false, false),
+        ("up5.0 no expand", 320, 4, 0, 128, 16, 1, false, false),
+        ("up5.0 no mid", 320, 32, 32, 16, 16, 1, true, false),
+        ("up5.1", 320, 16, 0, 32, 16, 1, false, true),
+        ("up4.0", 160, 32, 32, 128, 32, 1, true, false),
+        ("up4.1", 160, 32, 0, 64, 32, 1, false, true),
+        ("up3.0", 80, 64, 64, 256, 32, 1, true, false),
+        ("up3.1", 80, 32, 0, 64, 32, 1, false, true),
+        ("up2.0", 40, 128, 128, 512, 64, 1, true, false),
+        ("up2.1", 40, 64, 0, 128, 64, 1, false, true),
+        ("up1.0", 20, 256, 256, 1024, 128, 1, true, false),
+        ("up1.1", 20, 128, 0, 256, 128, 1, false, true),
+        ("fuse0.0", 10, 1024, 0, 2048, 512, 1, false, false),
+        ("fuse0.1", 10, 512, 0, 1024, 512, 1, false, true),
+        ("down1.0", 320, 32, 0, 64, 32, 2, false, false),
+    ] {
+        let size = Size {
+            height: side,
+            width: side,
+        };
+        let spec = Spec {
+            input: Affine {
+                factor: vec![100.0; channels],
+                offset: vec![120.0; channels],
+            },
+            skip_channels,
+            expand: noise.layer(middle, channels + skip_channels, 0.012),
+            depthwise: noise.layer(middle, 9, 0.012),
+            project: noise.layer(out, middle, 0.01),
+            stride,
+            upsample: upsample.then_some(Corners::Aligned),
+            residual,
+        };
+        let x = noise.reals(size.pixels() / if upsample { 4 } else { 1 } * channels, 1.3);
+        let skip: Vec<u8> = (0..size.pixels() * skip_channels)
+            .map(|_| noise.next() as u8)
+            .collect();
+        let macs = (size.pixels() * middle * (channels + skip_channels)
+            + size.pixels() / stride / stride * middle * (out + 9)) as f64;
+        for set in Set::all() {
+            if !set.is_fast() {
+                continue;
+            }
+            let mut block = Block::new(&spec, size, set).unwrap();
+            let mut got = vec![0.0; block.output_size().pixels() * out];
+            let mut best = f64::MAX;
+            for _ in 0..15 {
+                let t = std::time::Instant::now();
+                block.run(&x, &skip, &mut got).unwrap();
+                best = best.min(t.elapsed().as_secs_f64());
+            }
+            println!(
+                "{name} {set:?}: {:.3} ms, {:.0} GMAC/s",
+                best * 1e3,
+                macs / best / 1e9
+            );
+        }
+    }
+}

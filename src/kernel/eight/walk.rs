@@ -123,6 +123,18 @@ impl Upsample {
             mixed: vec![0.0; size.width / 2 * channels],
         }
     }
+
+    /// Mixes row `row` of the large picture, in the columns of the small one, `x`.
+    #[inline(always)]
+    fn mix(&mut self, row: usize, x: &[f32]) {
+        let at = self.rows[row];
+        let row_len = self.mixed.len();
+        let of = |row: usize| &x[row * row_len..][..row_len];
+        let pairs = of(at.first).iter().zip(of(at.second));
+        for (mixed, (first, second)) in self.mixed.iter_mut().zip(pairs) {
+            *mixed = (second - first).mul_add(at.part, *first);
+        }
+    }
 }
 
 /// Rows that go together, and what of the result they make.
@@ -209,9 +221,9 @@ impl Walk {
             next = rows.end;
             let made = self.made_before(rows.start)..self.made_before(rows.end);
             let band = Band { rows, made };
-            self.take(&band, x, skip);
             // SAFETY: as asked of the caller.
             unsafe {
+                self.take::<S>(&band, x, skip);
                 self.expand_and_depthwise::<S>(&band);
                 self.project::<S>(&band);
             }
@@ -232,41 +244,36 @@ impl Walk {
 
     /// Rounds a band of the input.
     #[inline(always)]
-    fn take(&mut self, band: &Band, x: &[f32], skip: &[u8]) {
+    unsafe fn take<S: Bytes>(&mut self, band: &Band, x: &[f32], skip: &[u8]) {
         let channels = self.input.factor.len();
         let (width, pixel) = (self.size.width, self.expand.quads * 4);
         let taken = band.rows.start..band.rows.end.min(self.size.height);
-        let row_len = (width * pixel).max(1);
-        for (row, bytes) in taken.zip(self.memory.input.chunks_exact_mut(row_len)) {
-            let pixels = bytes.chunks_exact_mut(pixel);
+        let rows = self.memory.input.chunks_exact_mut(width * pixel);
+        for (row, bytes) in taken.zip(rows) {
             if let Some(upsample) = &mut self.upsample {
-                let at = upsample.rows[row];
-                let of = |row: usize| &x[row * width / 2 * channels..][..width / 2 * channels];
-                let pairs = of(at.first).iter().zip(of(at.second));
-                for (mixed, (first, second)) in upsample.mixed.iter_mut().zip(pairs) {
-                    *mixed = (second - first).mul_add(at.part, *first);
-                }
-                for (bytes, at) in pixels.zip(&upsample.columns) {
-                    let of = |column: usize| &upsample.mixed[column * channels..][..channels];
-                    let (first, second) = (of(at.first), of(at.second));
-                    for c in 0..channels {
-                        let value = (second[c] - first[c]).mul_add(at.part, first[c]);
-                        bytes[c] = byte(value, &self.input, c);
+                upsample.mix(row, x);
+            }
+            let values = match &self.upsample {
+                Some(upsample) => upsample.mixed.as_slice(),
+                None => &x[row * width * channels..][..width * channels],
+            };
+            let of = |column: usize| &values[column * channels..][..channels];
+            for (column, bytes) in bytes.chunks_exact_mut(pixel).enumerate() {
+                let (pair, part) = match &self.upsample {
+                    Some(Upsample { columns, .. }) => {
+                        let at = columns[column];
+                        ([of(at.first), of(at.second)], at.part)
                     }
-                }
-            } else {
-                let values = x[row * width * channels..].chunks_exact(channels);
-                for (bytes, values) in pixels.zip(values) {
-                    for c in 0..channels {
-                        bytes[c] = byte(values[c], &self.input, c);
-                    }
-                }
+                    None => ([of(column); 2], 0.0),
+                };
+                // SAFETY: as asked of the caller.
+                unsafe { between::<S>(pair, part, &self.input, &mut bytes[..channels]) };
             }
             if self.skip_channels > 0 {
                 let skipped =
                     skip[row * width * self.skip_channels..].chunks_exact(self.skip_channels);
                 for (bytes, skipped) in bytes.chunks_exact_mut(pixel).zip(skipped) {
-                    bytes[channels..channels + self.skip_channels].copy_from_slice(skipped);
+                    copy(skipped, &mut bytes[channels..channels + self.skip_channels]);
                 }
             }
         }
@@ -463,28 +470,76 @@ impl Walk {
     fn give(&self, band: &Band, x: &[f32], output: &mut [f32]) {
         let (channels, width) = (self.project.rows, self.output_size().width);
         let range = band.made.start * width * channels..band.made.end * width * channels;
-        let padded =
-            self.memory.output.len() / (self.memory.middle.len() / (self.project.quads * 4));
+        let padded = self.project.affine.factor.len();
         let made = self.memory.output.chunks_exact(padded);
         let output = &mut output[range.clone()];
-        if self.residual {
-            let x = x[range].chunks_exact(channels);
-            for ((output, made), x) in output.chunks_exact_mut(channels).zip(made).zip(x) {
-                for c in 0..channels {
-                    output[c] = made[c] + x[c];
+        match (self.residual, padded == channels) {
+            (true, true) => {
+                let terms = self.memory.output.iter().zip(&x[range]);
+                for (output, (made, x)) in output.iter_mut().zip(terms) {
+                    *output = made + x;
                 }
             }
-        } else {
-            for (output, made) in output.chunks_exact_mut(channels).zip(made) {
-                output.copy_from_slice(&made[..channels]);
+            (true, false) => {
+                let x = x[range].chunks_exact(channels);
+                for ((output, made), x) in output.chunks_exact_mut(channels).zip(made).zip(x) {
+                    for (output, (made, x)) in output.iter_mut().zip(made.iter().zip(x)) {
+                        *output = made + x;
+                    }
+                }
+            }
+            (false, true) => {
+                let made = &self.memory.output[..output.len()];
+                output.copy_from_slice(made);
+            }
+            (false, false) => {
+                for (output, made) in output.chunks_exact_mut(channels).zip(made) {
+                    output.copy_from_slice(&made[..channels]);
+                }
             }
         }
     }
 }
 
-fn byte(value: f32, affine: &Affine, channel: usize) -> u8 {
-    let value = value.mul_add(affine.factor[channel], affine.offset[channel]);
-    value.round_ties_even().clamp(0.0, 255.0) as u8
+/// Bytes of values that lie between two others, `part` of the way to the second.
+#[inline(always)]
+unsafe fn between<S: Bytes>(values: [&[f32]; 2], part: f32, affine: &Affine, bytes: &mut [u8]) {
+    let channels = bytes.len();
+    let whole = channels - channels % S::LANES;
+    // SAFETY: as asked of the caller; the slices have `channels` values, of which whole vectors are read and written.
+    unsafe {
+        let part = S::spread_real(part);
+        for at in (0..whole).step_by(S::LANES) {
+            let [first, second] = values.map(|values| S::load_reals(values.as_ptr().add(at)));
+            let value = S::fma(S::sub(second, first), part, first);
+            let factor = S::load_reals(affine.factor.as_ptr().add(at));
+            let offset = S::load_reals(affine.offset.as_ptr().add(at));
+            let byte = S::rounded(S::fma(value, factor, offset));
+            S::store_bytes(bytes.as_mut_ptr().add(at), byte);
+        }
+        for at in whole..channels {
+            let [first, second] = values.map(|values| S::spread_real(values[at]));
+            let value = S::fma(S::sub(second, first), part, first);
+            let [factor, offset] =
+                [affine.factor[at], affine.offset[at]].map(|real| S::spread_real(real));
+            let mut lanes = [0; 16];
+            let byte = S::rounded(S::fma(value, factor, offset));
+            S::store_bytes(lanes.as_mut_ptr(), byte);
+            bytes[at] = lanes[0];
+        }
+    }
+}
+
+/// Copies a few bytes, without asking anybody how to do it best.
+#[inline(always)]
+fn copy(from: &[u8], to: &mut [u8]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<16>(), to.as_chunks_mut::<16>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
+    }
 }
 
 /// Sums of `P` pixels, `stride` bytes apart, for `V` vectors of rows.
