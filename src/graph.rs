@@ -8,6 +8,7 @@
 //! - [`fold`] drops what is left of the exporter's chains.
 //! - [`cut`] parts what needs only the picture, and is worked out once for each background, from what hears the sound.
 //! - [`commute`] moves 1x1 convolutions before upsamples.
+//! - [`fuse`] makes one node of an inverted residual block.
 //! - [`quantise`] works with eight bits where that is faster.
 //! - [`half`] works with half precision, on a GPU: the file as a whole, for batches of any size.
 //!
@@ -19,6 +20,7 @@ pub(crate) mod commute;
 pub(crate) mod cut;
 pub(crate) mod edit;
 pub(crate) mod fold;
+pub(crate) mod fuse;
 pub(crate) mod half;
 pub(crate) mod proto;
 pub(crate) mod quantise;

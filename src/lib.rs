@@ -55,7 +55,7 @@ pub mod yuv420;
 
 pub mod composed;
 
-pub(crate) mod kernel;
+pub mod kernel;
 
 pub(crate) mod graph;
 pub mod infer;

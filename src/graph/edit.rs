@@ -88,6 +88,13 @@ impl Graph {
         inputs.map(|input| input.name.as_str()).collect()
     }
 
+    /// The shape of an input, if it is known.
+    pub(crate) fn input_shape(&self, name: &str) -> Option<Vec<i64>> {
+        let input = self.inputs.iter().find(|input| input.name == name)?;
+        let shape = input.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
+        shape.dims.iter().map(|dim| dim.size).collect()
+    }
+
     /// The symbols of its inputs' first axes, where any size will do.
     pub(crate) fn batch_symbols(&self) -> Vec<String> {
         let first = |input: &ValueInfo| {

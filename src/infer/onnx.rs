@@ -8,6 +8,7 @@ mod generator;
 mod network;
 mod obstacle;
 mod on_gpu;
+mod operators;
 mod parts;
 mod plain;
 pub mod probe;

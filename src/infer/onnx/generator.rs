@@ -7,6 +7,7 @@ use anyhow::Result;
 use ort::session::Session;
 
 use super::network::{Network, failure};
+use super::operators;
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
@@ -98,7 +99,10 @@ impl Loader<'_> {
     /// A session of a part, without ONNX Runtime's memory plans: they take twice the memory and save no time.
     pub(super) fn part(&self, model: &[u8]) -> Result<Session> {
         let start = || {
-            let builder = self.builder()?.with_memory_pattern(false)?;
+            let builder = self
+                .builder()?
+                .with_memory_pattern(false)?
+                .with_operators(operators::domain()?)?;
             commit(builder, Path::new(""), model)
         };
         Ok(start()?)

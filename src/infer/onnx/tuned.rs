@@ -19,9 +19,11 @@ use crate::graph::commute::commute;
 use crate::graph::cut::{Cut, cut};
 use crate::graph::edit::Shapes;
 use crate::graph::fold::drop_empty_pads;
+use crate::graph::fuse::fuse;
 use crate::graph::proto::{Model, ValueInfo};
 use crate::graph::quantise::{self, Statistics, quantise};
 use crate::infer::precision::{Precision, Samples, Tuning};
+use crate::kernel::Steps;
 use crate::window::WINDOW_LEN;
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).
@@ -69,14 +71,22 @@ impl Tuner<'_> {
             Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
         };
         let mut parts = None;
-        let mut commuted = cut.clone();
-        if let Ok(places @ 1..) = commute(&mut commuted.joint, &shapes) {
-            let what = format!("{places} convolutions before upsamples");
-            parts = self.proved(&proof, self.parts(&commuted), &what, &mut tuning);
+        let mut best = cut.clone();
+        let places = commute(&mut best.joint, &shapes).unwrap_or(0);
+        let moved = format!("{places} convolutions before upsamples");
+        if Steps::best().is_some()
+            && let Some((fused, blocks)) = fused(&best, &shapes)
+        {
+            let what = [moved.clone(), format!("{blocks} blocks in one go each")];
+            let what = &what[usize::from(places == 0)..];
+            parts = self.proved(&proof, self.parts(&fused), what, &mut tuning);
         }
-        drop(commuted);
+        if parts.is_none() && places > 0 {
+            parts = self.proved(&proof, self.parts(&best), &[moved], &mut tuning);
+        }
+        drop(best);
         if parts.is_none() {
-            parts = self.proved(&proof, self.parts(&cut), "", &mut tuning);
+            parts = self.proved(&proof, self.parts(&cut), &[], &mut tuning);
         }
         let wants_integers = match precision {
             Precision::Exact => false,
@@ -173,11 +183,11 @@ impl Tuner<'_> {
         &self,
         proof: &Proof,
         parts: Parts,
-        what: &str,
+        what: &[String],
         tuning: &mut Tuning,
     ) -> Option<Parts> {
-        let and = if what.is_empty() { "" } else { ", " };
-        let what = format!("once for each background what depends on it alone{and}{what}");
+        let cut = "once for each background what depends on it alone".to_owned();
+        let what = [&[cut], what].concat().join(", ");
         let difference = self
             .start(&parts)
             .and_then(|mut generator| proof.difference(&mut generator));
@@ -312,6 +322,17 @@ impl Tuner<'_> {
         }
         Ok(seen)
     }
+}
+
+/// The parts with blocks in one go, and how many there are; none where none was found.
+fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
+    let mut fused = cut.clone();
+    let mut blocks = fuse(&mut fused.image, shapes).ok()?;
+    if let Some(cheap) = &mut fused.cheap {
+        blocks += fuse(cheap, shapes).ok()?;
+    }
+    blocks += fuse(&mut fused.joint, shapes).ok()?;
+    (blocks > 0).then_some((fused, blocks))
 }
 
 /// Whether the processor multiplies bytes four at a time, which is what makes integers faster than floats.
