@@ -27,18 +27,25 @@ pub(crate) const CORNERS: &str = "corners";
 pub(crate) fn fuse(model: &mut Model, shapes: &Shapes) -> Result<usize> {
     let graph = model.graph_mut()?;
     let mut count = 0;
-    while let Some(block) = find(graph, shapes) {
+    while let Some(block) = blocks(graph, shapes).into_iter().next() {
         replace(graph, &block, count);
         count += 1;
     }
     graph.prune();
     if count > 0 {
+        with_own_operators(model);
+    }
+    Ok(count)
+}
+
+/// Says in `model` that it has operators that are no part of the standard.
+pub(crate) fn with_own_operators(model: &mut Model) {
+    if !model.opsets.iter().any(|opset| opset.domain == DOMAIN) {
         model.opsets.push(Opset {
             domain: DOMAIN.into(),
             version: 1,
         });
     }
-    Ok(count)
 }
 
 /// A block of a graph.
@@ -49,13 +56,17 @@ pub(crate) struct Found {
     /// The tensors that come in: the picture, and the smaller one.
     pub(crate) input: String,
     pub(crate) beside: Option<String>,
+    /// What its first two layers make, rectified.
+    pub(crate) inner: [String; 2],
     pub(crate) layers: Layers,
 }
 
-/// The first block of `graph`.
-pub(crate) fn find(graph: &Graph, shapes: &Shapes) -> Option<Found> {
+/// The blocks of `graph`.
+pub(crate) fn blocks(graph: &Graph, shapes: &Shapes) -> Vec<Found> {
     let search = Search::new(graph, shapes);
-    (0..graph.nodes.len()).find_map(|project| search.block(project))
+    (0..graph.nodes.len())
+        .filter_map(|project| search.block(project))
+        .collect()
 }
 
 struct Search<'a> {
@@ -113,6 +124,7 @@ impl<'a> Search<'a> {
             last,
             input: input.to_owned(),
             beside: beside.map(|(name, _)| name),
+            inner: [depthwise.input(0), node.input(0)].map(str::to_owned),
             layers,
         })
     }
@@ -224,6 +236,7 @@ fn replace(graph: &mut Graph, found: &Found, number: usize) {
         input,
         beside,
         layers,
+        ..
     } = found;
     let (middle, out) = (layers.middle() as i64, layers.output()[0] as i64);
     let mut node = Node {

@@ -18,6 +18,7 @@ mod walk;
 
 use anyhow::{Result, ensure};
 
+use super::Grid;
 use bytes::Bytes;
 use walk::Walk;
 
@@ -32,15 +33,6 @@ impl Size {
     fn pixels(self) -> usize {
         self.height * self.width
     }
-}
-
-/// Where the pixels of a picture of twice the size lie in the small one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Corners {
-    /// The corners' centres coincide.
-    Aligned,
-    /// The pictures' edges coincide.
-    HalfPixel,
 }
 
 /// What a sum is multiplied by, and what is added, for each channel.
@@ -72,11 +64,26 @@ pub(crate) struct Spec {
     pub(crate) project: Layer,
     /// 1 or 2.
     pub(crate) stride: usize,
-    /// Whether x comes in half the size, to be upsampled bilinearly.
-    pub(crate) upsample: Option<Corners>,
+    /// Before the stride.
+    pub(crate) size: Size,
+    /// The size that x comes in, to be upsampled bilinearly, and how.
+    pub(crate) upsample: Option<(Size, Grid)>,
     /// Whether x is added to what comes out.
     pub(crate) residual: bool,
+    /// A last convolution, in f32.
+    pub(crate) head: Option<Head>,
 }
+
+/// A 1x1 convolution that takes a block's output on, to at most [`HEAD_CHANNELS`] channels.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Head {
+    /// `[channels, out]`
+    pub(crate) weights: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+/// As many as a pixel's sums have room for in one vector.
+pub(crate) const HEAD_CHANNELS: usize = 16;
 
 /// An instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +116,11 @@ impl Set {
         sets
     }
 
+    /// The fastest of them.
+    pub(crate) fn best() -> Self {
+        Self::all()[0]
+    }
+
     /// Whether it multiplies four bytes at a time, which is what makes bytes faster than floats.
     pub(crate) fn is_fast(self) -> bool {
         self != Self::Plain
@@ -132,8 +144,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Packs a block whose result has `size` before its stride.
-    pub(crate) fn new(spec: &Spec, size: Size, set: Set) -> Result<Self> {
+    /// Packs a block.
+    pub(crate) fn new(spec: &Spec, set: Set) -> Result<Self> {
         let channels = spec.input.factor.len() + spec.skip_channels;
         let middle = spec.expand.affine.factor.len();
         let out = spec.project.affine.factor.len();
@@ -149,7 +161,7 @@ impl Block {
                 && fits(&spec.project, out, middle)
                 && matches!(spec.stride, 1 | 2)
                 && channels * middle * out > 0
-                && size.pixels() > 0,
+                && spec.size.pixels() > 0,
             "the weights of a block do not fit together"
         );
         ensure!(
@@ -158,27 +170,24 @@ impl Block {
             "the input of a block cannot be added to its output"
         );
         ensure!(
-            spec.upsample.is_none() || (size.height % 2, size.width % 2) == (0, 0),
-            "a picture of an odd size is not upsampled"
+            spec.upsample.is_none_or(|(small, _)| small.pixels() > 0),
+            "nothing is upsampled"
+        );
+        ensure!(
+            spec.head.as_ref().is_none_or(|head| {
+                (1..=HEAD_CHANNELS).contains(&head.bias.len())
+                    && head.weights.len() == head.bias.len() * out
+            }),
+            "the last convolution does not fit its block"
         );
         Ok(Self {
             set,
-            walk: Walk::new(spec, size, set.lanes()),
+            walk: Walk::new(spec, set.lanes()),
         })
     }
 
-    /// The size of what comes out.
-    pub(crate) fn output_size(&self) -> Size {
-        self.walk.output_size()
-    }
-
-    /// Channels of what comes out.
-    pub(crate) fn output_channels(&self) -> usize {
-        self.walk.output_channels()
-    }
-
-    /// `x`: `[height, width, channels]`, half as high and wide where it is upsampled; `skip`: `[height, width, skip_channels]`;
-    /// `output`: `[height, width, out]`, divided by the stride.
+    /// `x`: `[height, width, channels]`, smaller where it is upsampled; `skip`: `[height, width, skip_channels]`; `output`:
+    /// `[height, width, out]`, divided by the stride, or with a head `[channels, height, width]`.
     pub(crate) fn run(&mut self, x: &[f32], skip: &[u8], output: &mut [f32]) -> Result<()> {
         let [x_len, skip_len, output_len] = self.walk.lengths();
         ensure!(

@@ -1,5 +1,7 @@
 //! The operators that ONNX Runtime does not have: what [`crate::graph::fuse`] puts into graphs, computed by [`crate::kernel`].
 
+mod byte_block;
+
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
     ShapeInferenceContext,
@@ -11,7 +13,9 @@ use crate::kernel::{Beside, Block, Grid, Layers, Steps};
 
 /// All of them, for one session.
 pub(super) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(BlockOperator)
+    OperatorDomain::new(DOMAIN)?
+        .add(BlockOperator)?
+        .add(byte_block::Operator)
 }
 
 /// An inverted residual block.

@@ -24,6 +24,7 @@ use crate::graph::proto::{Model, ValueInfo};
 use crate::graph::quantise::{self, Statistics, quantise};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::kernel::Steps;
+use crate::kernel::eight::Set;
 use crate::window::WINDOW_LEN;
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).
@@ -74,9 +75,7 @@ impl Tuner<'_> {
         let mut best = cut.clone();
         let places = commute(&mut best.joint, &shapes).unwrap_or(0);
         let moved = format!("{places} convolutions before upsamples");
-        if Steps::best().is_some()
-            && let Some((fused, blocks)) = fused(&best, &shapes)
-        {
+        if let Some((fused, blocks)) = fused(&best, &shapes) {
             let what = [moved.clone(), format!("{blocks} blocks in one go each")];
             let what = &what[usize::from(places == 0)..];
             parts = self.proved(&proof, self.parts(&fused), what, &mut tuning);
@@ -96,7 +95,7 @@ impl Tuner<'_> {
                 false
             }
             Precision::Int8 => true,
-            Precision::Auto if has_integer_kernels() => true,
+            Precision::Auto if Set::best().is_fast() => true,
             Precision::Auto => {
                 let why = "int8: this processor has no instructions for it (VNNI)";
                 tuning.dropped.push(why.into());
@@ -256,7 +255,9 @@ impl Tuner<'_> {
         drop(generator);
         let mut best: Option<(Parts, f64)> = None;
         for area in quantise::areas(cut, shapes)? {
-            let parts = self.parts(&quantise(cut, shapes, &seen, area)?);
+            let quantised = quantise(cut, shapes, &seen, area)?;
+            let whole = fused(&quantised, shapes).map(|(fused, _)| fused);
+            let parts = self.parts(whole.as_ref().unwrap_or(&quantised));
             let mut generator = self.start(&parts)?;
             let mut sum = 0.0;
             let mut picture = vec![0.0; OUTPUT_LEN];
@@ -324,8 +325,9 @@ impl Tuner<'_> {
     }
 }
 
-/// The parts with blocks in one go, and how many there are; none where none was found.
+/// The parts with blocks in one go, and how many there are; none where none was found, or the processor cannot do it.
 fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
+    Steps::best()?;
     let mut fused = cut.clone();
     let mut blocks = fuse(&mut fused.image, shapes).ok()?;
     if let Some(cheap) = &mut fused.cheap {
@@ -333,18 +335,6 @@ fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
     }
     blocks += fuse(&mut fused.joint, shapes).ok()?;
     (blocks > 0).then_some((fused, blocks))
-}
-
-/// Whether the processor multiplies bytes four at a time, which is what makes integers faster than floats.
-fn has_integer_kernels() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
 }
 
 /// What the whole network gives for one random input.

@@ -3,7 +3,9 @@
 #![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
 
 use super::bytes::{self, Bytes};
-use super::{Affine, Corners, Layer, Size, Spec};
+use super::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
+use crate::kernel::Grid;
+use crate::kernel::steps::Position;
 
 /// Rows go together until they have so many pixels: enough that weights, once read, are used often, and few enough that what
 /// lies between the layers stays in the second cache.
@@ -18,6 +20,7 @@ pub(super) struct Walk {
     skip_channels: usize,
     upsample: Option<Upsample>,
     residual: bool,
+    head: Option<PackedHead>,
     expand: Packed,
     depthwise: Packed,
     project: Packed,
@@ -82,45 +85,23 @@ impl Packed {
     }
 }
 
-/// Bilinear upsampling to twice the size.
+/// Bilinear upsampling.
 struct Upsample {
-    rows: Vec<Between>,
-    columns: Vec<Between>,
-    /// A row of the small picture, mixed of two: `[width, channels]`.
+    /// Values of the small picture.
+    len: usize,
+    rows: Vec<Position>,
+    columns: Vec<Position>,
+    /// A row of the large picture in the columns of the small one: `[width, channels]`.
     mixed: Vec<f32>,
 }
 
-/// A place between two others.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Between {
-    first: usize,
-    second: usize,
-    /// How far it is from the first, 0..1.
-    part: f32,
-}
-
 impl Upsample {
-    fn new(size: Size, channels: usize, corners: Corners) -> Self {
-        let along = |large: usize| -> Vec<Between> {
-            let small = large / 2;
-            let place = |at: usize| {
-                let at = match corners {
-                    Corners::Aligned => (at * (small - 1)) as f32 / (large - 1).max(1) as f32,
-                    Corners::HalfPixel => (at as f32 / 2.0 - 0.25).clamp(0.0, (small - 1) as f32),
-                };
-                let first = (at as usize).min(small - 1);
-                Between {
-                    first,
-                    second: (first + 1).min(small - 1),
-                    part: at - first as f32,
-                }
-            };
-            (0..large).map(place).collect()
-        };
+    fn new(small: Size, large: Size, channels: usize, grid: Grid) -> Self {
         Self {
-            rows: along(size.height),
-            columns: along(size.width),
-            mixed: vec![0.0; size.width / 2 * channels],
+            len: small.pixels() * channels,
+            rows: grid.positions(small.height, large.height),
+            columns: grid.positions(small.width, large.width),
+            mixed: vec![0.0; small.width * channels],
         }
     }
 
@@ -130,7 +111,7 @@ impl Upsample {
         let at = self.rows[row];
         let row_len = self.mixed.len();
         let of = |row: usize| &x[row * row_len..][..row_len];
-        let pairs = of(at.first).iter().zip(of(at.second));
+        let pairs = of(at.before).iter().zip(of(at.after));
         for (mixed, (first, second)) in self.mixed.iter_mut().zip(pairs) {
             *mixed = (second - first).mul_add(at.part, *first);
         }
@@ -146,7 +127,8 @@ struct Band {
 }
 
 impl Walk {
-    pub(super) fn new(spec: &Spec, size: Size, lanes: usize) -> Self {
+    pub(super) fn new(spec: &Spec, lanes: usize) -> Self {
+        let size = spec.size;
         let x_channels = spec.input.factor.len();
         let quads = |channels: usize| channels.div_ceil(4);
         let expand = Packed::new(
@@ -174,8 +156,10 @@ impl Walk {
             stride: spec.stride,
             input: spec.input.clone(),
             skip_channels: spec.skip_channels,
-            upsample: (spec.upsample).map(|corners| Upsample::new(size, x_channels, corners)),
+            upsample: (spec.upsample)
+                .map(|(small, grid)| Upsample::new(small, size, x_channels, grid)),
             residual: spec.residual,
+            head: spec.head.as_ref().map(PackedHead::new),
             expand,
             depthwise,
             project,
@@ -183,7 +167,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn output_size(&self) -> Size {
+    fn output_size(&self) -> Size {
         let of = |length: usize| (length - 1) / self.stride + 1;
         Size {
             height: of(self.size.height),
@@ -191,17 +175,20 @@ impl Walk {
         }
     }
 
-    pub(super) fn output_channels(&self) -> usize {
-        self.project.rows
-    }
-
     /// Of x, of what comes as bytes, of the output.
     pub(super) fn lengths(&self) -> [usize; 3] {
-        let x_pixels = self.size.pixels() / if self.upsample.is_some() { 4 } else { 1 };
+        let x = match &self.upsample {
+            Some(upsample) => upsample.len,
+            None => self.size.pixels() * self.input.factor.len(),
+        };
+        let channels = match &self.head {
+            Some(head) => head.channels,
+            None => self.project.rows,
+        };
         [
-            x_pixels * self.input.factor.len(),
+            x,
             self.size.pixels() * self.skip_channels,
-            self.output_size().pixels() * self.project.rows,
+            self.output_size().pixels() * channels,
         ]
     }
 
@@ -262,7 +249,7 @@ impl Walk {
                 let (pair, part) = match &self.upsample {
                     Some(Upsample { columns, .. }) => {
                         let at = columns[column];
-                        ([of(at.first), of(at.second)], at.part)
+                        ([of(at.before), of(at.after)], at.part)
                     }
                     None => ([of(column); 2], 0.0),
                 };
@@ -472,6 +459,13 @@ impl Walk {
         let range = band.made.start * width * channels..band.made.end * width * channels;
         let padded = self.project.affine.factor.len();
         let made = self.memory.output.chunks_exact(padded);
+        if let Some(head) = &self.head {
+            let x = self.residual.then(|| &x[range]);
+            let (pixels, plane) = (band.made.len() * width, self.output_size().pixels());
+            let output = &mut output[band.made.start * width..];
+            head.run(made, x, channels, output, pixels, plane);
+            return;
+        }
         let output = &mut output[range.clone()];
         match (self.residual, padded == channels) {
             (true, true) => {
@@ -496,6 +490,59 @@ impl Walk {
                 for (output, made) in output.chunks_exact_mut(channels).zip(made) {
                     output.copy_from_slice(&made[..channels]);
                 }
+            }
+        }
+    }
+}
+
+/// A head's weights, a vector of all its channels for each that comes in.
+struct PackedHead {
+    channels: usize,
+    weights: Vec<[f32; HEAD_CHANNELS]>,
+    bias: [f32; HEAD_CHANNELS],
+}
+
+impl PackedHead {
+    fn new(head: &Head) -> Self {
+        let channels = head.bias.len();
+        let columns = head.weights.len() / channels;
+        let mut bias = [0.0; HEAD_CHANNELS];
+        bias[..channels].copy_from_slice(&head.bias);
+        let column = |column: usize| {
+            let mut weights = [0.0; HEAD_CHANNELS];
+            for (row, weight) in weights[..channels].iter_mut().enumerate() {
+                *weight = head.weights[row * columns + column];
+            }
+            weights
+        };
+        Self {
+            channels,
+            weights: (0..columns).map(column).collect(),
+            bias,
+        }
+    }
+
+    /// Of pixels `made`, to which `x` is added, the head's planes of `plane` pixels; `output` starts at the first of them.
+    #[inline(always)]
+    fn run<'a>(
+        &self,
+        made: impl Iterator<Item = &'a [f32]>,
+        x: Option<&[f32]>,
+        columns: usize,
+        output: &mut [f32],
+        pixels: usize,
+        plane: usize,
+    ) {
+        for (pixel, made) in made.take(pixels).enumerate() {
+            let mut sums = self.bias;
+            for (column, weights) in self.weights.iter().enumerate() {
+                let value = made[column] + x.map_or(0.0, |x| x[pixel * columns + column]);
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = weight.mul_add(value, *sum);
+                }
+            }
+            for (channel, sum) in sums[..self.channels].iter().enumerate() {
+                output[channel * plane + pixel] = *sum;
             }
         }
     }
