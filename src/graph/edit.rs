@@ -280,6 +280,12 @@ impl Tensor {
         (values.len() as i64 == self.dims.iter().product::<i64>()).then_some(values)
     }
 
+    /// Its values, if they are i8.
+    pub(crate) fn int8s(&self) -> Option<Vec<i8>> {
+        let raw = self.raw.as_ref().filter(|_| self.dtype == dtype::INT8)?;
+        Some(raw.iter().map(|&byte| byte as i8).collect())
+    }
+
     /// Its values, if they are i64.
     pub(crate) fn integers(&self) -> Option<Vec<i64>> {
         if self.dtype != dtype::INT64 {

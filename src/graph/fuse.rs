@@ -6,7 +6,7 @@
 //!
 //! Where [`super::commute`] moved a part of the first convolution before an upsample, the block takes that part, too.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::edit::Shapes;
 use super::proto::{Attribute, Graph, Model, Node, Opset, Tensor};
@@ -14,14 +14,20 @@ use crate::kernel::{Beside, Grid, Layers};
 
 /// The domain of operators that are no part of the standard.
 pub(crate) const DOMAIN: &str = "lipsync";
-/// The operator: its inputs are the picture, then weights and bias of expand, depthwise and project, then, if something is
-/// added to the expanded picture, that smaller picture and its weights.
+/// The operator. Its inputs are the picture and, if something is added to the expanded picture, that smaller one; what it
+/// computes is known by its name ([`take`]). In a file, weights and bias of expand, depthwise and project follow, then the
+/// smaller picture's weights.
 pub(crate) const BLOCK: &str = "Block";
-/// Attributes of it.
-pub(crate) const STRIDE: &str = "stride";
-pub(crate) const RESIDUAL: &str = "residual";
-/// 1 if the small picture's corners lie on the large one's, 0 if their edges do.
-pub(crate) const CORNERS: &str = "corners";
+/// Its attribute for the shape of its output.
+pub(crate) const OUTPUT: &str = "output";
+/// Attributes that [`take`] reads: the shape of the picture, and of the smaller one, without batch; ..
+const INPUT: &str = "input";
+const BESIDE: &str = "beside";
+/// .. 1 if the small picture's corners lie on the large one's, 0 if their edges do; ..
+pub(super) const CORNERS: &str = "corners";
+/// .. the step of the depthwise convolution; and whether the picture is added to what comes out.
+pub(super) const STRIDE: &str = "stride";
+pub(super) const RESIDUAL: &str = "residual";
 
 /// Replaces the blocks of `model`, whose tensors have `shapes`, and tells how many there were.
 pub(crate) fn fuse(model: &mut Model, shapes: &Shapes) -> Result<usize> {
@@ -238,34 +244,98 @@ fn replace(graph: &mut Graph, found: &Found, number: usize) {
         layers,
         ..
     } = found;
-    let (middle, out) = (layers.middle() as i64, layers.output()[0] as i64);
+    let whole = |shape: [usize; 3]| shape.map(|n| n as i64);
+    let [out, height, width] = whole(layers.output());
+    let (middle, channels) = (layers.middle() as i64, layers.input[0] as i64);
+    let mut weights = vec![
+        ("expand", vec![middle, channels], &layers.expand),
+        ("expand.bias", vec![middle], &layers.expand_bias),
+        ("depthwise", vec![middle, 9], &layers.depthwise),
+        ("depthwise.bias", vec![middle], &layers.depthwise_bias),
+        ("project", vec![out, middle], &layers.project),
+        ("project.bias", vec![out], &layers.project_bias),
+    ];
+    let inputs: Vec<&str> = [Some(input), beside.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
     let mut node = Node {
         domain: DOMAIN.into(),
-        ..Node::new(BLOCK, &[input], graph.nodes[*last].output())
-    };
-    let mut add = |what: &str, dims: &[i64], values: &[f32]| {
-        let name = format!("block{number}.{what}");
-        graph.constants.push(Tensor::of_floats(&name, dims, values));
-        node.inputs.push(name);
-    };
-    add("expand", &[middle, layers.input[0] as i64], &layers.expand);
-    add("expand.bias", &[middle], &layers.expand_bias);
-    add("depthwise", &[middle, 9], &layers.depthwise);
-    add("depthwise.bias", &[middle], &layers.depthwise_bias);
-    add("project", &[out, middle], &layers.project);
-    add("project.bias", &[out], &layers.project_bias);
-    if let (Some(name), Some(small)) = (beside, &layers.beside) {
-        let weights = format!("block{number}.beside");
-        let dims = [middle, small.input[0] as i64];
-        let tensor = Tensor::of_floats(&weights, &dims, &small.weights);
-        graph.constants.push(tensor);
-        node.inputs.extend([name.clone(), weights]);
-        let corners = i64::from(small.grid == Grid::AlignCorners);
-        node = node.with(Attribute::of_int(CORNERS, corners));
+        ..Node::new(BLOCK, &inputs, graph.nodes[*last].output())
     }
-    graph.nodes[*last] = node
-        .with(Attribute::of_int(STRIDE, layers.stride as i64))
-        .with(Attribute::of_int(RESIDUAL, layers.residual.into()));
+    .with(Attribute::of_ints(OUTPUT, &[1, out, height, width]))
+    .with(Attribute::of_ints(INPUT, &whole(layers.input)))
+    .with(Attribute::of_int(STRIDE, layers.stride as i64))
+    .with(Attribute::of_int(RESIDUAL, layers.residual.into()));
+    if let Some(small) = &layers.beside {
+        let shape = vec![middle, small.input[0] as i64];
+        weights.push(("beside", shape, &small.weights));
+        let corners = i64::from(small.grid == Grid::AlignCorners);
+        node = node
+            .with(Attribute::of_ints(BESIDE, &whole(small.input)))
+            .with(Attribute::of_int(CORNERS, corners));
+    }
+    for (what, shape, values) in weights {
+        let name = format!("block{number}.{what}");
+        let tensor = Tensor::of_floats(&name, &shape, values);
+        graph.constants.push(tensor);
+        node.inputs.push(name);
+    }
+    graph.nodes[*last] = node;
     // What only the replaced nodes needed goes, so that no other block is found in it.
     graph.prune();
+}
+
+/// Takes the weights of all blocks out of `model`: what each node computes, by its name.
+pub(crate) fn take(model: &mut Model) -> Result<Vec<(String, Layers)>> {
+    let graph = model.graph_mut()?;
+    let mut taken = Vec::new();
+    for at in 0..graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if node.domain == DOMAIN && node.op == BLOCK {
+            let layers = layers(graph, node);
+            let layers = layers.with_context(|| format!("block `{}` is incomplete", node.name))?;
+            taken.push((node.name.clone(), layers));
+            let node = &mut graph.nodes[at];
+            let pictures = 1 + usize::from(node.ints(BESIDE).is_some());
+            node.inputs.truncate(pictures);
+        }
+    }
+    graph.prune();
+    Ok(taken)
+}
+
+/// What a node computes whose weights are still there.
+fn layers(graph: &Graph, node: &Node) -> Option<Layers> {
+    let pictures = 1 + usize::from(node.ints(BESIDE).is_some());
+    let weights = |n: usize| graph.constant(node.input(pictures + n))?.values();
+    let shape = |name: &str| match node.ints(name)? {
+        &[c, h, w] => Some([c, h, w].map(|n| n as usize)),
+        _ => None,
+    };
+    let beside = match shape(BESIDE) {
+        Some(input) => Some(Beside {
+            input,
+            weights: weights(6)?,
+            grid: if node.int(CORNERS)? == 1 {
+                Grid::AlignCorners
+            } else {
+                Grid::HalfPixel
+            },
+        }),
+        None => None,
+    };
+    Some(Layers {
+        input: shape(INPUT)?,
+        expand: weights(0)?,
+        expand_bias: weights(1)?,
+        beside,
+        depthwise: weights(2)?,
+        depthwise_bias: weights(3)?,
+        stride: node.int(STRIDE)? as usize,
+        project: weights(4)?,
+        project_bias: weights(5)?,
+        residual: node.int(RESIDUAL)? == 1,
+    })
 }

@@ -13,23 +13,26 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::commute::commute;
 use super::cut::{Cut, Feature};
 use super::edit::Shapes;
-use super::fuse::{self, CORNERS, DOMAIN, Found, RESIDUAL, STRIDE};
+use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use crate::kernel::Grid;
-use crate::kernel::eight::{Affine, HEAD_CHANNELS, Layer};
+use crate::kernel::eight::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
 
-/// The operator. Its inputs: the picture, channels last; bytes that follow its channels, perhaps none; how the picture becomes
-/// bytes; weights of expand, depthwise and project, each followed by how its sums become what comes out; and, if there is a
-/// head, its weights and bias. An affine is `[2, channels]`: factors, then offsets.
+/// The operator. Its inputs are the picture, channels last, and perhaps bytes that follow its channels; what it computes is
+/// known by its name ([`take`]). In a file, how the picture becomes bytes follows, then weights of expand, depthwise and
+/// project, after each of them how its sums become what comes out, then perhaps weights and bias of a head. How numbers are
+/// scaled is `[2, channels]`: factors, then offsets.
 pub(crate) const BYTE_BLOCK: &str = "ByteBlock";
-/// Attributes of it beside those of a block: its size before the stride.
-pub(crate) const HEIGHT: &str = "height";
-pub(crate) const WIDTH: &str = "width";
+/// Attributes that [`take`] reads beside those of a block: height and width before the stride, those of a picture that is
+/// upsampled, and how many channels come as bytes.
+const SIZE: &str = "size";
+const SMALL: &str = "small";
+const SKIP_CHANNELS: &str = "skip_channels";
 
 /// How far a channel may go beyond what samples showed of it, in its range ..
 const HEADROOM: f32 = 2.0;
@@ -284,11 +287,15 @@ impl Writer<'_> {
         layers: &[Layer; 3],
     ) {
         let output = self.graph.nodes[block.last].output().to_owned();
-        let picture = self.channels_last(picture);
-        let skip = skip.map_or_else(|| self.no_bytes(), bytes_of);
+        let skip_channels = skip.map_or(0, |_| block.layers.input[0]);
+        let pictures: Vec<String> = [self.channels_last(picture)]
+            .into_iter()
+            .chain(skip.map(bytes_of))
+            .collect();
+        let pictures: Vec<&str> = pictures.iter().map(String::as_str).collect();
         let mut node = Node {
             domain: DOMAIN.into(),
-            ..Node::new(BYTE_BLOCK, &[&picture, &skip], &last_of(&output))
+            ..Node::new(BYTE_BLOCK, &pictures, &last_of(&output))
         };
         let mut constant = |tensor: Tensor| {
             node.inputs.push(tensor.name.clone());
@@ -304,35 +311,28 @@ impl Writer<'_> {
         }
         let Found { layers, .. } = block;
         let [_, height, width] = layers.input.map(|n| n as i64);
-        let corners = layers
-            .beside
-            .as_ref()
-            .map(|beside| Attribute::of_int(CORNERS, i64::from(beside.grid == Grid::AlignCorners)));
-        node.attributes = [
-            Attribute::of_int(HEIGHT, height),
-            Attribute::of_int(WIDTH, width),
+        let [out, out_height, out_width] = layers.output().map(|n| n as i64);
+        node.attributes = vec![
+            Attribute::of_ints(OUTPUT, &[1, out_height, out_width, out]),
+            Attribute::of_ints(SIZE, &[height, width]),
+            Attribute::of_int(SKIP_CHANNELS, skip_channels as i64),
             Attribute::of_int(STRIDE, layers.stride as i64),
             Attribute::of_int(RESIDUAL, layers.residual.into()),
-        ]
-        .into_iter()
-        .chain(corners)
-        .collect();
+        ];
+        if let Some(beside) = &layers.beside {
+            let [_, height, width] = beside.input.map(|n| n as i64);
+            let corners = i64::from(beside.grid == Grid::AlignCorners);
+            node.attributes.extend([
+                Attribute::of_ints(SMALL, &[height, width]),
+                Attribute::of_int(CORNERS, corners),
+            ]);
+        }
         // Those who want it with channels first get it so; where there is nobody, this is dropped.
         let first = Attribute::of_ints("perm", &[0, 3, 1, 2]);
         let back = Node::new("Transpose", &[&last_of(&output)], &output).with(first);
         self.graph.nodes[block.last] = back;
         self.graph.nodes.push(node);
         self.last.insert(output);
-    }
-
-    /// A tensor of no channels: ONNX Runtime cannot tell operators of an input that is left out.
-    fn no_bytes(&mut self) -> String {
-        let name = bytes_of("no");
-        if self.graph.constant(&name).is_none() {
-            let none = Tensor::of_bytes(&name, &[1, 1, 1, 0], &[]);
-            self.graph.constants.push(none);
-        }
-        name
     }
 
     /// The name of a tensor with its channels last.
@@ -350,10 +350,10 @@ impl Writer<'_> {
         while let Some((conv, block)) = self.head() {
             let conv = self.graph.nodes.remove(conv);
             let output = conv.output().to_owned();
+            let channels = (self.graph.constant(conv.input(1))).map_or(0, |w| w.dims[0]);
             let bias = match conv.input(2) {
                 "" => {
                     let name = format!("{output}.bias");
-                    let channels = self.graph.constant(conv.input(1)).map_or(0, |w| w.dims[0]);
                     let zeros = vec![0.0; channels as usize];
                     self.graph
                         .constants
@@ -370,6 +370,11 @@ impl Writer<'_> {
             if let Some(node) = at.map(|at| &mut self.graph.nodes[at]) {
                 node.inputs.extend([conv.input(1).to_owned(), bias]);
                 node.outputs = vec![output];
+                if let Some(&[_, height, width, _]) = node.ints(OUTPUT) {
+                    node.attributes.retain(|attribute| attribute.name != OUTPUT);
+                    let shape = [1, channels, height, width];
+                    node.attributes.push(Attribute::of_ints(OUTPUT, &shape));
+                }
             }
         }
     }
@@ -400,6 +405,67 @@ impl Writer<'_> {
         }
         self.graph.sort();
     }
+}
+
+/// Takes the weights of all blocks of bytes out of `model`: what each node computes, by its name.
+pub(crate) fn take(model: &mut Model) -> Result<Vec<(String, Spec)>> {
+    let graph = model.graph_mut()?;
+    let mut taken = Vec::new();
+    for at in 0..graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if node.domain == DOMAIN && node.op == BYTE_BLOCK {
+            let spec = spec(graph, node);
+            let spec = spec.with_context(|| format!("block `{}` is incomplete", node.name))?;
+            let pictures = 1 + usize::from(spec.skip_channels > 0);
+            taken.push((node.name.clone(), spec));
+            graph.nodes[at].inputs.truncate(pictures);
+        }
+    }
+    graph.prune();
+    Ok(taken)
+}
+
+/// What a node computes whose weights are still there.
+fn spec(graph: &Graph, node: &Node) -> Option<Spec> {
+    let skip_channels = usize::try_from(node.int(SKIP_CHANNELS)?).ok()?;
+    let pictures = 1 + usize::from(skip_channels > 0);
+    let values = |n: usize| graph.constant(node.input(pictures + n))?.values();
+    let affine = |n: usize| {
+        let mut factor = values(n)?;
+        let offset = factor.split_off(factor.len() / 2);
+        Some(Affine { factor, offset })
+    };
+    let layer = |n: usize| {
+        Some(Layer {
+            weights: graph.constant(node.input(pictures + n))?.int8s()?,
+            affine: affine(n + 1)?,
+        })
+    };
+    let size = |name: &str| match node.ints(name)? {
+        &[height, width] => Some(Size {
+            height: usize::try_from(height).ok()?,
+            width: usize::try_from(width).ok()?,
+        }),
+        _ => None,
+    };
+    let grid = match node.int(CORNERS) {
+        Some(1) => Grid::AlignCorners,
+        _ => Grid::HalfPixel,
+    };
+    Some(Spec {
+        input: affine(0)?,
+        skip_channels,
+        expand: layer(1)?,
+        depthwise: layer(3)?,
+        project: layer(5)?,
+        stride: usize::try_from(node.int(STRIDE)?).ok()?,
+        size: size(SIZE)?,
+        upsample: size(SMALL).map(|small| (small, grid)),
+        residual: node.int(RESIDUAL)? == 1,
+        head: values(7)
+            .zip(values(8))
+            .map(|(weights, bias)| Head { weights, bias }),
+    })
 }
 
 /// `model` with these features as bytes, channels last.

@@ -9,6 +9,7 @@ mod network;
 mod obstacle;
 mod on_gpu;
 mod operators;
+mod part;
 mod parts;
 mod plain;
 pub mod probe;
@@ -164,7 +165,7 @@ impl Networks {
             })
             .collect::<Result<_>>()?;
         let sight = match made {
-            Made::InParts(_, _, sight) => Some(sight),
+            Made::InParts { sight, .. } => Some(sight),
             _ => None,
         };
         Ok(Self {

@@ -124,8 +124,8 @@ impl Layers {
     }
 }
 
-/// Runs a block.
-#[derive(Debug)]
+/// Runs a block. Copies share its weights, and have memory of their own to work in.
+#[derive(Debug, Clone)]
 pub struct Block {
     input: [usize; 3],
     beside: Option<[usize; 3]>,
@@ -134,7 +134,7 @@ pub struct Block {
 }
 
 /// How it goes through the picture.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Way {
     /// Row by row, all channels at a time.
     Rows(Rows),

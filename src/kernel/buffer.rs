@@ -7,9 +7,15 @@ use std::ops::{Deref, DerefMut};
 #[repr(align(64))]
 struct Line(#[expect(dead_code, reason = "read as part of a slice")] [f32; 16]);
 
-/// Values, zeros at first.
-#[derive(Debug, Clone)]
+/// Values, zeros at first; in a copy, too.
+#[derive(Debug)]
 pub(super) struct Buffer(Vec<Line>);
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        Self::new(self.len())
+    }
+}
 
 impl Buffer {
     /// Of `len` values or a few more.

@@ -137,7 +137,8 @@ impl Set {
     }
 }
 
-/// A block with its weights as the vectors want them, and memory for its rows.
+/// A block with its weights as the vectors want them. Copies share these, and have memory for their rows of their own.
+#[derive(Debug, Clone)]
 pub(crate) struct Block {
     set: Set,
     walk: Walk,
@@ -184,6 +185,11 @@ impl Block {
             set,
             walk: Walk::new(spec, set.lanes()),
         })
+    }
+
+    /// The shape of what comes out: `[1, height, width, out]`, or with a head `[1, channels, height, width]`.
+    pub(crate) fn output(&self) -> [usize; 4] {
+        self.walk.output()
     }
 
     /// `x`: `[height, width, channels]`, smaller where it is upsampled; `skip`: `[height, width, skip_channels]`; `output`:

@@ -1,6 +1,8 @@
 //! A block some channels after others: of the expanded picture, which is small, no more of them are there than the caches
 //! nearest to a core hold, and what each makes of the output is summed up.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 
 use super::block::{Beside, Layers, depthwise};
@@ -15,7 +17,7 @@ const NEAR: usize = 256 << 10;
 const LINE: usize = 16;
 
 /// See [`super::Block`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Planes {
     steps: &'static Steps,
     input: [usize; 3],
@@ -23,7 +25,7 @@ pub(super) struct Planes {
     stride: usize,
     residual: bool,
     expand: Weights,
-    depthwise: Vec<Depthwise>,
+    depthwise: Arc<[Depthwise]>,
     /// For each group of channels.
     project: Vec<Weights>,
     beside: Option<BesidePlane>,
@@ -41,7 +43,7 @@ pub(super) struct Planes {
 }
 
 /// The smaller picture.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct BesidePlane {
     input: [usize; 3],
     weights: Weights,
@@ -88,7 +90,7 @@ impl Planes {
             stride: layers.stride,
             residual: layers.residual,
             expand: Weights::new(&layers.expand, &layers.expand_bias, channels, steps),
-            depthwise: depthwise(layers),
+            depthwise: depthwise(layers).into(),
             project: project.collect(),
             beside: beside
                 .map(|beside| BesidePlane::new(beside, layers, group, steps))

@@ -1,5 +1,7 @@
 //! A block row by row: of the expanded picture, no more than the three rows that the next output row needs are there.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 
 use super::block::{Beside, Layers, depthwise};
@@ -10,7 +12,7 @@ use super::steps::{Add, Channels, Depthwise, Into, Position, Steps, Stretch, Wei
 const BORDER: usize = 16;
 
 /// See [`super::Block`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rows {
     steps: &'static Steps,
     input: [usize; 3],
@@ -19,7 +21,7 @@ pub(super) struct Rows {
     stride: usize,
     residual: bool,
     expand: Weights,
-    depthwise: Vec<Depthwise>,
+    depthwise: Arc<[Depthwise]>,
     project: Weights,
     beside: Option<BesideRows>,
     /// Of a row of the input, every `stride`th pixel from one on, `[channels, width / stride]`.
@@ -33,7 +35,7 @@ pub(super) struct Rows {
 }
 
 /// The smaller picture: no more than two convolved rows of it are there.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct BesideRows {
     input: [usize; 3],
     weights: Weights,
@@ -65,7 +67,7 @@ impl Rows {
             stride,
             residual: layers.residual,
             expand: weights(&layers.expand, &layers.expand_bias, channels),
-            depthwise: depthwise(layers),
+            depthwise: depthwise(layers).into(),
             project: weights(&layers.project, &layers.project_bias, middle),
             beside: beside
                 .map(|beside| BesideRows::new(beside, layers, steps))

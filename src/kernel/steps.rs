@@ -3,7 +3,7 @@
 //! The right-hand side of a product lies in *panels*: pixels in groups of [`Steps::panel`], and within a group one channel
 //! after the other, `[groups, channels, panel]`. What is read one after the other lies one after the other so.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512, Lanes};
@@ -13,10 +13,11 @@ const VECTORS: usize = 3;
 
 /// The left-hand side of a product: weights `[channels out, channels in]` of a 1x1 convolution, those of [`Steps::rows`]
 /// output channels side by side (`[out / rows, in, rows]`, the last ones filled up with zeros), and a bias for each.
+/// Copies share them.
 #[derive(Debug, Clone)]
 pub(super) struct Weights {
-    packed: Vec<f32>,
-    bias: Vec<f32>,
+    packed: Arc<[f32]>,
+    bias: Arc<[f32]>,
     channels: usize,
     out: usize,
     rows: usize,
@@ -36,8 +37,8 @@ impl Weights {
         let mut bias = bias.to_vec();
         bias.resize(groups * rows, 0.0);
         Self {
-            packed,
-            bias,
+            packed: packed.into(),
+            bias: bias.into(),
             channels,
             out,
             rows,

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use ort::session::Session;
 
 use super::network::{Network, failure};
-use super::operators;
-use super::parts::{InParts, Names, Parts, Sight};
+use super::part::Part;
+use super::parts::{InParts, Names, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, commit, read};
+use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, read};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -42,7 +41,12 @@ impl Tune<'_> {
 
 /// What generators are started from.
 pub(super) enum Made {
-    InParts(PathBuf, Parts, Arc<Mutex<Sight>>),
+    InParts {
+        path: PathBuf,
+        joint: Part,
+        names: Names,
+        sight: Arc<Mutex<Sight>>,
+    },
     Whole(PathBuf),
     /// For the file at this path, this model.
     Rewritten(PathBuf, Vec<u8>),
@@ -88,32 +92,30 @@ impl Loader<'_> {
         };
         let made = match parts {
             Some(parts) => {
-                let sight = Sight::new(&parts, |bytes| self.part(bytes))?;
-                Made::InParts(path.to_owned(), parts, Arc::new(Mutex::new(sight)))
+                let sight = Sight::new(&parts, self)?;
+                Made::InParts {
+                    path: path.to_owned(),
+                    joint: Part::read(&parts.joint)?,
+                    names: parts.names,
+                    sight: Arc::new(Mutex::new(sight)),
+                }
             }
             None => Made::Whole(path.to_owned()),
         };
         Ok((made, tuning))
     }
 
-    /// A session of a part, without ONNX Runtime's memory plans: they take twice the memory and save no time.
-    pub(super) fn part(&self, model: &[u8]) -> Result<Session> {
-        let start = || {
-            let builder = self
-                .builder()?
-                .with_memory_pattern(false)?
-                .with_operators(operators::domain()?)?;
-            commit(builder, Path::new(""), model)
-        };
-        Ok(start()?)
-    }
-
     /// Starts a generator, and tells which operators a GPU leaves to the CPU.
     pub(super) fn start_generator(&self, made: &Made) -> Result<(OnnxGenerator, Option<String>)> {
         match made {
-            Made::InParts(path, parts, sight) => {
-                let joint = self.part(&parts.joint)?;
-                let parts = InParts::new(Arc::clone(sight), parts.names.clone(), joint);
+            Made::InParts {
+                path,
+                joint,
+                names,
+                sight,
+            } => {
+                let joint = joint.start(self)?;
+                let parts = InParts::new(Arc::clone(sight), names.clone(), joint);
                 Ok((
                     OnnxGenerator(How::InParts(path.clone(), Box::new(parts))),
                     None,

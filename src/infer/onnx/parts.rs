@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
-use ort::session::{Session, SessionInputValue, SessionOutputs};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use anyhow::Result;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, TensorRef, ValueType};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Loader;
+use super::part::Part;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::frame::Picture;
 use crate::window::WINDOW_LEN;
@@ -31,58 +33,23 @@ pub(super) struct Names {
     pub(super) sound: String,
 }
 
-/// A tensor outside the runtime.
+/// A tensor that the runtime made.
 #[derive(Debug)]
 struct Value {
     name: String,
-    shape: Vec<i64>,
-    data: Data,
-}
-
-#[derive(Debug)]
-enum Data {
-    Floats(Vec<f32>),
-    Bytes(Vec<u8>),
+    tensor: DynValue,
 }
 
 impl Value {
     fn bytes(&self) -> usize {
-        match &self.data {
-            Data::Floats(values) => 4 * values.len(),
-            Data::Bytes(values) => values.len(),
-        }
+        let ValueType::Tensor { ty, shape, .. } = self.tensor.dtype() else {
+            return 0;
+        };
+        ty.byte_size(shape.num_elements()).unwrap_or(0)
     }
 
-    fn input(&self) -> Result<(&str, SessionInputValue<'_>)> {
-        let shape = self.shape.clone();
-        let value = match &self.data {
-            Data::Floats(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
-            Data::Bytes(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
-        };
-        Ok((&self.name, value))
-    }
-
-    fn taken(outputs: &SessionOutputs<'_>, name: &str) -> Result<Self> {
-        let value = outputs.get(name).context("a feature is missing")?;
-        let bytes = matches!(
-            value.dtype(),
-            ValueType::Tensor {
-                ty: TensorElementType::Uint8,
-                ..
-            }
-        );
-        let (shape, data) = if bytes {
-            let (shape, values) = value.try_extract_tensor::<u8>()?;
-            (shape, Data::Bytes(values.to_vec()))
-        } else {
-            let (shape, values) = value.try_extract_tensor::<f32>()?;
-            (shape, Data::Floats(values.to_vec()))
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            data,
-        })
+    fn input(&self) -> (&str, SessionInputValue<'_>) {
+        (&self.name, (&self.tensor).into())
     }
 }
 
@@ -144,8 +111,8 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// `start` makes a session of a model.
-    pub(super) fn new(parts: &Parts, start: impl Fn(&[u8]) -> Result<Session>) -> Result<Self> {
+    pub(super) fn new(parts: &Parts, loader: &Loader<'_>) -> Result<Self> {
+        let start = |bytes: &[u8]| Part::read(bytes)?.start(loader);
         Ok(Self {
             image: start(&parts.image)?,
             cheap: parts.cheap.as_deref().map(start).transpose()?,
@@ -246,7 +213,7 @@ impl InParts {
             sight.look(crop, &mut self.input)?
         };
         let features = seen.iter().flat_map(|values| values.iter());
-        let mut inputs: Vec<_> = features.map(Value::input).collect::<Result<_>>()?;
+        let mut inputs: Vec<_> = features.map(Value::input).collect();
         let window = TensorRef::from_array_view(([1_i64, 32, 16, 16], window))?;
         inputs.push((&self.names.sound, window.into()));
         if self.takes_picture {
@@ -269,23 +236,27 @@ fn picture(input: &[f32]) -> Result<SessionInputValue<'_>> {
 }
 
 fn run(session: &mut Session, name: &str, input: &[f32]) -> Result<Vec<Value>> {
-    let names = names_of(session);
     let outputs = session.run(vec![(name, picture(input)?)])?;
-    names
-        .iter()
-        .map(|name| Value::taken(&outputs, name))
-        .collect()
+    let value = |(name, tensor): (&str, DynValue)| Value {
+        name: name.to_owned(),
+        tensor,
+    };
+    Ok(outputs.into_iter().map(value).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use ort::value::Tensor;
+
     use super::*;
+    use crate::infer::onnx::one_runtime;
 
     fn seen(dear: usize, cheap: usize) -> Seen {
-        let value = |bytes| Value {
+        let value = |bytes: usize| Value {
             name: String::new(),
-            shape: vec![bytes as i64],
-            data: Data::Bytes(vec![0; bytes]),
+            tensor: Tensor::from_array(([bytes], vec![0_u8; bytes]))
+                .unwrap()
+                .into_dyn(),
         };
         Seen {
             dear: Arc::new(vec![value(dear)]),
@@ -295,6 +266,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_fits_into_the_memory() {
+        one_runtime();
         let memory = |bytes| {
             let keep = Keep {
                 bytes,

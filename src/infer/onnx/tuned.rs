@@ -11,6 +11,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 use prost::Message as _;
 
 use super::network::Network;
+use super::part::Part;
 use super::parts::{InParts, Names, Parts, Sight};
 use super::{Loader, commit};
 use crate::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
@@ -217,8 +218,8 @@ impl Tuner<'_> {
     }
 
     fn start(&self, parts: &Parts) -> Result<InParts> {
-        let sight = Sight::new(parts, |bytes| self.loader.part(bytes))?;
-        let joint = self.loader.part(&parts.joint)?;
+        let sight = Sight::new(parts, self.loader)?;
+        let joint = Part::read(&parts.joint)?.start(self.loader)?;
         let sight = Arc::new(Mutex::new(sight));
         Ok(InParts::new(sight, self.names.clone(), joint))
     }

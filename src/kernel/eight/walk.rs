@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
 
+use std::sync::Arc;
+
 use super::bytes::{self, Bytes};
 use super::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
 use crate::kernel::Grid;
@@ -12,6 +14,7 @@ use crate::kernel::steps::Position;
 const BAND_PIXELS: usize = 320;
 
 /// See [`super::Block`]. Channels are padded to whole vectors, those of bytes to whole quads of four.
+#[derive(Debug, Clone)]
 pub(super) struct Walk {
     /// Before the stride.
     size: Size,
@@ -28,6 +31,7 @@ pub(super) struct Walk {
 }
 
 /// What lies between the layers, as far as it must.
+#[derive(Debug, Clone)]
 struct Memory {
     /// Bytes of a band's input: `[pixels, 4 quads]`.
     input: Vec<u8>,
@@ -40,6 +44,7 @@ struct Memory {
 }
 
 /// A layer's weights as vectors want them.
+#[derive(Debug, Clone)]
 struct Packed {
     rows: usize,
     /// Of as many rows as there are lanes.
@@ -47,7 +52,7 @@ struct Packed {
     /// Of four columns.
     quads: usize,
     /// `[vectors, quads, lanes]`, four columns in each.
-    weights: Vec<i32>,
+    weights: Arc<[i32]>,
     /// `[vectors * lanes]`
     affine: Affine,
 }
@@ -86,6 +91,7 @@ impl Packed {
 }
 
 /// Bilinear upsampling.
+#[derive(Debug, Clone)]
 struct Upsample {
     /// Values of the small picture.
     len: usize,
@@ -175,20 +181,25 @@ impl Walk {
         }
     }
 
+    /// See [`super::Block::output`].
+    pub(super) fn output(&self) -> [usize; 4] {
+        let Size { height, width } = self.output_size();
+        match &self.head {
+            Some(head) => [1, head.channels, height, width],
+            None => [1, height, width, self.project.rows],
+        }
+    }
+
     /// Of x, of what comes as bytes, of the output.
     pub(super) fn lengths(&self) -> [usize; 3] {
         let x = match &self.upsample {
             Some(upsample) => upsample.len,
             None => self.size.pixels() * self.input.factor.len(),
         };
-        let channels = match &self.head {
-            Some(head) => head.channels,
-            None => self.project.rows,
-        };
         [
             x,
             self.size.pixels() * self.skip_channels,
-            self.output_size().pixels() * channels,
+            self.output().iter().product(),
         ]
     }
 
@@ -496,6 +507,7 @@ impl Walk {
 }
 
 /// A head's weights, a vector of all its channels for each that comes in.
+#[derive(Debug, Clone)]
 struct PackedHead {
     channels: usize,
     weights: Vec<[f32; HEAD_CHANNELS]>,

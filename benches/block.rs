@@ -1,0 +1,84 @@
+//! Inverted residual blocks of the full-width generator, one thread: how near to what this core can do at most.
+//!
+//! `cargo bench --bench block`; a block alone: `cargo bench --bench block up5`.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::unwrap_used, reason = "a measurement fails by panicking")]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lipsync::kernel::{Beside, Block, Grid, Layers, Steps};
+
+/// Channels of input, middle and output, the side of the picture, and its step.
+type Shape = ([usize; 3], usize, usize);
+
+fn layers(([channels, middle, out], side, stride): Shape, beside: Option<usize>) -> Layers {
+    let values = |count: usize| {
+        (0..count)
+            .map(|n| (n * 7 % 13) as f32 / 60.0 - 0.1)
+            .collect()
+    };
+    Layers {
+        input: [channels, side, side],
+        expand: values(middle * channels),
+        expand_bias: values(middle),
+        beside: beside.map(|channels| Beside {
+            input: [channels, side / 2, side / 2],
+            weights: values(middle * channels),
+            grid: Grid::AlignCorners,
+        }),
+        depthwise: values(middle * 9),
+        depthwise_bias: values(middle),
+        stride,
+        project: values(out * middle),
+        project_bias: values(out),
+        residual: channels == out && stride == 1,
+    }
+}
+
+fn multiplications(layers: &Layers) -> u64 {
+    let [channels, height, width] = layers.input;
+    let [out, rows, columns] = layers.output();
+    let middle = layers.middle();
+    let beside = layers.beside.as_ref();
+    let beside = beside.map_or(0, |b| b.input.iter().product::<usize>());
+    let sum = height * width * channels + beside + rows * columns * (9 + out);
+    (sum * middle) as u64
+}
+
+fn blocks(criterion: &mut Criterion) {
+    let all: [(&str, Shape, Option<usize>); 10] = [
+        ("up5.0", ([32, 128, 16], 320, 1), Some(32)),
+        ("up5.1", ([16, 32, 16], 320, 1), None),
+        ("up4.0", ([32, 128, 32], 160, 1), Some(32)),
+        ("up3.0", ([64, 256, 32], 80, 1), Some(64)),
+        ("up2.0", ([128, 512, 64], 40, 1), Some(128)),
+        ("up1.0", ([256, 1024, 128], 20, 1), Some(256)),
+        ("fuse_conv.0", ([1024, 2048, 512], 10, 1), None),
+        ("down1.0", ([32, 64, 32], 320, 2), None),
+        ("down1.1", ([32, 64, 32], 160, 1), None),
+        ("down5.1", ([512, 1024, 512], 10, 1), None),
+    ];
+    for (name, shape, beside) in all {
+        let layers = layers(shape, beside);
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(multiplications(&layers)));
+        let len = |shape: [usize; 3]| shape.iter().product::<usize>();
+        let input = vec![0.5; len(layers.input)];
+        let small = vec![0.5; layers.beside.as_ref().map_or(0, |b| len(b.input))];
+        for steps in Steps::all() {
+            let mut block = Block::new(&layers, steps).unwrap();
+            let mut output = vec![0.0; len(block.output())];
+            group.bench_function(steps.name, |b| {
+                b.iter(|| block.run(black_box(&input), &small, &mut output).unwrap());
+            });
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = blocks
+}
+criterion_main!(benches);
