@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bytes::{self, Bytes};
 use super::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
 use crate::kernel::Grid;
+use crate::kernel::buffer::Buffer;
 use crate::kernel::steps::Position;
 
 /// Rows go together until they have so many pixels: enough that weights, once read, are used often, and few enough that what
@@ -36,11 +37,11 @@ struct Memory {
     /// Bytes of a band's input: `[pixels, 4 quads]`.
     input: Vec<u8>,
     /// `[vectors, width + 2, lanes]`: three rows of the expanded picture, see [`super`]. The outer columns stay zero.
-    ring: Vec<i32>,
+    ring: Buffer<i32>,
     /// A band of what the depthwise convolution makes: `[pixels, middle]`.
     middle: Vec<u8>,
     /// The same of what the block makes: `[pixels, out]`.
-    output: Vec<f32>,
+    output: Buffer,
 }
 
 /// A layer's weights as vectors want them.
@@ -52,7 +53,7 @@ struct Packed {
     /// Of four columns.
     quads: usize,
     /// `[vectors, quads, lanes]`, four columns in each.
-    weights: Arc<[i32]>,
+    weights: Arc<Buffer<i32>>,
     /// `[vectors * lanes]`
     affine: Affine,
 }
@@ -76,12 +77,16 @@ impl Packed {
             values.resize(vectors * lanes, 0.0);
             values
         };
-        let quads_of = places.as_chunks::<4>().0.iter();
+        let places = places.as_chunks::<4>().0;
+        let mut weights = Buffer::new(places.len());
+        for (quad, bytes) in weights.iter_mut().zip(places) {
+            *quad = i32::from_le_bytes(*bytes);
+        }
         Self {
             rows,
             vectors,
             quads,
-            weights: quads_of.map(|quad| i32::from_le_bytes(*quad)).collect(),
+            weights: Arc::new(weights),
             affine: Affine {
                 factor: padded(&layer.affine.factor),
                 offset: padded(&layer.affine.offset),
@@ -153,9 +158,9 @@ impl Walk {
         let pixels = rows * size.width;
         let memory = Memory {
             input: vec![0; pixels * expand.quads * 4],
-            ring: vec![0; expand.vectors * (size.width + 2) * lanes],
+            ring: Buffer::new(expand.vectors * (size.width + 2) * lanes),
             middle: vec![0; pixels * middle],
-            output: vec![0.0; pixels * project.vectors * lanes],
+            output: Buffer::new(pixels * project.vectors * lanes),
         };
         Self {
             size,
