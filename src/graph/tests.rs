@@ -4,6 +4,7 @@ use super::commute::commute;
 use super::cut::{Cut, cut};
 use super::edit::Shapes;
 use super::fold::drop_empty_pads;
+use super::fuse::{BLOCK, fuse, take};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use super::quantise::{Statistics, areas, quantise};
 
@@ -158,4 +159,115 @@ fn large_layers_become_integers_and_features_bytes() {
     let joint = large.joint.graph().unwrap();
     assert!(joint.constant("w.deep").is_some(), "it is small");
     assert!(joint.constant("mixed.w").is_some(), "it is large");
+}
+
+/// x -> expand -> Relu -> depthwise -> Relu -> project -> sum with x.
+fn block() -> Model {
+    let weights = |name: &str, dims: &[i64]| {
+        let values: Vec<f32> = (0..dims.iter().product()).map(|n: i64| n as f32).collect();
+        Tensor::of_floats(name, dims, &values)
+    };
+    let depthwise = Node::new("Conv", &["a", "w.depthwise", "b"], "b.raw")
+        .with(Attribute::of_int("group", 8))
+        .with(Attribute::of_ints("pads", &[1; 4]))
+        .with(Attribute::of_ints("strides", &[1, 1]));
+    let nodes = vec![
+        Node::new("Conv", &["x", "w.expand", "b"], "a.raw"),
+        Node::new("Relu", &["a.raw"], "a"),
+        depthwise,
+        Node::new("Relu", &["b.raw"], "b.out"),
+        Node::new("Conv", &["b.out", "w.project"], "c"),
+        Node::new("Add", &["c", "x"], "y"),
+    ];
+    let graph = Graph {
+        nodes,
+        constants: vec![
+            weights("w.expand", &[8, 4, 1, 1]),
+            weights("w.depthwise", &[8, 1, 3, 3]),
+            weights("w.project", &[4, 8, 1, 1]),
+            weights("b", &[8]),
+        ],
+        inputs: vec![ValueInfo::tensor("x", dtype::FLOAT, &[1, 4, 6, 10])],
+        outputs: vec![ValueInfo::tensor("y", dtype::FLOAT, &[1, 4, 6, 10])],
+        ..Graph::default()
+    };
+    Model::default().with(graph)
+}
+
+#[test]
+fn a_block_becomes_one_node() {
+    let mut model = block();
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    assert_eq!(operators(&model), [BLOCK]);
+    assert_eq!(model.opsets.len(), 1, "its domain is declared");
+    let layers = take(&mut model).unwrap().remove(0).1;
+    assert_eq!((layers.input, layers.output()), ([4, 6, 10], [4, 6, 10]));
+    assert!(layers.residual && layers.beside.is_none());
+    assert_eq!((layers.stride, layers.project_bias), (1, vec![0.0; 4]));
+    assert_eq!(layers.depthwise[71], 71.0);
+    let graph = model.graph().unwrap();
+    assert_eq!(graph.nodes[0].inputs, ["x"]);
+    assert!(graph.constants.is_empty(), "its weights are taken out");
+}
+
+#[test]
+fn a_block_takes_in_what_is_added_to_it_upsampled() {
+    let mut model = block();
+    let graph = model.graph_mut().unwrap();
+    let mut resize = Node::new("Resize", &["small.raw", "", "scales"], "large");
+    let text = |name: &str, text: &[u8]| Attribute {
+        name: name.into(),
+        text: Some(text.to_vec()),
+        kind: 3,
+        ..Attribute::default()
+    };
+    resize.attributes = vec![
+        text("mode", b"linear"),
+        text("coordinate_transformation_mode", b"align_corners"),
+    ];
+    graph.nodes[1] = Node::new("Relu", &["sum"], "a");
+    let new = [
+        Node::new("Conv", &["small", "w.small"], "small.raw"),
+        resize,
+        Node::new("Add", &["a.raw", "large"], "sum"),
+    ];
+    graph.nodes.splice(1..1, new);
+    let weights = Tensor::of_floats("w.small", &[8, 2, 1, 1], &[0.5; 16]);
+    graph.constants.push(weights);
+    let small = ValueInfo::tensor("small", dtype::FLOAT, &[1, 2, 3, 5]);
+    graph.inputs.push(small);
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    let layers = take(&mut model).unwrap().remove(0).1;
+    assert_eq!(layers.beside.unwrap().input, [2, 3, 5]);
+    assert_eq!(model.graph().unwrap().nodes[0].inputs, ["x", "small"]);
+}
+
+#[test]
+fn what_is_no_block_stays() {
+    let left = |change: &dyn Fn(&mut Graph)| {
+        let mut model = block();
+        change(model.graph_mut().unwrap());
+        fuse(&mut model, &Shapes::new()).unwrap() == 0
+    };
+    let given = |name: &str| ValueInfo::tensor(name, dtype::FLOAT, &[1, 8, 6, 10]);
+    assert!(left(&|graph| graph.outputs.push(given("a"))));
+    assert!(left(&|graph| graph.outputs.push(given("b.raw"))));
+    assert!(left(&|graph| graph.nodes[1].op = "Tanh".into()));
+    assert!(left(&|graph| graph.nodes[2]
+        .attributes
+        .remove(1)
+        .ints
+        .clear()));
+    let pads = |graph: &mut Graph| graph.nodes[2].attributes[1].ints = vec![1, 1, 0, 0];
+    assert!(left(&pads));
+    assert!(left(&|graph| graph.inputs[0] = ValueInfo::unknown("x")));
+    // A sum with something else stays behind the block.
+    let mut model = block();
+    let graph = model.graph_mut().unwrap();
+    graph.nodes[5].inputs[1] = "other".into();
+    graph
+        .inputs
+        .push(ValueInfo::tensor("other", dtype::FLOAT, &[1, 4, 6, 10]));
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    assert_eq!(operators(&model), [BLOCK, "Add"]);
 }

@@ -5,13 +5,14 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, __mmask16, _mm256_add_ps, _mm256_and_si256, _mm256_cmpeq_epi32,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps,
-    _mm256_max_ps, _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
-    _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-    _mm512_max_ps, _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
-    _mm512_sub_ps,
+    __m256, __m256i, __m512, __m512i, __mmask16, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps,
+    _mm256_and_si256, _mm256_cmpeq_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_permutevar8x32_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps, _mm256_storeu_ps,
+    _mm256_sub_ps, _mm512_add_ps, _mm512_alignr_epi32, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_permutexvar_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 /// A vector's instructions.
@@ -25,8 +26,14 @@ pub(super) trait Lanes {
     type V: Copy;
     /// Chooses lanes.
     type M: Copy;
+    /// Numbers of lanes.
+    type I: Copy;
     /// Values in a vector.
     const LANES: usize;
+    /// Output channels, and vectors of pixels, whose sums fit into the registers beside what they are made of: one more
+    /// of either and some are kept in memory, at half the speed.
+    const ROWS: usize;
+    const VECTORS: usize;
 
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(at: *const f32) -> Self::V;
@@ -42,8 +49,15 @@ pub(super) trait Lanes {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Zero in place of what is below.
     unsafe fn rectify(v: Self::V) -> Self::V;
+    /// The values before those at `at`, which are `v`; `before` are those of the vector before.
+    unsafe fn left_of(at: *const f32, before: Self::V, v: Self::V) -> Self::V;
+    /// The values after those at `at`, which are `v`; `after` are those of the vector after.
+    unsafe fn right_of(at: *const f32, v: Self::V, after: Self::V) -> Self::V;
+    unsafe fn load_lanes(at: *const i32) -> Self::I;
     /// Lane i is lane `from[i]` of `v`.
-    unsafe fn permute(v: Self::V, from: *const i32) -> Self::V;
+    unsafe fn permute(v: Self::V, from: Self::I) -> Self::V;
+    /// Lets the cache line at `at`, which need not be there, come nearer.
+    unsafe fn prefetch(at: *const f32);
 }
 
 /// AVX-512F.
@@ -52,7 +66,10 @@ pub(super) struct Avx512;
 impl Lanes for Avx512 {
     type V = __m512;
     type M = __mmask16;
+    type I = __m512i;
     const LANES: usize = 16;
+    const ROWS: usize = 8;
+    const VECTORS: usize = 3;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
@@ -95,8 +112,26 @@ impl Lanes for Avx512 {
         unsafe { _mm512_max_ps(v, _mm512_setzero_ps()) }
     }
     #[inline(always)]
-    unsafe fn permute(v: __m512, from: *const i32) -> __m512 {
-        unsafe { _mm512_permutexvar_ps(_mm512_loadu_si512(from.cast()), v) }
+    unsafe fn left_of(_: *const f32, before: __m512, v: __m512) -> __m512 {
+        let (v, before) = unsafe { (_mm512_castps_si512(v), _mm512_castps_si512(before)) };
+        unsafe { _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(v, before)) }
+    }
+    #[inline(always)]
+    unsafe fn right_of(_: *const f32, v: __m512, after: __m512) -> __m512 {
+        let (v, after) = unsafe { (_mm512_castps_si512(v), _mm512_castps_si512(after)) };
+        unsafe { _mm512_castsi512_ps(_mm512_alignr_epi32::<1>(after, v)) }
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(at: *const i32) -> __m512i {
+        unsafe { _mm512_loadu_si512(at.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn permute(v: __m512, from: __m512i) -> __m512 {
+        unsafe { _mm512_permutexvar_ps(from, v) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 }
 
@@ -106,7 +141,10 @@ pub(super) struct Avx2;
 impl Lanes for Avx2 {
     type V = __m256;
     type M = __m256i;
+    type I = __m256i;
     const LANES: usize = 8;
+    const ROWS: usize = 6;
+    const VECTORS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m256 {
@@ -151,8 +189,25 @@ impl Lanes for Avx2 {
     unsafe fn rectify(v: __m256) -> __m256 {
         unsafe { _mm256_max_ps(v, _mm256_setzero_ps()) }
     }
+    // Loads of half a cache line seldom cross one, and shuffles across halves are slow.
     #[inline(always)]
-    unsafe fn permute(v: __m256, from: *const i32) -> __m256 {
-        unsafe { _mm256_permutevar8x32_ps(v, _mm256_loadu_si256(from.cast())) }
+    unsafe fn left_of(at: *const f32, _: __m256, _: __m256) -> __m256 {
+        unsafe { Self::load(at.sub(1)) }
+    }
+    #[inline(always)]
+    unsafe fn right_of(at: *const f32, _: __m256, _: __m256) -> __m256 {
+        unsafe { Self::load(at.add(1)) }
+    }
+    #[inline(always)]
+    unsafe fn load_lanes(at: *const i32) -> __m256i {
+        unsafe { _mm256_loadu_si256(at.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn permute(v: __m256, from: __m256i) -> __m256 {
+        unsafe { _mm256_permutevar8x32_ps(v, from) }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 }

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use super::block::{Beside, Layers, depthwise};
 use super::buffer::Buffer;
 use super::steps::{
-    Add, Channels, Depthwise, Edges, Into, Position, Steps, Stretch, Weights, Window,
+    Add, Channels, Depthwise, Edge, Into, Position, Steps, Stretch, Upsampled, Weights, Window,
+    edges,
 };
 
 /// Bytes of the expanded picture that are there at a time.
@@ -31,7 +32,7 @@ pub(super) struct Planes {
     beside: Option<BesidePlane>,
     /// Channels in a group.
     group: usize,
-    edges: Edges,
+    edges: Vec<Edge>,
     /// Of the input, the pixels of one phase: see [`Planes::phases`].
     picked: Buffer,
     /// `[phases, channels]`, each in panels.
@@ -96,7 +97,7 @@ impl Planes {
                 .map(|beside| BesidePlane::new(beside, layers, group, steps))
                 .transpose()?,
             group,
-            edges: Edges::new(pixels, columns, layers.stride == 2, steps),
+            edges: edges(pixels, columns, layers.stride == 2, steps),
             picked: Buffer::new(if phases > 1 { channels * pixels } else { 0 }),
             panels: Buffer::new(phases * steps.panels(channels, pixels)),
             expanded: Buffer::new(group * phases * plane + steps.slack()),
@@ -135,11 +136,12 @@ impl Planes {
                 pitch: self.phases() * self.plane,
                 offsets: self.offsets(),
                 rows: [true; 3],
-                edges: Some(&self.edges),
+                edges: &self.edges,
             };
             let weights = &self.depthwise[from..from + count];
+            let all = Channels { from: 0, count };
             self.steps
-                .depthwise(weights, &window, pixels, &mut self.filtered);
+                .depthwise(weights, all, &window, pixels, &mut self.filtered);
             let add = match group {
                 0 if self.residual => Add::Values(input, pixels),
                 0 => Add::Nothing,
@@ -177,8 +179,7 @@ impl Planes {
             for (plane, picked) in planes.zip(self.picked.chunks_exact_mut(pixels)) {
                 let from = plane.chunks_exact(width).skip(phase / 2).step_by(2);
                 for (from, to) in from.zip(picked.chunks_exact_mut(columns)) {
-                    let from = from[phase % 2..].iter().step_by(2);
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    self.steps.pick(&from[phase % 2..], to);
                 }
             }
             self.steps
@@ -270,8 +271,13 @@ impl BesidePlane {
         let planes = self.planes.chunks_exact(self.plane).take(which.count);
         for (plane, out) in planes.zip(out.chunks_mut(pitch)) {
             for (row, out) in self.down.iter().zip(out.chunks_mut(columns)) {
-                let rows = [row.before, row.after].map(|row| &plane[row * width..]);
-                steps.upsample(rows, row.part, &self.across, out);
+                let row = Upsampled {
+                    rows: [row.before, row.after].map(|row| &plane[row * width..]),
+                    pitch: 0,
+                    part: row.part,
+                    stretch: &self.across,
+                };
+                steps.upsample(&row, out);
             }
         }
     }

@@ -1,12 +1,15 @@
 //! A block row by row: of the expanded picture, no more than the three rows that the next output row needs are there.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
 use super::block::{Beside, Layers, depthwise};
 use super::buffer::Buffer;
-use super::steps::{Add, Channels, Depthwise, Into, Position, Steps, Stretch, Weights, Window};
+use super::steps::{
+    Add, Channels, Depthwise, Into, Position, Steps, Stretch, Upsampled, Weights, Window,
+};
 
 /// Zeros before a row: for the neighbour on the left, and so that rows begin where cache lines do.
 const BORDER: usize = 16;
@@ -26,6 +29,7 @@ pub(super) struct Rows {
     beside: Option<BesideRows>,
     /// Of a row of the input, every `stride`th pixel from one on, `[channels, width / stride]`.
     picked: Buffer,
+    /// Two rows of the input, each of them or its even and its odd pixels in panels.
     panels: Buffer,
     /// `[middle, 3, stride, part]`: of each row, its even pixels, then its odd ones, where the step is two.
     expanded: Buffer,
@@ -34,7 +38,7 @@ pub(super) struct Rows {
     filtered: Buffer,
 }
 
-/// The smaller picture: no more than two convolved rows of it are there.
+/// The smaller picture: no more than three convolved rows of it are there.
 #[derive(Debug, Clone)]
 struct BesideRows {
     input: [usize; 3],
@@ -42,8 +46,9 @@ struct BesideRows {
     down: Vec<Position>,
     across: Stretch,
     panels: Buffer,
-    /// `[middle, 2, pitch]`.
+    /// `[middle, 3, pitch]`.
     rows: Buffer,
+    all: Channels,
     pitch: usize,
     /// The first row that was not convolved yet.
     next: usize,
@@ -73,7 +78,7 @@ impl Rows {
                 .map(|beside| BesideRows::new(beside, layers, steps))
                 .transpose()?,
             picked: Buffer::new(if stride > 1 { channels * most } else { 0 }),
-            panels: Buffer::new(steps.panels(channels, most)),
+            panels: Buffer::new(2 * stride * steps.panels(channels, most)),
             expanded: Buffer::new(middle * 3 * stride * part + steps.slack()),
             part,
             filtered: Buffer::new(steps.panels(middle, output[2])),
@@ -89,11 +94,22 @@ impl Rows {
         let mut expanded = 0;
         for row in 0..rows {
             let middle = row * self.stride;
-            while expanded <= (middle + 1).min(height - 1) {
-                self.expand(expanded, input, beside);
-                expanded += 1;
+            let needed = (middle + 2).min(height);
+            for row in expanded..needed {
+                self.pack(row, &input[row * width..]);
+                if let Some(small) = &mut self.beside {
+                    small.convolve_for(row, beside, self.steps);
+                }
             }
-            self.filter(middle);
+            // What is expanded is filtered while it is near.
+            let group = self.steps.rows;
+            for from in (0..self.middle).step_by(group) {
+                let count = group.min(self.middle - from);
+                let which = Channels { from, count };
+                (expanded..needed).for_each(|row| self.expand(row, which));
+                self.filter(middle, which);
+            }
+            expanded = needed;
             let add = if self.residual {
                 Add::Values(&input[row * width..], height * width)
             } else {
@@ -114,52 +130,56 @@ impl Rows {
         }
     }
 
-    /// Expands a row of the input into its place among three.
-    fn expand(&mut self, row: usize, input: &[f32], beside: &[f32]) {
+    /// Where the panels of a row, or of its even or odd pixels, lie, and how many pixels they hold.
+    fn panels_of(&self, row: usize, phase: usize) -> (Range<usize>, usize) {
+        let [channels, _, width] = self.input;
+        let size = self.steps.panels(channels, width.div_ceil(self.stride));
+        let first = (row % 2 * self.stride + phase) * size;
+        let pixels = (width - phase).div_ceil(self.stride);
+        (first..first + size, pixels)
+    }
+
+    /// Puts a row of the input, which `values` begin with, into panels.
+    fn pack(&mut self, row: usize, values: &[f32]) {
         let [channels, height, width] = self.input;
-        let row_pitch = self.stride * self.part;
-        let pitch = 3 * row_pitch;
-        let values = &input[row * width..];
         for phase in 0..self.stride.min(width) {
-            let pixels = (width - phase).div_ceil(self.stride);
-            let (values, values_pitch) = if self.stride == 1 {
+            let (range, pixels) = self.panels_of(row, phase);
+            let (values, pitch) = if self.stride == 1 {
                 (values, height * width)
             } else {
                 let picked = self.picked.chunks_exact_mut(pixels);
                 for (into, values) in picked.zip(values.chunks(height * width)) {
-                    let from = values[phase..width].iter().step_by(2);
-                    into.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    self.steps.pick(&values[phase..width], into);
                 }
                 (&*self.picked, pixels)
             };
-            self.steps
-                .pack(values, values_pitch, channels, pixels, &mut self.panels);
-            let first = row % 3 * row_pitch + phase * self.part + BORDER;
-            let out = &mut self.expanded[first..];
-            let add = match &mut self.beside {
-                Some(small) => {
-                    small.add_row(row, beside, out, pitch, self.steps);
-                    Add::Out
-                }
-                None => Add::Nothing,
-            };
-            let into = Into {
-                out,
-                pitch,
-                add,
-                rectify: true,
-            };
-            let all = Channels {
-                from: 0,
-                count: self.middle,
-            };
-            self.steps
-                .product(&self.expand, all, &self.panels, pixels, into);
+            let panels = &mut self.panels[range];
+            self.steps.pack(values, pitch, channels, pixels, panels);
         }
     }
 
-    /// The depthwise convolution round the expanded row `middle`.
-    fn filter(&mut self, middle: usize) {
+    /// Expands a row of the input into some channels, at its place among three.
+    fn expand(&mut self, row: usize, which: Channels) {
+        let row_pitch = self.stride * self.part;
+        let pitch = 3 * row_pitch;
+        for phase in 0..self.stride.min(self.input[2]) {
+            let (range, pixels) = self.panels_of(row, phase);
+            let first = which.from * pitch + row % 3 * row_pitch + phase * self.part + BORDER;
+            let small = self.beside.as_ref().map(|small| small.row(row, which));
+            let into = Into {
+                out: &mut self.expanded[first..],
+                pitch,
+                add: small.as_ref().map_or(Add::Nothing, Add::Upsampled),
+                rectify: true,
+            };
+            let panels = &self.panels[range];
+            self.steps
+                .product(&self.expand, which, panels, pixels, into);
+        }
+    }
+
+    /// The depthwise convolution of some channels round the expanded row `middle`.
+    fn filter(&mut self, middle: usize, which: Channels) {
         let [_, height, _] = self.input;
         let row_pitch = self.stride * self.part;
         // Odd pixels lie one part behind even ones; the one on the left is the odd one before.
@@ -175,16 +195,18 @@ impl Rows {
             rows[n / 3] = row.is_some();
             *offset = row.unwrap_or(middle) % 3 * row_pitch + columns[n % 3];
         }
+        let pitch = 3 * row_pitch;
         let window = Window {
-            values: &self.expanded,
-            pitch: 3 * row_pitch,
+            values: &self.expanded[which.from * pitch..],
+            pitch,
             offsets,
             rows,
-            edges: None,
+            edges: &[],
         };
         let pixels = self.output[2];
+        let filtered = &mut self.filtered;
         self.steps
-            .depthwise(&self.depthwise, &window, pixels, &mut self.filtered);
+            .depthwise(&self.depthwise, which, &window, pixels, filtered);
     }
 }
 
@@ -200,45 +222,47 @@ impl BesideRows {
             down: beside.grid.positions(height, large_height),
             across: Stretch::new(&across, steps).context("its upsample is too small a one")?,
             panels: Buffer::new(steps.panels(channels, width)),
-            rows: Buffer::new(middle * 2 * pitch),
+            rows: Buffer::new(middle * 3 * pitch),
+            all: Channels {
+                from: 0,
+                count: middle,
+            },
             pitch,
             next: 0,
         })
     }
 
-    /// Writes the row that belongs to row `row` of the large picture into `out`, a channel `pitch` after the one before.
-    fn add_row(
-        &mut self,
-        row: usize,
-        values: &[f32],
-        out: &mut [f32],
-        pitch: usize,
-        steps: &Steps,
-    ) {
+    /// Convolves the rows that row `row` of the large picture needs.
+    fn convolve_for(&mut self, row: usize, values: &[f32], steps: &Steps) {
         let [channels, height, width] = self.input;
+        while self.next <= self.down[row].after {
+            let values = &values[self.next * width..];
+            steps.pack(values, height * width, channels, width, &mut self.panels);
+            let into = Into {
+                out: &mut self.rows[self.next % 3 * self.pitch..],
+                pitch: 3 * self.pitch,
+                add: Add::Nothing,
+                rectify: false,
+            };
+            steps.product(&self.weights, self.all, &self.panels, width, into);
+            self.next += 1;
+        }
+    }
+
+    /// What belongs to some channels of row `row` of the large picture.
+    fn row(&self, row: usize, which: Channels) -> Upsampled<'_> {
         let Position {
             before,
             after,
             part,
         } = self.down[row];
-        let count = self.rows.len() / (2 * self.pitch);
-        while self.next <= after {
-            let values = &values[self.next * width..];
-            steps.pack(values, height * width, channels, width, &mut self.panels);
-            let into = Into {
-                out: &mut self.rows[self.next % 2 * self.pitch..],
-                pitch: 2 * self.pitch,
-                add: Add::Nothing,
-                rectify: false,
-            };
-            let all = Channels { from: 0, count };
-            steps.product(&self.weights, all, &self.panels, width, into);
-            self.next += 1;
-        }
-        let rows = self.rows.chunks_exact(2 * self.pitch);
-        for (rows, out) in rows.zip(out.chunks_mut(pitch)) {
-            let at = |row: usize| &rows[row % 2 * self.pitch..][..self.pitch];
-            steps.upsample([at(before), at(after)], part, &self.across, out);
+        let pitch = 3 * self.pitch;
+        let rows = [before, after].map(|row| which.from * pitch + row % 3 * self.pitch);
+        Upsampled {
+            rows: rows.map(|first| &self.rows[first..]),
+            pitch,
+            part,
+            stretch: &self.across,
         }
     }
 }

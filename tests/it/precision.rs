@@ -7,6 +7,7 @@ use lipsync::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use lipsync::frame::Picture;
 use lipsync::infer::onnx::{Hardware, Keep, Networks, PlainGenerator, Tune};
 use lipsync::infer::{Face, Generator as _};
+use lipsync::kernel::Steps;
 use lipsync::window::WINDOW_LEN;
 use serde_json::Value;
 
@@ -88,6 +89,9 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
         networks.tuning
     );
     assert!(said.contains("5 convolutions before upsamples"), "{said}");
+    if Steps::best().is_some() {
+        assert!(said.contains("blocks in one go each"), "{said}");
+    }
     let mut plain = PlainGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
     for bytes in [0, 300_000, usize::MAX / 4] {
         networks.keep(Keep {
