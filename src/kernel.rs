@@ -15,7 +15,7 @@
 
 mod block;
 mod buffer;
-pub(crate) mod eight;
+pub mod eight;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod planes;

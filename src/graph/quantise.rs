@@ -391,7 +391,7 @@ impl Writer<'_> {
                 && users.get(block.as_str())?.len() == 1
                 && !self.graph.gives(conv.input(0));
             let node = &self.graph.nodes[*makers.get(block.as_str())?];
-            (small && alone && node.op == BYTE_BLOCK).then_some((at, block))
+            (small && alone && is_byte_block(node)).then_some((at, block))
         })
     }
 
@@ -407,13 +407,23 @@ impl Writer<'_> {
     }
 }
 
+/// How many blocks of `model` work with bytes.
+pub(crate) fn count(model: &Model) -> Result<usize> {
+    let nodes = model.graph()?.nodes.iter();
+    Ok(nodes.filter(|node| is_byte_block(node)).count())
+}
+
+fn is_byte_block(node: &Node) -> bool {
+    node.domain == DOMAIN && node.op == BYTE_BLOCK
+}
+
 /// Takes the weights of all blocks of bytes out of `model`: what each node computes, by its name.
 pub(crate) fn take(model: &mut Model) -> Result<Vec<(String, Spec)>> {
     let graph = model.graph_mut()?;
     let mut taken = Vec::new();
     for at in 0..graph.nodes.len() {
         let node = &graph.nodes[at];
-        if node.domain == DOMAIN && node.op == BYTE_BLOCK {
+        if is_byte_block(node) {
             let spec = spec(graph, node);
             let spec = spec.with_context(|| format!("block `{}` is incomplete", node.name))?;
             let pictures = 1 + usize::from(spec.skip_channels > 0);

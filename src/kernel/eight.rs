@@ -24,9 +24,11 @@ use walk::Walk;
 
 /// A picture's size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    pub(crate) height: usize,
-    pub(crate) width: usize,
+pub struct Size {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
 }
 
 impl Size {
@@ -37,65 +39,73 @@ impl Size {
 
 /// What a sum is multiplied by, and what is added, for each channel.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Affine {
-    pub(crate) factor: Vec<f32>,
-    pub(crate) offset: Vec<f32>,
+pub struct Affine {
+    /// What they are multiplied by.
+    pub factor: Vec<f32>,
+    /// What is added then.
+    pub offset: Vec<f32>,
 }
 
 /// A layer's weights: i8 `[rows, columns]`, and how its sums become what comes out.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Layer {
-    pub(crate) weights: Vec<i8>,
-    pub(crate) affine: Affine,
+pub struct Layer {
+    /// Row by row.
+    pub weights: Vec<i8>,
+    /// For each row.
+    pub affine: Affine,
 }
 
 /// A block as it is in the graph.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Spec {
+pub struct Spec {
     /// How x becomes bytes; for each of its channels.
-    pub(crate) input: Affine,
+    pub input: Affine,
     /// Channels that come as bytes, after those of x.
-    pub(crate) skip_channels: usize,
+    pub skip_channels: usize,
     /// `[middle, channels of x + skip_channels]`
-    pub(crate) expand: Layer,
+    pub expand: Layer,
     /// `[middle, 9]`, row by row
-    pub(crate) depthwise: Layer,
+    pub depthwise: Layer,
     /// `[out, middle]`
-    pub(crate) project: Layer,
+    pub project: Layer,
     /// 1 or 2.
-    pub(crate) stride: usize,
+    pub stride: usize,
     /// Before the stride.
-    pub(crate) size: Size,
+    pub size: Size,
     /// The size that x comes in, to be upsampled bilinearly, and how.
-    pub(crate) upsample: Option<(Size, Grid)>,
+    pub upsample: Option<(Size, Grid)>,
     /// Whether x is added to what comes out.
-    pub(crate) residual: bool,
+    pub residual: bool,
     /// A last convolution, in f32.
-    pub(crate) head: Option<Head>,
+    pub head: Option<Head>,
 }
 
 /// A 1x1 convolution that takes a block's output on, to at most [`HEAD_CHANNELS`] channels.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Head {
+pub struct Head {
     /// `[channels, out]`
-    pub(crate) weights: Vec<f32>,
-    pub(crate) bias: Vec<f32>,
+    pub weights: Vec<f32>,
+    /// For each channel.
+    pub bias: Vec<f32>,
 }
 
 /// As many as a pixel's sums have room for in one vector.
-pub(crate) const HEAD_CHANNELS: usize = 16;
+pub const HEAD_CHANNELS: usize = 16;
 
 /// An instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Set {
+pub enum Set {
+    /// AVX-512 with VNNI.
     Avx512,
+    /// AVX2 with AVX-VNNI.
     Avx2,
+    /// That of no processor: for where there is none of the others.
     Plain,
 }
 
 impl Set {
     /// Those that this processor has, the fastest first.
-    pub(crate) fn all() -> Vec<Self> {
+    pub fn all() -> Vec<Self> {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -117,12 +127,12 @@ impl Set {
     }
 
     /// The fastest of them.
-    pub(crate) fn best() -> Self {
+    pub fn best() -> Self {
         Self::all()[0]
     }
 
     /// Whether it multiplies four bytes at a time, which is what makes bytes faster than floats.
-    pub(crate) fn is_fast(self) -> bool {
+    pub fn is_fast(self) -> bool {
         self != Self::Plain
     }
 
@@ -139,14 +149,14 @@ impl Set {
 
 /// A block with its weights as the vectors want them. Copies share these, and have memory for their rows of their own.
 #[derive(Debug, Clone)]
-pub(crate) struct Block {
+pub struct Block {
     set: Set,
     walk: Walk,
 }
 
 impl Block {
     /// Packs a block.
-    pub(crate) fn new(spec: &Spec, set: Set) -> Result<Self> {
+    pub fn new(spec: &Spec, set: Set) -> Result<Self> {
         let channels = spec.input.factor.len() + spec.skip_channels;
         let middle = spec.expand.affine.factor.len();
         let out = spec.project.affine.factor.len();
@@ -188,13 +198,13 @@ impl Block {
     }
 
     /// The shape of what comes out: `[1, height, width, out]`, or with a head `[1, channels, height, width]`.
-    pub(crate) fn output(&self) -> [usize; 4] {
+    pub fn output(&self) -> [usize; 4] {
         self.walk.output()
     }
 
     /// `x`: `[height, width, channels]`, smaller where it is upsampled; `skip`: `[height, width, skip_channels]`; `output`:
     /// `[height, width, out]`, divided by the stride, or with a head `[channels, height, width]`.
-    pub(crate) fn run(&mut self, x: &[f32], skip: &[u8], output: &mut [f32]) -> Result<()> {
+    pub fn run(&mut self, x: &[f32], skip: &[u8], output: &mut [f32]) -> Result<()> {
         let [x_len, skip_len, output_len] = self.walk.lengths();
         ensure!(
             (x.len(), skip.len(), output.len()) == (x_len, skip_len, output_len),

@@ -105,12 +105,12 @@ impl Tuner<'_> {
         };
         if wants_integers && let Some(exact) = &parts {
             match self.integers(exact, &cut, &shapes, samples, precision) {
-                Ok((integer, psnr)) => {
-                    parts = Some(integer);
+                Ok(found) => {
+                    parts = Some(found.parts);
                     tuning.precision = "int8".into();
-                    tuning.psnr_db = Some((psnr * 100.0).round() / 100.0);
-                    tuning.rewritings.retain(|what| !what.contains("upsamples"));
-                    tuning.rewritings.push("eight bits".into());
+                    tuning.psnr_db = Some((found.psnr_db * 100.0).round() / 100.0);
+                    let what = format!("{} of the blocks in eight bits", found.blocks);
+                    tuning.rewritings.push(what);
                 }
                 Err(error) => tuning.dropped.push(format!("int8: {error:#}")),
             }
@@ -233,7 +233,7 @@ impl Tuner<'_> {
         shapes: &Shapes,
         samples: &Samples,
         precision: Precision,
-    ) -> Result<(Parts, f64)> {
+    ) -> Result<InBytes> {
         let pairs: Vec<(&Picture, &[f32])> = samples
             .crops
             .iter()
@@ -254,9 +254,13 @@ impl Tuner<'_> {
             generator.paint(crop, window, exact)?;
         }
         drop(generator);
-        let mut best: Option<(Parts, f64)> = None;
+        let mut best: Option<InBytes> = None;
         for area in quantise::areas(cut, shapes)? {
             let quantised = quantise(cut, shapes, &seen, area)?;
+            let blocks = quantise::count(&quantised.joint)?;
+            if blocks == 0 {
+                continue;
+            }
             let whole = fused(&quantised, shapes).map(|(fused, _)| fused);
             let parts = self.parts(whole.as_ref().unwrap_or(&quantised));
             let mut generator = self.start(&parts)?;
@@ -266,20 +270,25 @@ impl Tuner<'_> {
                 generator.paint(crop, window, &mut picture)?;
                 sum += squared_levels(&picture, exact);
             }
-            let psnr = psnr_db(sum / measured.len() as f64);
-            if best.as_ref().is_none_or(|(_, known)| *known < psnr) {
-                best = Some((parts, psnr));
+            let psnr_db = psnr_db(sum / measured.len() as f64);
+            if best.as_ref().is_none_or(|known| known.psnr_db < psnr_db) {
+                best = Some(InBytes {
+                    parts,
+                    psnr_db,
+                    blocks,
+                });
             }
-            if psnr >= NEAR {
+            if psnr_db >= NEAR {
                 break;
             }
         }
-        let (parts, psnr) = best.context("no layer of it can be done in eight bits")?;
+        let best = best.context("no layer of it can be done in eight bits")?;
         ensure!(
-            psnr >= NEAR || precision == Precision::Int8,
-            "its pictures come within {psnr:.1} dB of exact ones ({NEAR:.0} are wanted)"
+            best.psnr_db >= NEAR || precision == Precision::Int8,
+            "its pictures come within {:.1} dB of exact ones ({NEAR:.0} are wanted)",
+            best.psnr_db
         );
-        Ok((parts, psnr))
+        Ok(best)
     }
 
     /// Ranges and means of the joint part's tensors.
@@ -324,6 +333,15 @@ impl Tuner<'_> {
         }
         Ok(seen)
     }
+}
+
+/// Integer networks.
+struct InBytes {
+    parts: Parts,
+    /// How near they come to exact ones, decibels.
+    psnr_db: f64,
+    /// How many blocks of them work with bytes.
+    blocks: usize,
 }
 
 /// The parts with blocks in one go, and how many there are; none where none was found, or the processor cannot do it.
