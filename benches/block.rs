@@ -1,12 +1,13 @@
 //! Inverted residual blocks of the full-width generator, one thread: how near to what this core can do at most.
 //!
-//! `cargo bench --bench block`; a block alone: `cargo bench --bench block up5`.
+//! In f32, and in eight bits. `cargo bench --bench block`; a block alone: `cargo bench --bench block up5`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lipsync::kernel::eight::{self, Affine, Layer, Set, Size, Spec};
 use lipsync::kernel::{Beside, Block, Grid, Layers, Steps};
 
 /// Channels of input, middle and output, the side of the picture, and its step.
@@ -33,6 +34,39 @@ fn layers(([channels, middle, out], side, stride): Shape, beside: Option<usize>)
         project: values(out * middle),
         project_bias: values(out),
         residual: channels == out && stride == 1,
+    }
+}
+
+/// The same block in eight bits: what is not upsampled comes as bytes where there is something that is.
+fn in_bytes(layers: &Layers) -> Spec {
+    let [channels, height, width] = layers.input;
+    let beside = layers.beside.as_ref();
+    let (x, skip_channels) = beside.map_or((channels, 0), |b| (b.input[0], channels));
+    let affine = |count: usize, factor: f32| Affine {
+        factor: vec![factor; count],
+        offset: vec![50.0; count],
+    };
+    let layer = |rows: usize, columns: usize| Layer {
+        weights: (0..rows * columns)
+            .map(|n| (n * 7 % 13) as i8 - 6)
+            .collect(),
+        affine: affine(rows, 0.1),
+    };
+    let (middle, out) = (layers.middle(), layers.project_bias.len());
+    Spec {
+        input: affine(x, 100.0),
+        skip_channels,
+        expand: layer(middle, x + skip_channels),
+        depthwise: layer(middle, 9),
+        project: layer(out, middle),
+        stride: layers.stride,
+        size: Size { height, width },
+        upsample: beside.map(|beside| {
+            let [_, height, width] = beside.input;
+            (Size { height, width }, beside.grid)
+        }),
+        residual: layers.residual,
+        head: None,
     }
 }
 
@@ -71,6 +105,19 @@ fn blocks(criterion: &mut Criterion) {
             let mut output = vec![0.0; len(block.output())];
             group.bench_function(steps.name, |b| {
                 b.iter(|| block.run(black_box(&input), &small, &mut output).unwrap());
+            });
+        }
+        // With something that is upsampled, bytes beside it.
+        let bytes = vec![9; input.len()];
+        let (x, skip) = match &layers.beside {
+            Some(_) => (&small, bytes.as_slice()),
+            None => (&input, [].as_slice()),
+        };
+        for set in Set::all().into_iter().filter(|set| set.is_fast()) {
+            let mut block = eight::Block::new(&in_bytes(&layers), set).unwrap();
+            let mut output = vec![0.0; block.output().iter().product()];
+            group.bench_function(format!("eight bits, {set:?}"), |b| {
+                b.iter(|| block.run(black_box(x), skip, &mut output).unwrap());
             });
         }
     }

@@ -10,9 +10,12 @@
 //! goes a few rows at a time ([`rows`]), or, in small pictures, a few channels at a time ([`planes`]). Both are made of the
 //! same [`steps`], which are written once and compiled for AVX-512 and for AVX2 with FMA. Vectors run along pixels.
 //! Everything is f32, `[channels, height, width]`; sums differ from ONNX Runtime's by rounding alone.
+//!
+//! [`eight`] does the same in eight bits.
 
 mod block;
 mod buffer;
+pub mod eight;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod planes;

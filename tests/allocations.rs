@@ -140,7 +140,6 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         threads: 2,
         deterministic: false,
         mark: None,
-        part: None,
         #[cfg(feature = "credentials")]
         signer: None,
     };

@@ -138,7 +138,6 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
             threads: 2,
             deterministic: false,
             mark: Some(mark),
-            part: None,
             #[cfg(feature = "credentials")]
             signer: None,
         };

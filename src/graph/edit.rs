@@ -72,11 +72,6 @@ impl Graph {
         self.constants.iter().find(|tensor| tensor.name == name)
     }
 
-    /// Names of the constants.
-    pub(crate) fn constant_names(&self) -> HashSet<&str> {
-        self.constants.iter().map(|t| t.name.as_str()).collect()
-    }
-
     /// Whether the graph gives this tensor.
     pub(crate) fn gives(&self, name: &str) -> bool {
         self.outputs.iter().any(|output| output.name == name)
@@ -105,6 +100,33 @@ impl Graph {
         symbols.sort();
         symbols.dedup();
         symbols
+    }
+
+    /// Brings nodes in an order in which each comes after those that make what it needs.
+    pub(crate) fn sort(&mut self) {
+        let made: HashSet<String> = (self.nodes.iter())
+            .flat_map(|node| node.outputs.iter().cloned())
+            .collect();
+        let mut ready: HashSet<String> = HashSet::new();
+        let mut sorted = Vec::with_capacity(self.nodes.len());
+        while !self.nodes.is_empty() {
+            let count = sorted.len();
+            for node in std::mem::take(&mut self.nodes) {
+                let waits = |name: &String| made.contains(name) && !ready.contains(name);
+                if node.inputs.iter().any(waits) {
+                    self.nodes.push(node);
+                } else {
+                    ready.extend(node.outputs.iter().cloned());
+                    sorted.push(node);
+                }
+            }
+            if sorted.len() == count {
+                // A circle, which the runtime will refuse.
+                break;
+            }
+        }
+        sorted.append(&mut self.nodes);
+        self.nodes = sorted;
     }
 
     /// Drops nodes and constants that no output needs.
@@ -227,19 +249,14 @@ impl Tensor {
         Self::of_raw(name, dims, dtype::INT8, raw)
     }
 
-    pub(crate) fn of_int32s(name: &str, dims: &[i64], values: &[i32]) -> Self {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self::of_raw(name, dims, dtype::INT32, raw)
-    }
-
     /// A list.
     pub(crate) fn of_int64s(name: &str, values: &[i64]) -> Self {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self::of_raw(name, &[values.len() as i64], dtype::INT64, raw)
     }
 
-    pub(crate) fn of_byte(name: &str, value: u8) -> Self {
-        Self::of_raw(name, &[], dtype::UINT8, vec![value])
+    pub(crate) fn of_bytes(name: &str, dims: &[i64], values: &[u8]) -> Self {
+        Self::of_raw(name, dims, dtype::UINT8, values.to_vec())
     }
 
     fn of_raw(name: &str, dims: &[i64], dtype: i32, raw: Vec<u8>) -> Self {
@@ -267,6 +284,12 @@ impl Tensor {
             None => self.floats.clone(),
         };
         (values.len() as i64 == self.dims.iter().product::<i64>()).then_some(values)
+    }
+
+    /// Its values, if they are i8.
+    pub(crate) fn int8s(&self) -> Option<Vec<i8>> {
+        let raw = self.raw.as_ref().filter(|_| self.dtype == dtype::INT8)?;
+        Some(raw.iter().map(|&byte| byte as i8).collect())
     }
 
     /// Its values, if they are i64.

@@ -24,27 +24,34 @@ pub(crate) const OUTPUT: &str = "output";
 const INPUT: &str = "input";
 const BESIDE: &str = "beside";
 /// .. 1 if the small picture's corners lie on the large one's, 0 if their edges do; ..
-const CORNERS: &str = "corners";
+pub(super) const CORNERS: &str = "corners";
 /// .. the step of the depthwise convolution; and whether the picture is added to what comes out.
-const STRIDE: &str = "stride";
-const RESIDUAL: &str = "residual";
+pub(super) const STRIDE: &str = "stride";
+pub(super) const RESIDUAL: &str = "residual";
 
 /// Replaces the blocks of `model`, whose tensors have `shapes`, and tells how many there were.
 pub(crate) fn fuse(model: &mut Model, shapes: &Shapes) -> Result<usize> {
     let graph = model.graph_mut()?;
     let mut count = 0;
-    while let Some(block) = find(graph, shapes) {
+    while let Some(block) = blocks(graph, shapes).into_iter().next() {
         replace(graph, &block, count);
         count += 1;
     }
     graph.prune();
     if count > 0 {
+        with_own_operators(model);
+    }
+    Ok(count)
+}
+
+/// Says in `model` that it has operators that are no part of the standard.
+pub(crate) fn with_own_operators(model: &mut Model) {
+    if !model.opsets.iter().any(|opset| opset.domain == DOMAIN) {
         model.opsets.push(Opset {
             domain: DOMAIN.into(),
             version: 1,
         });
     }
-    Ok(count)
 }
 
 /// A block of a graph.
@@ -55,13 +62,17 @@ pub(crate) struct Found {
     /// The tensors that come in: the picture, and the smaller one.
     pub(crate) input: String,
     pub(crate) beside: Option<String>,
+    /// What its first two layers make, rectified.
+    pub(crate) inner: [String; 2],
     pub(crate) layers: Layers,
 }
 
-/// The first block of `graph`.
-pub(crate) fn find(graph: &Graph, shapes: &Shapes) -> Option<Found> {
+/// The blocks of `graph`.
+pub(crate) fn blocks(graph: &Graph, shapes: &Shapes) -> Vec<Found> {
     let search = Search::new(graph, shapes);
-    (0..graph.nodes.len()).find_map(|project| search.block(project))
+    (0..graph.nodes.len())
+        .filter_map(|project| search.block(project))
+        .collect()
 }
 
 struct Search<'a> {
@@ -119,6 +130,7 @@ impl<'a> Search<'a> {
             last,
             input: input.to_owned(),
             beside: beside.map(|(name, _)| name),
+            inner: [depthwise.input(0), node.input(0)].map(str::to_owned),
             layers,
         })
     }
@@ -230,6 +242,7 @@ fn replace(graph: &mut Graph, found: &Found, number: usize) {
         input,
         beside,
         layers,
+        ..
     } = found;
     let whole = |shape: [usize; 3]| shape.map(|n| n as i64);
     let [out, height, width] = whole(layers.output());

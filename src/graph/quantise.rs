@@ -1,76 +1,140 @@
-//! Eight bits for what is large: activations as u8 with a scale for each tensor, weights as i8 with a scale for each
-//! output channel, sums as i32. What is said here in QuantizeLinear and DequantizeLinear nodes, ONNX Runtime turns into
-//! integer kernels (VNNI).
+//! Eight bits for what is large: inverted residual blocks become nodes that [`crate::kernel::eight`] computes in whole
+//! numbers: activations as u8, weights as i8 with a scale for each output channel, sums as i32.
 //!
-//! - Ranges are those seen on samples. The parts of a concatenation and what it makes share one, as do both sides of an
-//!   upsample, so that nothing is scaled anew there.
+//! - Every channel has a scale of its own: it goes into the weights of the layer that takes the channel in, before these
+//!   are rounded, and so costs nothing. It comes from the range that samples showed of the channel, widened, as others will
+//!   go beyond it, but never beyond the whole tensor's.
+//! - Between blocks all is f32, channels last: what a block adds to its input, and what is upsampled, is not rounded.
 //! - A channel's error from rounded weights is, in the mean over the samples, taken off by its bias (Nagel et al. 2019,
 //!   "Data-free quantization through weight equalization and bias correction", section 4.2).
 //! - Small layers hold most of the error and little of the time: those of up to `float_area` pixels stay as they are, and
-//!   so does the last convolution, whose output is the picture.
-//! - Features come from the image part as bytes, channels last, as the integer kernels want them.
+//!   so does the last convolution, whose output is the picture; the block before it computes it in f32.
+//! - Features that blocks take in come from the image part as bytes, channels last.
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use super::commute::commute;
 use super::cut::{Cut, Feature};
 use super::edit::Shapes;
+use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use crate::kernel::Grid;
+use crate::kernel::eight::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
+
+/// The operator. Its inputs are the picture, channels last, and perhaps bytes that follow its channels; what it computes is
+/// known by its name ([`take`]). In a file, how the picture becomes bytes follows, then weights of expand, depthwise and
+/// project, after each of them how its sums become what comes out, then perhaps weights and bias of a head. How numbers are
+/// scaled is `[2, channels]`: factors, then offsets.
+pub(crate) const BYTE_BLOCK: &str = "ByteBlock";
+/// Attributes that [`take`] reads beside those of a block: height and width before the stride, those of a picture that is
+/// upsampled, and how many channels come as bytes.
+const SIZE: &str = "size";
+const SMALL: &str = "small";
+const SKIP_CHANNELS: &str = "skip_channels";
+
+/// How far a channel may go beyond what samples showed of it, in its range ..
+const HEADROOM: f32 = 2.0;
+/// .. but at least it gets this part of the range of its tensor.
+const LEAST_PART: f32 = 0.5;
 
 /// What samples showed of a network's tensors.
 #[derive(Debug, Default)]
 pub(crate) struct Statistics {
-    ranges: HashMap<String, (f32, f32)>,
-    /// For `[1, channels, height, width]`: the mean of each channel, summed up over the samples.
-    means: HashMap<String, Vec<f64>>,
-    samples: HashMap<String, usize>,
+    /// For `[1, channels, height, width]`.
+    tensors: HashMap<String, Seen>,
+}
+
+/// What was seen of a tensor's channels.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The least and the greatest value, with zero.
+    ranges: Vec<(f32, f32)>,
+    /// The mean, summed up over the samples.
+    means: Vec<f64>,
+    samples: usize,
 }
 
 impl Statistics {
     /// Takes in a tensor of one sample.
     pub(crate) fn add(&mut self, name: &str, shape: &[i64], values: &[f32]) {
-        let (mut low, mut high) = self.ranges.get(name).copied().unwrap_or_default();
-        for &value in values {
-            low = low.min(value);
-            high = high.max(value);
-        }
-        self.ranges.insert(name.to_owned(), (low, high));
         let &[1, channels, height, width] = shape else {
             return;
         };
-        let means = self
-            .means
-            .entry(name.to_owned())
-            .or_insert_with(|| vec![0.0; channels as usize]);
+        let seen = self.tensors.entry(name.to_owned()).or_default();
+        seen.ranges.resize(channels as usize, (0.0, 0.0));
+        seen.means.resize(channels as usize, 0.0);
+        seen.samples += 1;
         let pixels = (height * width).max(1) as usize;
-        for (mean, plane) in means.iter_mut().zip(values.chunks_exact(pixels)) {
+        let channels = seen.ranges.iter_mut().zip(&mut seen.means);
+        for ((range, mean), plane) in channels.zip(values.chunks_exact(pixels)) {
+            for &value in plane {
+                *range = (range.0.min(value), range.1.max(value));
+            }
             *mean += plane.iter().map(|&v| f64::from(v)).sum::<f64>() / pixels as f64;
         }
-        *self.samples.entry(name.to_owned()).or_default() += 1;
     }
 
-    fn mean(&self, name: &str) -> Option<Vec<f64>> {
-        let samples = *self.samples.get(name)? as f64;
-        let sums = self.means.get(name)?;
-        Some(sums.iter().map(|sum| sum / samples).collect())
+    fn get(&self, name: &str, channels: usize) -> Option<&Seen> {
+        let seen = self.tensors.get(name)?;
+        (seen.ranges.len() == channels).then_some(seen)
     }
 }
 
-/// A real number is `scale * (byte - zero)`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Affine {
-    scale: f32,
-    zero: u8,
+impl Seen {
+    /// Bytes for its channels.
+    fn bytes(&self) -> Bytes {
+        let all = (self.ranges.iter()).fold((0.0_f32, 0.0_f32), |all, one| {
+            (all.0.min(one.0), all.1.max(one.1))
+        });
+        let widened = |one: f32, all: f32| {
+            let wide = (one * HEADROOM).abs().max(all.abs() * LEAST_PART);
+            wide.min(all.abs())
+        };
+        let byte = |&(low, high): &(f32, f32)| {
+            let (low, high) = (widened(low, all.0), widened(high, all.1));
+            let scale = ((low + high) / 255.0).max(1e-8);
+            (scale, (low / scale).round().min(255.0) as u8)
+        };
+        let (scales, zeros) = self.ranges.iter().map(byte).unzip();
+        Bytes { scales, zeros }
+    }
+
+    fn mean(&self, channel: usize) -> f64 {
+        self.means[channel] / self.samples as f64
+    }
+
+    fn means(&self) -> Vec<f64> {
+        (0..self.means.len())
+            .map(|channel| self.mean(channel))
+            .collect()
+    }
 }
 
-impl Affine {
-    fn of((low, high): (f32, f32)) -> Self {
-        let (low, high) = (low.min(0.0), high.max(0.0).max(low.min(0.0) + 1e-6));
-        let scale = (high - low) / 255.0;
-        Self {
-            scale,
-            zero: (-low / scale).round() as u8,
+/// What bytes stand for, channel by channel: `scale * (byte - zero)`.
+#[derive(Debug, Clone, Default)]
+struct Bytes {
+    scales: Vec<f32>,
+    zeros: Vec<u8>,
+}
+
+impl Bytes {
+    fn channels(&self) -> usize {
+        self.scales.len()
+    }
+
+    fn followed_by(mut self, other: &Self) -> Self {
+        self.scales.extend(&other.scales);
+        self.zeros.extend(&other.zeros);
+        self
+    }
+
+    /// How real numbers become bytes.
+    fn affine(&self) -> Affine {
+        Affine {
+            factor: self.scales.iter().map(|scale| 1.0 / scale).collect(),
+            offset: self.zeros.iter().map(|&zero| f32::from(zero)).collect(),
         }
     }
 }
@@ -86,9 +150,10 @@ pub(crate) fn observed(graph: &Graph, shapes: &Shapes) -> Vec<String> {
 
 /// The areas that make a difference as `float_area`, from none on.
 pub(crate) fn areas(cut: &Cut, shapes: &Shapes) -> Result<Vec<i64>> {
-    let graph = cut.joint.graph()?;
-    let convs = graph.nodes.iter().filter(|node| node.is("Conv"));
-    let mut areas: Vec<i64> = convs.filter_map(|node| area(node, shapes)).collect();
+    let mut joint = cut.joint.clone();
+    commute(&mut joint, shapes)?;
+    let blocks = fuse::blocks(joint.graph()?, shapes);
+    let mut areas: Vec<i64> = blocks.iter().map(area).collect();
     areas.push(0);
     areas.sort_unstable();
     areas.dedup();
@@ -97,356 +162,412 @@ pub(crate) fn areas(cut: &Cut, shapes: &Shapes) -> Result<Vec<i64>> {
     Ok(areas)
 }
 
-fn area(node: &Node, shapes: &Shapes) -> Option<i64> {
-    match shapes.get(node.output())?[..] {
-        [_, _, height, width] => Some(height * width),
-        _ => None,
-    }
+fn area(block: &Found) -> i64 {
+    let [_, height, width] = block.layers.input;
+    (height * width) as i64
 }
 
-/// The parts of `cut` with eight bits where a layer has more than `float_area` pixels.
+/// The parts of `cut` with eight bits in blocks of more than `float_area` pixels.
 pub(crate) fn quantise(
     cut: &Cut,
     shapes: &Shapes,
     seen: &Statistics,
     float_area: i64,
 ) -> Result<Cut> {
-    let graph = cut.joint.graph()?;
-    let plan = Plan::new(graph, shapes, seen, float_area);
-    let is_byte = |feature: &&Feature| feature.shape.len() == 4 && plan.has(&feature.name);
+    let mut joint = cut.joint.clone();
+    commute(&mut joint, shapes)?;
     let features = cut.kept.iter().chain(&cut.remade);
-    let bytes: Vec<&Feature> = features.filter(is_byte).collect();
-    let part = |model: &Model| in_bytes(model, &bytes, &plan);
+    let mut writer = Writer {
+        graph: joint.graph()?.clone(),
+        features: features
+            .map(|feature| (feature.name.as_str(), feature))
+            .collect(),
+        seen,
+        bytes: HashMap::new(),
+        last: HashSet::new(),
+    };
+    let graph = writer.graph.clone();
+    for block in fuse::blocks(&graph, shapes) {
+        if area(&block) > float_area {
+            writer.replace(&block);
+        }
+    }
+    writer.heads();
+    writer.inputs();
+    let Writer {
+        mut graph, bytes, ..
+    } = writer;
+    graph.prune();
+    joint = joint.with(graph);
+    fuse::with_own_operators(&mut joint);
+    let part = |model: &Model| in_bytes(model, &bytes);
     Ok(Cut {
         image: part(&cut.image)?,
         cheap: cut.cheap.as_ref().map(part).transpose()?,
-        joint: cut
-            .joint
-            .with(Writer::new(graph, &plan, &bytes, seen).write()),
+        joint,
         kept: cut.kept.clone(),
         remade: cut.remade.clone(),
     })
 }
 
-/// Which nodes and tensors of a graph become integer, and how.
-struct Plan {
-    /// By number.
-    nodes: HashSet<usize>,
-    tensors: HashMap<String, Affine>,
+/// Writes the graph with blocks of bytes, one after the other.
+struct Writer<'a> {
+    graph: Graph,
+    features: HashMap<&'a str, &'a Feature>,
+    seen: &'a Statistics,
+    /// Features that come as bytes.
+    bytes: HashMap<String, (Vec<i64>, Bytes)>,
+    /// Tensors that are there with their channels last.
+    last: HashSet<String>,
 }
 
-impl Plan {
-    fn new(graph: &Graph, shapes: &Shapes, seen: &Statistics, float_area: i64) -> Self {
-        let last = last_convolution(graph);
-        let nodes: HashSet<usize> = (0..graph.nodes.len())
-            .filter(|&at| {
-                let node = &graph.nodes[at];
-                let known = seen.ranges.contains_key(node.input(0)) || !node.is("Conv");
-                Some(at) != last
-                    && known
-                    && can_be_integer(graph, node)
-                    && area(node, shapes).is_some_and(|area| area > float_area)
-            })
-            .collect();
-        let ranges = shared_ranges(graph, seen);
-        let users = graph.users();
-        // A ReLU is part of what makes its input: there is nothing to round between them.
-        let inside = |name: &str| match users.get(name).map(Vec::as_slice) {
-            Some(&[user]) => graph.nodes[user].is("Relu"),
-            _ => false,
+impl Writer<'_> {
+    /// Replaces `block`, if its tensors are known and what comes in beside it comes as a feature for it alone.
+    fn replace(&mut self, block: &Found) -> Option<()> {
+        let layers = &block.layers;
+        let (middle, [expanded, filtered]) = (layers.middle(), &block.inner);
+        let expanded = self.seen.get(expanded, middle)?;
+        let filtered = self.seen.get(filtered, middle)?;
+        let columns = |weights: &[f32]| weights.len() / middle;
+        // What is upsampled is the picture; what is not comes as bytes.
+        let (picture, picture_weights, skip) = match (&block.beside, &layers.beside) {
+            (Some(small), Some(beside)) => (small, &beside.weights, Some(&block.input)),
+            _ => (&block.input, &layers.expand, None),
         };
-        let constants = graph.constant_names();
-        let mut tensors = HashMap::new();
-        for &at in &nodes {
-            let node = &graph.nodes[at];
-            let data = if node.is("Concat") || node.is("Add") {
-                node.inputs.len()
-            } else {
-                1
+        let seen = self.seen.get(picture, columns(picture_weights))?;
+        let (mut input, mut means) = (seen.bytes(), seen.means());
+        let affine = input.affine();
+        let mut weights = picture_weights.clone();
+        if let Some(name) = skip {
+            let alone = self.graph.users().get(name.as_str())?.len() == 1;
+            let feature = self.features.get(name.as_str()).filter(|_| alone)?;
+            let seen = self.seen.get(name, columns(&layers.expand))?;
+            let bytes = seen.bytes();
+            means.extend(seen.means());
+            input = input.followed_by(&bytes);
+            let rows = picture_weights.chunks_exact(columns(picture_weights));
+            let rows = rows.zip(layers.expand.chunks_exact(columns(&layers.expand)));
+            weights = rows
+                .flat_map(|(first, then)| [first, then].concat())
+                .collect();
+            (self.bytes).insert(name.clone(), (feature.shape.clone(), bytes));
+        }
+        let expand = layer(&weights, &layers.expand_bias, &input, &means);
+        let filters = (layers.depthwise.as_chunks::<9>().0.iter()).zip(&layers.depthwise_bias);
+        let expanded_bytes = expanded.bytes();
+        let one = |(channel, (filter, bias)): (usize, (&[f32; 9], &f32))| {
+            let taps = Bytes {
+                scales: vec![expanded_bytes.scales[channel]; 9],
+                zeros: vec![0; 9],
             };
-            let touched = node.inputs[..data].iter().chain(&node.outputs);
-            for name in touched.filter(|name| !constants.contains(name.as_str())) {
-                let made_by = graph.nodes.iter().find(|n| n.output() == name);
-                let joined = made_by.is_some_and(|n| n.is("Conv") || n.is("Add")) && inside(name);
-                if let Some(&range) = ranges.get(name)
-                    && !joined
-                    && !graph.gives(name)
-                {
-                    tensors.insert(name.clone(), Affine::of(range));
+            layer(filter, &[*bias], &taps, &[expanded.mean(channel); 9])
+        };
+        let depthwise: Vec<Layer> = filters.enumerate().map(one).collect();
+        let project = layer(
+            &layers.project,
+            &layers.project_bias,
+            &filtered.bytes(),
+            &filtered.means(),
+        );
+        let layers = [
+            into_bytes(expand, &expanded_bytes),
+            into_bytes(joined(&depthwise), &filtered.bytes()),
+            project,
+        ];
+        self.write(block, picture, skip.map(String::as_str), &affine, &layers);
+        Some(())
+    }
+
+    fn write(
+        &mut self,
+        block: &Found,
+        picture: &str,
+        skip: Option<&str>,
+        input: &Affine,
+        layers: &[Layer; 3],
+    ) {
+        let output = self.graph.nodes[block.last].output().to_owned();
+        let skip_channels = skip.map_or(0, |_| block.layers.input[0]);
+        let pictures: Vec<String> = [self.channels_last(picture)]
+            .into_iter()
+            .chain(skip.map(bytes_of))
+            .collect();
+        let pictures: Vec<&str> = pictures.iter().map(String::as_str).collect();
+        let mut node = Node {
+            domain: DOMAIN.into(),
+            ..Node::new(BYTE_BLOCK, &pictures, &last_of(&output))
+        };
+        let mut constant = |tensor: Tensor| {
+            node.inputs.push(tensor.name.clone());
+            self.graph.constants.push(tensor);
+        };
+        let name = |what: &str| format!("{output}.{what}");
+        constant(of_affine(&name("rounded"), input));
+        for (what, layer) in ["expand", "depthwise", "project"].into_iter().zip(layers) {
+            let rows = layer.affine.factor.len();
+            let dims = [rows, layer.weights.len() / rows].map(|n| n as i64);
+            constant(Tensor::of_int8s(&name(what), &dims, &layer.weights));
+            constant(of_affine(&name(&format!("{what}.sums")), &layer.affine));
+        }
+        let Found { layers, .. } = block;
+        let [_, height, width] = layers.input.map(|n| n as i64);
+        let [out, out_height, out_width] = layers.output().map(|n| n as i64);
+        node.attributes = vec![
+            Attribute::of_ints(OUTPUT, &[1, out_height, out_width, out]),
+            Attribute::of_ints(SIZE, &[height, width]),
+            Attribute::of_int(SKIP_CHANNELS, skip_channels as i64),
+            Attribute::of_int(STRIDE, layers.stride as i64),
+            Attribute::of_int(RESIDUAL, layers.residual.into()),
+        ];
+        if let Some(beside) = &layers.beside {
+            let [_, height, width] = beside.input.map(|n| n as i64);
+            let corners = i64::from(beside.grid == Grid::AlignCorners);
+            node.attributes.extend([
+                Attribute::of_ints(SMALL, &[height, width]),
+                Attribute::of_int(CORNERS, corners),
+            ]);
+        }
+        // Those who want it with channels first get it so; where there is nobody, this is dropped.
+        let first = Attribute::of_ints("perm", &[0, 3, 1, 2]);
+        let back = Node::new("Transpose", &[&last_of(&output)], &output).with(first);
+        self.graph.nodes[block.last] = back;
+        self.graph.nodes.push(node);
+        self.last.insert(output);
+    }
+
+    /// The name of a tensor with its channels last.
+    fn channels_last(&mut self, name: &str) -> String {
+        if self.last.insert(name.to_owned()) {
+            let last = Attribute::of_ints("perm", &[0, 2, 3, 1]);
+            let node = Node::new("Transpose", &[name], &last_of(name)).with(last);
+            self.graph.nodes.push(node);
+        }
+        last_of(name)
+    }
+
+    /// Lets blocks compute small convolutions that follow them alone.
+    fn heads(&mut self) {
+        while let Some((conv, block)) = self.head() {
+            let conv = self.graph.nodes.remove(conv);
+            let output = conv.output().to_owned();
+            let channels = (self.graph.constant(conv.input(1))).map_or(0, |w| w.dims[0]);
+            let bias = match conv.input(2) {
+                "" => {
+                    let name = format!("{output}.bias");
+                    let zeros = vec![0.0; channels as usize];
+                    self.graph
+                        .constants
+                        .push(Tensor::of_floats(&name, &[channels], &zeros));
+                    name
+                }
+                name => name.to_owned(),
+            };
+            let at = self
+                .graph
+                .nodes
+                .iter()
+                .position(|node| node.output() == block);
+            if let Some(node) = at.map(|at| &mut self.graph.nodes[at]) {
+                node.inputs.extend([conv.input(1).to_owned(), bias]);
+                node.outputs = vec![output];
+                if let Some(&[_, height, width, _]) = node.ints(OUTPUT) {
+                    node.attributes.retain(|attribute| attribute.name != OUTPUT);
+                    let shape = [1, channels, height, width];
+                    node.attributes.push(Attribute::of_ints(OUTPUT, &shape));
                 }
             }
         }
-        Self { nodes, tensors }
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+    /// A convolution by number that a block may take over, and the block's output.
+    fn head(&self) -> Option<(usize, String)> {
+        let (makers, users) = (self.graph.makers(), self.graph.users());
+        (0..self.graph.nodes.len()).find_map(|at| {
+            let conv = &self.graph.nodes[at];
+            let weights = self.graph.constant(conv.input(1))?;
+            let small = conv.is_pointwise(weights) && weights.dims[0] as usize <= HEAD_CHANNELS;
+            let block = last_of(conv.input(0));
+            let alone = users.get(conv.input(0))?.len() == 1
+                && users.get(block.as_str())?.len() == 1
+                && !self.graph.gives(conv.input(0));
+            let node = &self.graph.nodes[*makers.get(block.as_str())?];
+            (small && alone && is_byte_block(node)).then_some((at, block))
+        })
+    }
+
+    /// Takes features in as bytes, and brings the nodes, of which some were added behind those that need them, in order.
+    fn inputs(&mut self) {
+        for input in &mut self.graph.inputs {
+            if let Some((shape, _)) = self.bytes.get(&input.name) {
+                *input =
+                    ValueInfo::tensor(&bytes_of(&input.name), dtype::UINT8, &channels_last(shape));
+            }
+        }
+        self.graph.sort();
     }
 }
 
-fn can_be_integer(graph: &Graph, node: &Node) -> bool {
-    let constant = |n: usize| {
-        graph
-            .constant(node.input(n))
-            .and_then(Tensor::values)
-            .is_some()
-    };
-    match node.op.as_str() {
-        "Conv" => constant(1) && (node.inputs.len() < 3 || constant(2)),
-        "Add" => !constant(0) && !constant(1),
-        "Concat" | "Resize" | "Relu" => true,
-        _ => false,
-    }
+/// How many blocks of `model` work with bytes.
+pub(crate) fn count(model: &Model) -> Result<usize> {
+    let nodes = model.graph()?.nodes.iter();
+    Ok(nodes.filter(|node| is_byte_block(node)).count())
 }
 
-/// The convolution after which no other comes.
-fn last_convolution(graph: &Graph) -> Option<usize> {
-    (0..graph.nodes.len())
-        .rev()
-        .find(|&at| graph.nodes[at].is("Conv"))
+fn is_byte_block(node: &Node) -> bool {
+    node.domain == DOMAIN && node.op == BYTE_BLOCK
 }
 
-fn shared_ranges(graph: &Graph, seen: &Statistics) -> HashMap<String, (f32, f32)> {
-    let mut ranges = seen.ranges.clone();
-    for node in graph.nodes.iter().rev() {
-        let sharing: Vec<&String> = if node.is("Concat") {
-            node.inputs.iter().chain(&node.outputs).collect()
-        } else if node.is("Resize") {
-            vec![&node.inputs[0], &node.outputs[0]]
-        } else {
-            continue;
-        };
-        let known = sharing.iter().filter_map(|name| ranges.get(*name));
-        let all = known.fold((0.0_f32, 0.0_f32), |all, one| {
-            (all.0.min(one.0), all.1.max(one.1))
-        });
-        for name in sharing {
-            ranges.insert(name.clone(), all);
+/// Takes the weights of all blocks of bytes out of `model`: what each node computes, by its name.
+pub(crate) fn take(model: &mut Model) -> Result<Vec<(String, Spec)>> {
+    let graph = model.graph_mut()?;
+    let mut taken = Vec::new();
+    for at in 0..graph.nodes.len() {
+        let node = &graph.nodes[at];
+        if is_byte_block(node) {
+            let spec = spec(graph, node);
+            let spec = spec.with_context(|| format!("block `{}` is incomplete", node.name))?;
+            let pictures = 1 + usize::from(spec.skip_channels > 0);
+            taken.push((node.name.clone(), spec));
+            graph.nodes[at].inputs.truncate(pictures);
         }
     }
-    ranges
+    graph.prune();
+    Ok(taken)
+}
+
+/// What a node computes whose weights are still there.
+fn spec(graph: &Graph, node: &Node) -> Option<Spec> {
+    let skip_channels = usize::try_from(node.int(SKIP_CHANNELS)?).ok()?;
+    let pictures = 1 + usize::from(skip_channels > 0);
+    let values = |n: usize| graph.constant(node.input(pictures + n))?.values();
+    let affine = |n: usize| {
+        let mut factor = values(n)?;
+        let offset = factor.split_off(factor.len() / 2);
+        Some(Affine { factor, offset })
+    };
+    let layer = |n: usize| {
+        Some(Layer {
+            weights: graph.constant(node.input(pictures + n))?.int8s()?,
+            affine: affine(n + 1)?,
+        })
+    };
+    let size = |name: &str| match node.ints(name)? {
+        &[height, width] => Some(Size {
+            height: usize::try_from(height).ok()?,
+            width: usize::try_from(width).ok()?,
+        }),
+        _ => None,
+    };
+    let grid = match node.int(CORNERS) {
+        Some(1) => Grid::AlignCorners,
+        _ => Grid::HalfPixel,
+    };
+    Some(Spec {
+        input: affine(0)?,
+        skip_channels,
+        expand: layer(1)?,
+        depthwise: layer(3)?,
+        project: layer(5)?,
+        stride: usize::try_from(node.int(STRIDE)?).ok()?,
+        size: size(SIZE)?,
+        upsample: size(SMALL).map(|small| (small, grid)),
+        residual: node.int(RESIDUAL)? == 1,
+        head: values(7)
+            .zip(values(8))
+            .map(|(weights, bias)| Head { weights, bias }),
+    })
 }
 
 /// `model` with these features as bytes, channels last.
-fn in_bytes(model: &Model, bytes: &[&Feature], plan: &Plan) -> Result<Model> {
+fn in_bytes(model: &Model, bytes: &HashMap<String, (Vec<i64>, Bytes)>) -> Result<Model> {
     let mut graph = model.graph()?.clone();
     for output in &mut graph.outputs {
-        let Some(feature) = bytes.iter().find(|f| f.name == output.name) else {
+        let Some((shape, of)) = bytes.get(&output.name) else {
             continue;
         };
-        let name = &feature.name;
-        let affine = plan.tensors[name];
-        graph.constants.extend(constants(name, affine));
-        let [scale, zero, quantised, byte] = names(name);
+        let name = output.name.clone();
+        let [scale, zero, quantised] =
+            ["scale", "zero", "quantised"].map(|what| format!("{name}.{what}"));
+        let channels = [of.channels() as i64];
+        graph.constants.extend([
+            Tensor::of_floats(&scale, &channels, &of.scales),
+            Tensor::of_bytes(&zero, &channels, &of.zeros),
+        ]);
         graph.nodes.extend([
-            Node::new("QuantizeLinear", &[name, &scale, &zero], &quantised),
-            Node::new("Transpose", &[&quantised], &byte)
+            Node::new("QuantizeLinear", &[&name, &scale, &zero], &quantised)
+                .with(Attribute::of_int("axis", 1)),
+            Node::new("Transpose", &[&quantised], &bytes_of(&name))
                 .with(Attribute::of_ints("perm", &[0, 2, 3, 1])),
         ]);
-        *output = ValueInfo::tensor(&byte, dtype::UINT8, &channels_last(&feature.shape));
+        *output = ValueInfo::tensor(&bytes_of(&name), dtype::UINT8, &channels_last(shape));
     }
     Ok(model.with(graph))
 }
 
-/// Names that go with a quantised tensor: its scale, its zero, its bytes, and its bytes with channels last.
-fn names(name: &str) -> [String; 4] {
-    ["scale", "zero", "quantised", "bytes"].map(|what| format!("{name}.{what}"))
+fn bytes_of(name: &str) -> String {
+    format!("{name}.bytes")
 }
 
-fn constants(name: &str, affine: Affine) -> [Tensor; 2] {
-    let [scale, zero, ..] = names(name);
-    [
-        Tensor::of_floats(&scale, &[], &[affine.scale]),
-        Tensor::of_byte(&zero, affine.zero),
-    ]
+fn last_of(name: &str) -> String {
+    format!("{name}.last")
 }
 
 fn channels_last(shape: &[i64]) -> [i64; 4] {
     [shape[0], shape[2], shape[3], shape[1]]
 }
 
-/// Writes the integer graph node by node.
-struct Writer<'a> {
-    graph: &'a Graph,
-    plan: &'a Plan,
-    seen: &'a Statistics,
-    bytes: &'a [&'a Feature],
-    nodes: Vec<Node>,
-    constants: Vec<Tensor>,
-    /// Real tensors -> what they are when read back from bytes.
-    renamed: HashMap<String, String>,
+fn of_affine(name: &str, affine: &Affine) -> Tensor {
+    let dims = [2, affine.factor.len() as i64];
+    Tensor::of_floats(
+        name,
+        &dims,
+        &[affine.factor.as_slice(), &affine.offset].concat(),
+    )
 }
 
-impl<'a> Writer<'a> {
-    fn new(
-        graph: &'a Graph,
-        plan: &'a Plan,
-        bytes: &'a [&'a Feature],
-        seen: &'a Statistics,
-    ) -> Self {
-        Self {
-            graph,
-            plan,
-            seen,
-            bytes,
-            nodes: Vec::new(),
-            constants: graph.constants.clone(),
-            renamed: HashMap::new(),
-        }
-    }
-
-    fn write(mut self) -> Graph {
-        let mut inputs = self.graph.inputs.clone();
-        for input in &mut inputs {
-            let name = input.name.clone();
-            let byte = self.bytes.iter().find(|f| f.name == name);
-            if let Some(feature) = byte {
-                let [.., quantised, byte] = names(&name);
-                *input = ValueInfo::tensor(&byte, dtype::UINT8, &channels_last(&feature.shape));
-                let perm = Attribute::of_ints("perm", &[0, 3, 1, 2]);
-                self.nodes
-                    .push(Node::new("Transpose", &[&byte], &quantised).with(perm));
-                self.read_back(&name);
-            } else if self.plan.has(&name) {
-                self.round(&name);
-            }
-        }
-        for (at, node) in self.graph.nodes.iter().enumerate() {
-            let mut node = node.clone();
-            if self.plan.nodes.contains(&at) && node.is("Conv") {
-                self.weights(&mut node);
-            }
-            for name in &mut node.inputs {
-                if let Some(new) = self.renamed.get(name) {
-                    name.clone_from(new);
-                }
-            }
-            let outputs = node.outputs.clone();
-            self.nodes.push(node);
-            for name in outputs.iter().filter(|name| self.plan.has(name)) {
-                self.round(name);
-            }
-        }
-        let mut graph = Graph {
-            nodes: self.nodes,
-            name: self.graph.name.clone(),
-            constants: self.constants,
-            inputs,
-            outputs: self.graph.outputs.clone(),
+/// A layer of `weights` `[rows, columns]` whose columns come as bytes with these means; its sums become real numbers.
+fn layer(weights: &[f32], bias: &[f32], input: &Bytes, means: &[f64]) -> Layer {
+    let mut layer = Layer::default();
+    for (row, bias) in weights.chunks_exact(input.channels()).zip(bias) {
+        let scaled = || {
+            row.iter()
+                .zip(&input.scales)
+                .map(|(weight, scale)| weight * scale)
         };
-        graph.prune();
-        graph
+        let most = scaled().fold(1e-12_f32, |most, weight| most.max(weight.abs()));
+        let scale = most / 127.0;
+        let (mut offset, mut lost) = (0.0, 0.0);
+        for (column, weight) in scaled().enumerate() {
+            let rounded = (weight / scale).round().clamp(-127.0, 127.0);
+            offset += f64::from(rounded) * f64::from(input.zeros[column]);
+            let mean = means[column] / f64::from(input.scales[column]);
+            lost += (f64::from(weight) - f64::from(rounded) * f64::from(scale)) * mean;
+            layer.weights.push(rounded as i8);
+        }
+        let offset = f64::from(*bias) + lost - f64::from(scale) * offset;
+        layer.affine.factor.push(scale);
+        layer.affine.offset.push(offset as f32);
     }
-
-    /// Rounds a tensor to bytes and reads it back.
-    fn round(&mut self, name: &str) {
-        let [scale, zero, quantised, _] = names(name);
-        self.nodes.push(Node::new(
-            "QuantizeLinear",
-            &[name, &scale, &zero],
-            &quantised,
-        ));
-        self.read_back(name);
-    }
-
-    fn read_back(&mut self, name: &str) {
-        let [scale, zero, quantised, _] = names(name);
-        let back = format!("{name}.back");
-        self.constants
-            .extend(constants(name, self.plan.tensors[name]));
-        let inputs = [quantised.as_str(), &scale, &zero];
-        self.nodes
-            .push(Node::new("DequantizeLinear", &inputs, &back));
-        self.renamed.insert(name.to_owned(), back);
-    }
-
-    /// Gives a convolution integer weights and a bias that makes good for their rounding.
-    fn weights(&mut self, conv: &mut Node) {
-        let input = conv.input(0).to_owned();
-        let weights = self.graph.constant(conv.input(1));
-        let bias = self.graph.constant(conv.input(2)).and_then(Tensor::values);
-        let (Some(weights), Some(affine)) = (weights, self.plan.tensors.get(&input)) else {
-            return;
-        };
-        let Some(values) = weights.values() else {
-            return;
-        };
-        let rows = weights.dims[0] as usize;
-        let rounded = Rounded::new(&values, rows);
-        let group = conv.int("group").unwrap_or(1) as usize;
-        let means = self.seen.mean(&input).unwrap_or_default();
-        let lost = rounded.lost(&values, group, &weights.dims, &means);
-        let bias = bias.unwrap_or_else(|| vec![0.0; rows]);
-        let sums: Vec<f32> = rounded.scales.iter().map(|s| s * affine.scale).collect();
-        let bias: Vec<i32> = bias
-            .iter()
-            .zip(lost)
-            .zip(&sums)
-            .map(|((bias, lost), scale)| {
-                ((f64::from(*bias) + lost) / f64::from(*scale)).round() as i32
-            })
-            .collect();
-        let name = |what: &str| format!("{}.{what}", conv.output());
-        let [w, w_scale, b, b_scale] = ["w", "w.scale", "b", "b.scale"].map(name);
-        let [w_back, b_back] = ["w.back", "b.back"].map(name);
-        let per_row = [rows as i64];
-        self.constants.extend([
-            Tensor::of_int8s(&w, &weights.dims, &rounded.values),
-            Tensor::of_floats(&w_scale, &per_row, &rounded.scales),
-            Tensor::of_int32s(&b, &per_row, &bias),
-            Tensor::of_floats(&b_scale, &per_row, &sums),
-        ]);
-        let first = Attribute::of_int("axis", 0);
-        self.nodes.extend([
-            Node::new("DequantizeLinear", &[&w, &w_scale], &w_back).with(first.clone()),
-            Node::new("DequantizeLinear", &[&b, &b_scale], &b_back).with(first),
-        ]);
-        conv.inputs = vec![input, w_back, b_back];
-    }
+    layer
 }
 
-/// Weights as i8, -127..=127, with a scale for each output channel.
-struct Rounded {
-    values: Vec<i8>,
-    scales: Vec<f32>,
+/// Layers of one row each, row by row.
+fn joined(layers: &[Layer]) -> Layer {
+    let mut all = Layer::default();
+    for layer in layers {
+        all.weights.extend(&layer.weights);
+        all.affine.factor.extend(&layer.affine.factor);
+        all.affine.offset.extend(&layer.affine.offset);
+    }
+    all
 }
 
-impl Rounded {
-    fn new(weights: &[f32], rows: usize) -> Self {
-        let mut rounded = Self {
-            values: Vec::with_capacity(weights.len()),
-            scales: Vec::with_capacity(rows),
-        };
-        for row in weights.chunks_exact((weights.len() / rows.max(1)).max(1)) {
-            let most = row.iter().fold(1e-8_f32, |most, v| most.max(v.abs()));
-            let scale = most / 127.0;
-            rounded.scales.push(scale);
-            let bytes = row
-                .iter()
-                .map(|v| (v / scale).round().clamp(-127.0, 127.0) as i8);
-            rounded.values.extend(bytes);
-        }
-        rounded
+/// A layer whose sums become bytes, which are zero where the values are.
+fn into_bytes(mut layer: Layer, bytes: &Bytes) -> Layer {
+    let affine = (layer.affine.factor.iter_mut()).zip(&mut layer.affine.offset);
+    for ((factor, offset), scale) in affine.zip(&bytes.scales) {
+        *factor /= scale;
+        *offset /= scale;
     }
-
-    /// What each output channel lacks in the mean, given the means of the input's channels.
-    fn lost(&self, weights: &[f32], group: usize, dims: &[i64], means: &[f64]) -> Vec<f64> {
-        let (rows, columns) = (dims[0] as usize, dims[1] as usize);
-        let taps = dims[2..].iter().product::<i64>() as usize;
-        let rows_each = (rows / group).max(1);
-        let row_len = columns * taps;
-        (0..rows)
-            .map(|row| {
-                let first = row / rows_each * columns;
-                (0..row_len)
-                    .map(|at| {
-                        let whole = row * row_len + at;
-                        let kept = f64::from(self.values[whole]) * f64::from(self.scales[row]);
-                        let mean = means.get(first + at / taps).copied().unwrap_or(0.0);
-                        (f64::from(weights[whole]) - kept) * mean
-                    })
-                    .sum()
-            })
-            .collect()
-    }
+    layer
 }

@@ -6,7 +6,8 @@ use super::edit::Shapes;
 use super::fold::drop_empty_pads;
 use super::fuse::{BLOCK, fuse, take};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
-use super::quantise::{Statistics, areas, quantise};
+use super::quantise::{self, BYTE_BLOCK, Statistics, areas, quantise};
+use crate::kernel::Grid;
 
 /// input -> skip; audio -> deep -> upsampled -> padded by nothing; both joined -> mixed -> output.
 fn model() -> Model {
@@ -138,27 +139,128 @@ fn a_convolution_goes_before_the_upsample() {
     assert_eq!(deep[..8], [&all[..4], &all[20..24]].concat());
 }
 
-#[test]
-fn large_layers_become_integers_and_features_bytes() {
-    let cut = parts();
-    assert_eq!(areas(&cut, &shapes()).unwrap(), [0, 256]);
-    let mut seen = Statistics::default();
-    seen.add("audio", &[1, 32, 16, 16], &vec![1.0; 32 * 256]);
-    for (name, shape) in shapes() {
-        let values = vec![0.5; shape.iter().product::<i64>() as usize];
-        seen.add(&name, &shape, &values);
+/// The same graph with a block in place of the convolution and its Relu.
+fn with_block() -> (Cut, Shapes) {
+    let mut model = model();
+    let graph = model.graph_mut().unwrap();
+    let depthwise = Node::new("Conv", &["a", "w.depthwise"], "b.raw")
+        .with(Attribute::of_int("group", 8))
+        .with(Attribute::of_ints("pads", &[1; 4]));
+    let block = [
+        Node::new("Conv", &["both", "w.expand"], "a.raw"),
+        Node::new("Relu", &["a.raw"], "a"),
+        depthwise,
+        Node::new("Relu", &["b.raw"], "b"),
+        Node::new("Conv", &["b", "w.project"], "rectified"),
+    ];
+    graph.nodes.splice(5..7, block);
+    let mode = graph.nodes[2].attributes[0].clone();
+    graph.nodes[2].attributes.push(Attribute {
+        name: "coordinate_transformation_mode".into(),
+        text: Some(b"align_corners".to_vec()),
+        ..mode
+    });
+    let weights = |name: &str, dims: &[i64]| {
+        let values: Vec<f32> = (0..dims.iter().product())
+            .map(|n: i64| (n % 5) as f32 - 1.0)
+            .collect();
+        Tensor::of_floats(name, dims, &values)
+    };
+    graph.constants.extend([
+        weights("w.expand", &[8, 20, 1, 1]),
+        weights("w.depthwise", &[8, 1, 3, 3]),
+        weights("w.project", &[5, 8, 1, 1]),
+    ]);
+    let mut shapes = shapes();
+    for name in ["a.raw", "a", "b.raw", "b"] {
+        shapes.insert(name.into(), vec![1, 8, 32, 32]);
     }
-    let whole = quantise(&cut, &shapes(), &seen, 0).unwrap();
-    let joint = whole.joint.graph().unwrap();
-    assert!(joint.input_names().contains(&"skip.bytes"));
-    assert_eq!(whole.image.graph().unwrap().outputs[0].name, "skip.bytes");
-    assert_eq!(joint.constant("deep.w").unwrap().dtype, dtype::INT8);
-    // The last convolution stays as it is.
-    assert!(joint.constant("w.last").is_some() && joint.constant("output.w").is_none());
-    let large = quantise(&cut, &shapes(), &seen, 256).unwrap();
-    let joint = large.joint.graph().unwrap();
-    assert!(joint.constant("w.deep").is_some(), "it is small");
-    assert!(joint.constant("mixed.w").is_some(), "it is large");
+    drop_empty_pads(&mut model).unwrap();
+    let cut = cut(&model, "input", "audio", &shapes).unwrap().unwrap();
+    (cut, shapes)
+}
+
+/// What was seen of a network with `shapes` whose tensors' values rise from 0 to 1, channel by channel.
+fn seen(shapes: &Shapes) -> Statistics {
+    let mut seen = Statistics::default();
+    for (name, shape) in shapes {
+        let count = shape.iter().product::<i64>() as usize;
+        let values: Vec<f32> = (0..count).map(|n| n as f32 / count as f32).collect();
+        seen.add(name, shape, &values);
+    }
+    seen
+}
+
+#[test]
+fn large_blocks_become_integers_and_features_bytes() {
+    let (cut, shapes) = with_block();
+    assert_eq!(areas(&cut, &shapes).unwrap(), [0]);
+    let mut quantised = quantise(&cut, &shapes, &seen(&shapes), 0).unwrap();
+    assert_eq!(
+        operators(&quantised.joint),
+        ["Conv", "Transpose", BYTE_BLOCK]
+    );
+    assert_eq!(
+        operators(&quantised.image),
+        ["Conv", "QuantizeLinear", "Transpose"]
+    );
+    let image = quantised.image.graph().unwrap();
+    assert_eq!(image.outputs[0].name, "skip.bytes");
+    let joint = quantised.joint.graph().unwrap();
+    assert_eq!(joint.input_names(), ["audio", "skip.bytes"]);
+    assert_eq!(joint.nodes[2].inputs[..2], ["deep.last", "skip.bytes"]);
+    assert_eq!(joint.nodes[2].outputs, ["output"], "the head is in it");
+    let scale = image.constant("skip.scale").unwrap().values().unwrap();
+    assert!(scale[0] < scale[15], "each channel has a scale of its own");
+    let (name, spec) = quantise::take(&mut quantised.joint).unwrap().remove(0);
+    assert_eq!(name, "rectified.last");
+    assert_eq!((spec.skip_channels, spec.input.factor.len()), (16, 4));
+    assert_eq!((spec.size.height, spec.size.width), (32, 32));
+    let (small, grid) = spec.upsample.unwrap();
+    assert_eq!(
+        (small.height, small.width, grid),
+        (16, 16, Grid::AlignCorners)
+    );
+    assert_eq!(spec.head.unwrap().bias, [0.0; 3]);
+    let joint = quantised.joint.graph().unwrap();
+    assert!(joint.constant("w.deep").is_some(), "the runtime's stay");
+    assert_eq!(joint.nodes[2].inputs.len(), 2, "its weights are taken out");
+}
+
+#[test]
+fn small_blocks_and_what_nobody_saw_stay_real() {
+    let (cut, shapes) = with_block();
+    let is_real = |quantised: &Cut| {
+        !operators(&quantised.joint).contains(&BYTE_BLOCK)
+            && operators(&quantised.image) == ["Conv"]
+            && quantised.joint.graph().unwrap().input_names() == ["audio", "skip"]
+    };
+    let small = quantise(&cut, &shapes, &seen(&shapes), 1024).unwrap();
+    assert!(is_real(&small));
+    let unseen: Shapes = (shapes.clone().into_iter())
+        .filter(|(name, _)| name != "b")
+        .collect();
+    let unknown = quantise(&cut, &shapes, &seen(&unseen), 0).unwrap();
+    assert!(is_real(&unknown));
+}
+
+#[test]
+fn nodes_come_after_what_they_need() {
+    let mut graph = model().graph().unwrap().clone();
+    let sorted = graph.clone();
+    graph.nodes.reverse();
+    graph.sort();
+    let made: Vec<&str> = graph.nodes.iter().map(Node::output).collect();
+    for (at, node) in graph.nodes.iter().enumerate() {
+        let of_nodes = |name: &&String| sorted.nodes.iter().any(|n| n.output() == name.as_str());
+        let needs = node.inputs.iter().filter(of_nodes);
+        assert!(
+            needs
+                .into_iter()
+                .all(|name| made[..at].contains(&name.as_str()))
+        );
+    }
+    assert_eq!(made.len(), sorted.nodes.len());
 }
 
 /// x -> expand -> Relu -> depthwise -> Relu -> project -> sum with x.

@@ -66,7 +66,6 @@ fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
         threads: 2,
         deterministic: false,
         mark: None,
-        part: None,
         #[cfg(feature = "credentials")]
         signer: None,
     }

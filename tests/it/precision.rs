@@ -142,8 +142,12 @@ fn integers_come_near_or_are_not_taken() {
         assert!(exact == auto);
     }
     // Asked for by name, they are taken wherever they work at all.
-    let (_, report) = render(&place, &["--precision", "int8"]);
+    let (int8, report) = render(&place, &["--precision", "int8"]);
     assert_eq!(report["tuning"]["precision"], "int8");
+    let said = report["tuning"]["rewritings"].to_string();
+    assert!(said.contains("of the blocks in eight bits"), "{said}");
+    let distance = psnr(&exact, &int8);
+    assert!(distance >= 35.0, "{distance}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The operators that ONNX Runtime does not have: what [`crate::graph::fuse`] puts into graphs, computed by [`crate::kernel`].
 
+mod byte_block;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,14 +12,49 @@ use ort::operator::{
 use ort::value::{Shape, SymbolicDimensions, TensorElementType, ValueType};
 
 use crate::graph::fuse::{BLOCK, DOMAIN, OUTPUT};
-use crate::kernel::Block;
+use crate::kernel::{Block, eight};
+use byte_block::ByteBlockOperator;
 
 /// The blocks of a graph, by their nodes' names.
-pub(super) type Blocks = HashMap<String, Block>;
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// In f32.
+    pub(super) reals: HashMap<String, Block>,
+    /// In eight bits.
+    pub(super) bytes: HashMap<String, eight::Block>,
+}
 
 /// All operators, for one session.
-pub(super) fn domain(blocks: Arc<Blocks>) -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(BlockOperator(blocks))
+pub(super) fn domain(blocks: &Arc<Blocks>) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?
+        .add(BlockOperator(Arc::clone(blocks)))?
+        .add(ByteBlockOperator(Arc::clone(blocks)))
+}
+
+/// Tells the runtime the shape of a block's output, which is an attribute of it.
+fn infer_shape(context: &mut ShapeInferenceContext) -> ort::Result<()> {
+    let shape: Vec<i64> = context.attr(OUTPUT)?;
+    let inferred = ValueType::Tensor {
+        ty: TensorElementType::Float32,
+        dimension_symbols: SymbolicDimensions::empty(shape.len()),
+        shape: Shape::new(shape),
+    };
+    context.set_output(0, &inferred)
+}
+
+/// The block of a node.
+fn named<B: Clone>(blocks: &HashMap<String, B>, context: &KernelContext<'_>) -> ort::Result<B> {
+    let name = context.node_name()?;
+    let block = blocks.get(&name).cloned();
+    block.ok_or_else(|| ort::Error::new(format!("no block is called {name}")))
+}
+
+fn missing() -> ort::Error {
+    ort::Error::new("a block's input is missing")
+}
+
+fn failed(error: &anyhow::Error) -> ort::Error {
+    ort::Error::new(format!("{error:#}"))
 }
 
 /// An inverted residual block, of a picture and, with some, a smaller one.
@@ -47,20 +84,11 @@ impl Operator for BlockOperator {
     }
 
     fn infer_shape(&self, context: &mut ShapeInferenceContext) -> ort::Result<()> {
-        let shape: Vec<i64> = context.attr(OUTPUT)?;
-        let inferred = ValueType::Tensor {
-            ty: TensorElementType::Float32,
-            dimension_symbols: SymbolicDimensions::empty(shape.len()),
-            shape: Shape::new(shape),
-        };
-        context.set_output(0, &inferred)
+        infer_shape(context)
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BlockKernel> {
-        let name = context.node_name()?;
-        let block = self.0.get(&name);
-        let block = block.ok_or_else(|| ort::Error::new(format!("no block is called {name}")))?;
-        Ok(BlockKernel(block.clone()))
+        Ok(BlockKernel(named(&self.0.reals, context)?))
     }
 }
 
@@ -68,7 +96,6 @@ struct BlockKernel(Block);
 
 impl Kernel for BlockKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let missing = || ort::Error::new("a block's input is missing");
         let picture = context.input(0)?.ok_or_else(missing)?;
         let (_, picture) = picture.try_extract_tensor::<f32>()?;
         let beside = if context.num_inputs()? > 1 {
@@ -86,6 +113,6 @@ impl Kernel for BlockKernel {
             .ok_or_else(missing)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let done = self.0.run(picture, beside, output);
-        done.map_err(|error| ort::Error::new(format!("{error:#}")))
+        done.map_err(|error| failed(&error))
     }
 }

@@ -9,8 +9,9 @@ use prost::Message as _;
 
 use super::operators::{self, Blocks};
 use super::{Loader, commit};
-use crate::graph::fuse;
 use crate::graph::proto::Model;
+use crate::graph::{fuse, quantise};
+use crate::kernel::eight::{self, Set};
 use crate::kernel::{Block, Steps};
 
 /// A model without the weights of its blocks, and its blocks: all sessions of it share their weights.
@@ -24,13 +25,16 @@ impl Part {
     /// Of a part as it is stored.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let mut model = Model::parse(bytes)?;
-        let layers = fuse::take(&mut model)?;
-        let block = |(name, layers)| {
+        let reals = fuse::take(&mut model)?.into_iter().map(|(name, layers)| {
             let steps = Steps::best().context("no instructions for it")?;
             Ok((name, Block::new(&layers, steps)?))
-        };
+        });
+        let reals = reals.collect::<Result<_>>()?;
+        let bytes = quantise::take(&mut model)?.into_iter();
+        let bytes = bytes.map(|(name, spec)| Ok((name, eight::Block::new(&spec, Set::best())?)));
+        let bytes = bytes.collect::<Result<_>>()?;
         Ok(Self {
-            blocks: Arc::new(layers.into_iter().map(block).collect::<Result<_>>()?),
+            blocks: Arc::new(Blocks { reals, bytes }),
             model: model.encode_to_vec(),
         })
     }
@@ -41,7 +45,7 @@ impl Part {
             let builder = loader
                 .builder()?
                 .with_memory_pattern(false)?
-                .with_operators(operators::domain(Arc::clone(&self.blocks))?)?;
+                .with_operators(operators::domain(&self.blocks)?)?;
             commit(builder, Path::new(""), &self.model)
         };
         Ok(start()?)

@@ -25,6 +25,7 @@ use crate::graph::proto::{Model, ValueInfo};
 use crate::graph::quantise::{self, Statistics, quantise};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::kernel::Steps;
+use crate::kernel::eight::Set;
 use crate::window::WINDOW_LEN;
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).
@@ -75,9 +76,7 @@ impl Tuner<'_> {
         let mut best = cut.clone();
         let places = commute(&mut best.joint, &shapes).unwrap_or(0);
         let moved = format!("{places} convolutions before upsamples");
-        if Steps::best().is_some()
-            && let Some((fused, blocks)) = fused(&best, &shapes)
-        {
+        if let Some((fused, blocks)) = fused(&best, &shapes) {
             let what = [moved.clone(), format!("{blocks} blocks in one go each")];
             let what = &what[usize::from(places == 0)..];
             parts = self.proved(&proof, self.parts(&fused), what, &mut tuning);
@@ -97,7 +96,7 @@ impl Tuner<'_> {
                 false
             }
             Precision::Int8 => true,
-            Precision::Auto if has_integer_kernels() => true,
+            Precision::Auto if Set::best().is_fast() => true,
             Precision::Auto => {
                 let why = "int8: this processor has no instructions for it (VNNI)";
                 tuning.dropped.push(why.into());
@@ -106,12 +105,12 @@ impl Tuner<'_> {
         };
         if wants_integers && let Some(exact) = &parts {
             match self.integers(exact, &cut, &shapes, samples, precision) {
-                Ok((integer, psnr)) => {
-                    parts = Some(integer);
+                Ok(found) => {
+                    parts = Some(found.parts);
                     tuning.precision = "int8".into();
-                    tuning.psnr_db = Some((psnr * 100.0).round() / 100.0);
-                    tuning.rewritings.retain(|what| !what.contains("upsamples"));
-                    tuning.rewritings.push("eight bits".into());
+                    tuning.psnr_db = Some((found.psnr_db * 100.0).round() / 100.0);
+                    let what = format!("{} of the blocks in eight bits", found.blocks);
+                    tuning.rewritings.push(what);
                 }
                 Err(error) => tuning.dropped.push(format!("int8: {error:#}")),
             }
@@ -234,7 +233,7 @@ impl Tuner<'_> {
         shapes: &Shapes,
         samples: &Samples,
         precision: Precision,
-    ) -> Result<(Parts, f64)> {
+    ) -> Result<InBytes> {
         let pairs: Vec<(&Picture, &[f32])> = samples
             .crops
             .iter()
@@ -255,9 +254,15 @@ impl Tuner<'_> {
             generator.paint(crop, window, exact)?;
         }
         drop(generator);
-        let mut best: Option<(Parts, f64)> = None;
+        let mut best: Option<InBytes> = None;
         for area in quantise::areas(cut, shapes)? {
-            let parts = self.parts(&quantise(cut, shapes, &seen, area)?);
+            let quantised = quantise(cut, shapes, &seen, area)?;
+            let blocks = quantise::count(&quantised.joint)?;
+            if blocks == 0 {
+                continue;
+            }
+            let whole = fused(&quantised, shapes).map(|(fused, _)| fused);
+            let parts = self.parts(whole.as_ref().unwrap_or(&quantised));
             let mut generator = self.start(&parts)?;
             let mut sum = 0.0;
             let mut picture = vec![0.0; OUTPUT_LEN];
@@ -265,20 +270,25 @@ impl Tuner<'_> {
                 generator.paint(crop, window, &mut picture)?;
                 sum += squared_levels(&picture, exact);
             }
-            let psnr = psnr_db(sum / measured.len() as f64);
-            if best.as_ref().is_none_or(|(_, known)| *known < psnr) {
-                best = Some((parts, psnr));
+            let psnr_db = psnr_db(sum / measured.len() as f64);
+            if best.as_ref().is_none_or(|known| known.psnr_db < psnr_db) {
+                best = Some(InBytes {
+                    parts,
+                    psnr_db,
+                    blocks,
+                });
             }
-            if psnr >= NEAR {
+            if psnr_db >= NEAR {
                 break;
             }
         }
-        let (parts, psnr) = best.context("no layer of it can be done in eight bits")?;
+        let best = best.context("no layer of it can be done in eight bits")?;
         ensure!(
-            psnr >= NEAR || precision == Precision::Int8,
-            "its pictures come within {psnr:.1} dB of exact ones ({NEAR:.0} are wanted)"
+            best.psnr_db >= NEAR || precision == Precision::Int8,
+            "its pictures come within {:.1} dB of exact ones ({NEAR:.0} are wanted)",
+            best.psnr_db
         );
-        Ok((parts, psnr))
+        Ok(best)
     }
 
     /// Ranges and means of the joint part's tensors.
@@ -325,8 +335,18 @@ impl Tuner<'_> {
     }
 }
 
-/// The parts with blocks in one go, and how many there are; none where none was found.
+/// Integer networks.
+struct InBytes {
+    parts: Parts,
+    /// How near they come to exact ones, decibels.
+    psnr_db: f64,
+    /// How many blocks of them work with bytes.
+    blocks: usize,
+}
+
+/// The parts with blocks in one go, and how many there are; none where none was found, or the processor cannot do it.
 fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
+    Steps::best()?;
     let mut fused = cut.clone();
     let mut blocks = fuse(&mut fused.image, shapes).ok()?;
     if let Some(cheap) = &mut fused.cheap {
@@ -334,18 +354,6 @@ fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
     }
     blocks += fuse(&mut fused.joint, shapes).ok()?;
     (blocks > 0).then_some((fused, blocks))
-}
-
-/// Whether the processor multiplies bytes four at a time, which is what makes integers faster than floats.
-fn has_integer_kernels() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
 }
 
 /// What the whole network gives for one random input.
