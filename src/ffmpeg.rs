@@ -9,41 +9,19 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use ffmpeg_next as ff;
 
-use crate::error::Fault;
-
 /// Loads FFmpeg, makes it ready, and keeps it from writing to stderr: what it has to say comes back as errors.
 ///
 /// Whoever calls FFmpeg calls this first: where the libraries are not there, this is what says so.
 pub fn init() -> Result<()> {
     static DONE: OnceLock<Result<(), ff::Error>> = OnceLock::new();
-    load()?;
+    #[cfg(ffmpeg_on_demand)]
+    on_demand::load()?;
     let done = DONE.get_or_init(|| {
         ff::init()?;
         ff::log::set_level(ff::log::Level::Quiet);
         Ok(())
     });
     Ok((*done)?)
-}
-
-/// Makes the libraries ready to be called.
-#[cfg(ffmpeg_on_demand)]
-fn load() -> Result<(), Fault> {
-    on_demand::load().map_err(|words| {
-        // Debian calls the package of `libavutil.so.57` `libavutil57`.
-        let packages: Vec<String> = on_demand::sonames().map(|s| s.replace(".so.", "")).collect();
-        Fault::machine("cannot load FFmpeg's libraries")
-            .because(words)
-            .hint(format!(
-                "apt-get install {}; where those are not to be had, build lipsync again with the FFmpeg that is there",
-                packages.join(" ")
-            ))
-    })
-}
-
-/// The program would not have started without them.
-#[cfg(not(ffmpeg_on_demand))]
-fn load() -> Result<(), Fault> {
-    Ok(())
 }
 
 /// Lets FFmpeg write what it warns of to stderr.

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::os::unix::{Library as Loaded, RTLD_LAZY, RTLD_LOCAL};
 
+use crate::error::Fault;
+
 struct Library {
     soname: &'static str,
     /// What it exports, in the order of the slots.
@@ -33,7 +35,7 @@ unsafe extern "C" {
     fn ffmpeg_first();
 }
 
-// r11 belongs to nobody between a caller and the function it calls (System V ABI for x86-64, 3.2.1). Arguments are in
+// SAFETY: r11 belongs to nobody between a caller and the function it calls (System V ABI for x86-64, 3.2.1). Arguments are in
 // rdi, rsi, rdx, rcx, r8, r9 and xmm0 to xmm7, a count of vector arguments in al; `ffmpeg_first` keeps them over its call.
 std::arch::global_asm!(
     ".macro ffmpeg_jump name, slot",
@@ -126,9 +128,19 @@ extern "C" fn look_up(slot: usize) -> *mut c_void {
     function
 }
 
-/// Loads the libraries; if that fails, the loader's words.
-pub(super) fn load() -> Result<(), &'static str> {
-    libraries().as_ref().map(|_| ()).map_err(String::as_str)
+/// Loads the libraries, or tells which one the loader could not, and what mends it.
+pub(super) fn load() -> Result<(), Fault> {
+    libraries().as_ref().map(|_| ()).map_err(|words| {
+        // Debian calls the package of `libavutil.so.57` `libavutil57`.
+        let packages = LIBRARIES.iter().map(|l| l.soname.replace(".so.", ""));
+        let packages: Vec<String> = packages.collect();
+        Fault::machine("cannot load FFmpeg's libraries")
+            .because(words.as_str())
+            .hint(format!(
+                "apt-get install {}; where those are not to be had, build lipsync again with the FFmpeg that is there",
+                packages.join(" ")
+            ))
+    })
 }
 
 /// The libraries, loaded once, for as long as the program runs.
@@ -148,11 +160,6 @@ fn open(soname: &str) -> Result<Loaded, String> {
         let words = std::error::Error::source(&error).map(ToString::to_string);
         words.unwrap_or_else(|| error.to_string())
     })
-}
-
-/// The libraries' names, such as `libavutil.so.57`.
-pub(super) fn sonames() -> impl Iterator<Item = &'static str> {
-    LIBRARIES.iter().map(|library| library.soname)
 }
 
 #[cfg(test)]
