@@ -87,6 +87,24 @@ impl Room {
     }
 }
 
+/// Blocks of memory from this size on go back to the system when they are freed, bytes: pictures and what encoders hold.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const GIVEN_BACK: std::ffi::c_int = 256 << 10;
+
+/// Lets memory that one clip has freed be used by all others. glibc by itself takes blocks as large as any that was ever
+/// freed from the stocks of its threads, where they stay: thirty clips of 1280x720, two at a time, then took 776 MB
+/// instead of 380.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library's memory has no other switch")]
+pub(crate) fn give_memory_back() {
+    // SAFETY: it takes two numbers, and changes only how later calls of malloc choose.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK) };
+}
+
+/// Other C libraries do it by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_memory_back() {}
+
 /// Memory that the encoder of frames of `size`, and frames on their way to it, take: bytes.
 pub(crate) fn encoding(size: Size) -> usize {
     size.width as usize * size.height as usize * ENCODING
