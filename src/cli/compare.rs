@@ -121,7 +121,7 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         return Ok(());
     }
     let message = format!(
-        "`{}` is not as `{}`",
+        "`{}` differs from `{}`",
         args.actual.display(),
         args.expected.display()
     );

@@ -303,7 +303,10 @@ fn clip(place: &Place, name: &str, late: f64) {
         (wave / 3.0).max(0.0)
     };
     place.wav("voice.wav", 16_000, 1, 8.0, |_, t| {
-        0.7 * loudness(t) * (t * 9000.0).sin()
+        // A voice has tones all over.
+        let tone = |k: f64| (t * std::f64::consts::TAU * 150.0 * k + k * k).sin();
+        let voice: f64 = (1..26).map(|k| tone(f64::from(k))).sum();
+        0.7 * loudness(t) * voice / 12.0
     });
     let (width, height) = (192, 108);
     let mut ffmpeg = Command::new("ffmpeg")
