@@ -1,0 +1,25 @@
+#!/bin/sh
+# Tries the farm scripts on this machine alone, bound to the loopback address: Ray, Slurm, and what Kubernetes would run.
+# About 2 minutes, and as long again the first time: fetches Ray (a virtual environment in target/cluster) and, as root,
+# Debian's slurm-wlm and munge. What cannot run here is skipped with a line that says so.
+#
+#   scripts/cluster/test.sh [ray|slurm|kubernetes ..]      default: all; lipsync must be built
+set -eu
+cd "$(dirname "$0")/../.."
+venv=target/cluster/venv
+[ -x target/release/lipsync ] || {
+    echo "error: target/release/lipsync is not there: run scripts/demo.sh" >&2
+    exit 4
+}
+if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null
+    fi
+fi
+if ! cmp -s scripts/cluster/test-requirements.txt "$venv/done"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r scripts/cluster/test-requirements.txt
+    cp scripts/cluster/test-requirements.txt "$venv/done"
+fi
+exec timeout --kill-after=20 600 "$venv/bin/python" scripts/cluster/try_farm.py "$@"
