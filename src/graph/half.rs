@@ -139,6 +139,6 @@ mod tests {
             .map(|b| u16::from_le_bytes([b[0], b[1]]))
             .collect();
         assert_eq!(bits, [0x3555, 0xc000, 0x7bff]);
-        assert_eq!(in_half(&Tensor::of_byte("b", 1)), None);
+        assert_eq!(in_half(&Tensor::of_bytes("b", &[1], &[1])), None);
     }
 }

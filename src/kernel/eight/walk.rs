@@ -348,15 +348,15 @@ impl Walk {
     ) {
         let pixel = self.expand.quads * 4;
         let column = S::LANES;
-        let plane = (self.size.width + 2) * column;
+        let channel = (self.size.width + 2) * column;
         // SAFETY: as asked of the caller: the row has `P` pixels from `x` on, and there are `V` vectors from `from` on.
         unsafe {
             let sums = products::<S, V, P>(&self.expand, from, input.add(x * pixel), pixel);
-            let ring = (self.memory.ring.as_mut_ptr()).add(from * plane + (x + 1) * column);
+            let ring = (self.memory.ring.as_mut_ptr()).add(from * channel + (x + 1) * column);
             for (v, sums) in sums.into_iter().enumerate() {
                 let [factor, offset] = affine::<S>(&self.expand.affine, from + v);
                 for (p, sums) in sums.into_iter().enumerate() {
-                    let place = ring.add(v * plane + p * column);
+                    let place = ring.add(v * channel + p * column);
                     let new = S::rounded(S::scaled(sums, factor, offset));
                     S::store(place, S::push(S::load(place), new));
                 }
@@ -367,8 +367,8 @@ impl Walk {
     /// Pushes a row of zeros.
     #[inline(always)]
     unsafe fn push_nothing<S: Bytes>(&mut self, vectors: std::ops::Range<usize>) {
-        let plane = (self.size.width + 2) * S::LANES;
-        let ring = &mut self.memory.ring[vectors.start * plane..vectors.end * plane];
+        let channel = (self.size.width + 2) * S::LANES;
+        let ring = &mut self.memory.ring[vectors.start * channel..vectors.end * channel];
         for place in ring.chunks_exact_mut(S::LANES) {
             // SAFETY: as asked of the caller; a chunk has as many values as there are lanes.
             unsafe {
@@ -382,9 +382,9 @@ impl Walk {
     #[inline(always)]
     unsafe fn depthwise<S: Bytes>(&mut self, vector: usize, made: usize) {
         let (width, middle) = (self.output_size().width, self.expand.vectors * S::LANES);
-        let plane = (self.size.width + 2) * S::LANES;
+        let channel = (self.size.width + 2) * S::LANES;
         let step = self.stride * S::LANES;
-        let ring = &self.memory.ring[vector * plane..(vector + 1) * plane];
+        let ring = &self.memory.ring[vector * channel..(vector + 1) * channel];
         let at = made * width * middle + vector * S::LANES;
         let bytes = &mut self.memory.middle[at..(made + 1) * width * middle];
         // SAFETY: as asked of the caller. Of the ring, the last place that is read is that of column
@@ -608,6 +608,10 @@ fn copy(from: &[u8], to: &mut [u8]) {
 
 /// Sums of `P` pixels, `stride` bytes apart, for `V` vectors of rows.
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "pixels and sums lie across each other"
+)]
 unsafe fn products<S: Bytes, const V: usize, const P: usize>(
     layer: &Packed,
     from: usize,
