@@ -13,6 +13,11 @@
 //!
 //! [`eight`] does the same in eight bits.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a function that is not inlined is not compiled for the instruction set"
+)]
+
 mod block;
 mod buffer;
 pub mod eight;

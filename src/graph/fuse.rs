@@ -24,10 +24,10 @@ pub(crate) const OUTPUT: &str = "output";
 const INPUT: &str = "input";
 const BESIDE: &str = "beside";
 /// .. 1 if the small picture's corners lie on the large one's, 0 if their edges do; ..
-pub(super) const CORNERS: &str = "corners";
+pub(crate) const CORNERS: &str = "corners";
 /// .. the step of the depthwise convolution; and whether the picture is added to what comes out.
-pub(super) const STRIDE: &str = "stride";
-pub(super) const RESIDUAL: &str = "residual";
+pub(crate) const STRIDE: &str = "stride";
+pub(crate) const RESIDUAL: &str = "residual";
 
 /// Replaces the blocks of `model`, whose tensors have `shapes`, and tells how many there were.
 pub(crate) fn fuse(model: &mut Model, shapes: &Shapes) -> Result<usize> {

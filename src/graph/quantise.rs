@@ -11,9 +11,13 @@
 //!   so does the last convolution, whose output is the picture; the block before it computes it in f32.
 //! - Features that blocks take in come from the image part as bytes, channels last.
 
+mod layer;
+mod node;
+mod seen;
+
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::commute::commute;
 use super::cut::{Cut, Feature};
@@ -21,123 +25,12 @@ use super::edit::Shapes;
 use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use crate::kernel::Grid;
-use crate::kernel::eight::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
-
-/// The operator. Its inputs are the picture, channels last, and perhaps bytes that follow its channels; what it computes is
-/// known by its name ([`take`]). In a file, how the picture becomes bytes follows, then weights of expand, depthwise and
-/// project, after each of them how its sums become what comes out, then perhaps weights and bias of a head. How numbers are
-/// scaled is `[2, channels]`: factors, then offsets.
-pub(crate) const BYTE_BLOCK: &str = "ByteBlock";
-/// Attributes that [`take`] reads beside those of a block: height and width before the stride, those of a picture that is
-/// upsampled, and how many channels come as bytes.
-const SIZE: &str = "size";
-const SMALL: &str = "small";
-const SKIP_CHANNELS: &str = "skip_channels";
-
-/// How far a channel may go beyond what samples showed of it, in its range ..
-const HEADROOM: f32 = 2.0;
-/// .. but at least it gets this part of the range of its tensor.
-const LEAST_PART: f32 = 0.5;
-
-/// What samples showed of a network's tensors.
-#[derive(Debug, Default)]
-pub(crate) struct Statistics {
-    /// For `[1, channels, height, width]`.
-    tensors: HashMap<String, Seen>,
-}
-
-/// What was seen of a tensor's channels.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The least and the greatest value, with zero.
-    ranges: Vec<(f32, f32)>,
-    /// The mean, summed up over the samples.
-    means: Vec<f64>,
-    samples: usize,
-}
-
-impl Statistics {
-    /// Takes in a tensor of one sample.
-    pub(crate) fn add(&mut self, name: &str, shape: &[i64], values: &[f32]) {
-        let &[1, channels, height, width] = shape else {
-            return;
-        };
-        let seen = self.tensors.entry(name.to_owned()).or_default();
-        seen.ranges.resize(channels as usize, (0.0, 0.0));
-        seen.means.resize(channels as usize, 0.0);
-        seen.samples += 1;
-        let pixels = (height * width).max(1) as usize;
-        let channels = seen.ranges.iter_mut().zip(&mut seen.means);
-        for ((range, mean), plane) in channels.zip(values.chunks_exact(pixels)) {
-            for &value in plane {
-                *range = (range.0.min(value), range.1.max(value));
-            }
-            *mean += plane.iter().map(|&v| f64::from(v)).sum::<f64>() / pixels as f64;
-        }
-    }
-
-    fn get(&self, name: &str, channels: usize) -> Option<&Seen> {
-        let seen = self.tensors.get(name)?;
-        (seen.ranges.len() == channels).then_some(seen)
-    }
-}
-
-impl Seen {
-    /// Bytes for its channels.
-    fn bytes(&self) -> Bytes {
-        let all = (self.ranges.iter()).fold((0.0_f32, 0.0_f32), |all, one| {
-            (all.0.min(one.0), all.1.max(one.1))
-        });
-        let widened = |one: f32, all: f32| {
-            let wide = (one * HEADROOM).abs().max(all.abs() * LEAST_PART);
-            wide.min(all.abs())
-        };
-        let byte = |&(low, high): &(f32, f32)| {
-            let (low, high) = (widened(low, all.0), widened(high, all.1));
-            let scale = ((low + high) / 255.0).max(1e-8);
-            (scale, (low / scale).round().min(255.0) as u8)
-        };
-        let (scales, zeros) = self.ranges.iter().map(byte).unzip();
-        Bytes { scales, zeros }
-    }
-
-    fn mean(&self, channel: usize) -> f64 {
-        self.means[channel] / self.samples as f64
-    }
-
-    fn means(&self) -> Vec<f64> {
-        (0..self.means.len())
-            .map(|channel| self.mean(channel))
-            .collect()
-    }
-}
-
-/// What bytes stand for, channel by channel: `scale * (byte - zero)`.
-#[derive(Debug, Clone, Default)]
-struct Bytes {
-    scales: Vec<f32>,
-    zeros: Vec<u8>,
-}
-
-impl Bytes {
-    fn channels(&self) -> usize {
-        self.scales.len()
-    }
-
-    fn followed_by(mut self, other: &Self) -> Self {
-        self.scales.extend(&other.scales);
-        self.zeros.extend(&other.zeros);
-        self
-    }
-
-    /// How real numbers become bytes.
-    fn affine(&self) -> Affine {
-        Affine {
-            factor: self.scales.iter().map(|scale| 1.0 / scale).collect(),
-            offset: self.zeros.iter().map(|&zero| f32::from(zero)).collect(),
-        }
-    }
-}
+use crate::kernel::eight::{Affine, HEAD_CHANNELS, Layer};
+use layer::{into_bytes, joined, layer};
+pub(crate) use node::{BYTE_BLOCK, count, take};
+use node::{SIZE, SKIP_CHANNELS, SMALL, is_byte_block};
+use seen::Bytes;
+pub(crate) use seen::Statistics;
 
 /// The tensors whose values [`quantise`] wants to know: what nodes of `graph` make, as far as it is f32.
 pub(crate) fn observed(graph: &Graph, shapes: &Shapes) -> Vec<String> {
@@ -407,77 +300,6 @@ impl Writer<'_> {
     }
 }
 
-/// How many blocks of `model` work with bytes.
-pub(crate) fn count(model: &Model) -> Result<usize> {
-    let nodes = model.graph()?.nodes.iter();
-    Ok(nodes.filter(|node| is_byte_block(node)).count())
-}
-
-fn is_byte_block(node: &Node) -> bool {
-    node.domain == DOMAIN && node.op == BYTE_BLOCK
-}
-
-/// Takes the weights of all blocks of bytes out of `model`: what each node computes, by its name.
-pub(crate) fn take(model: &mut Model) -> Result<Vec<(String, Spec)>> {
-    let graph = model.graph_mut()?;
-    let mut taken = Vec::new();
-    for at in 0..graph.nodes.len() {
-        let node = &graph.nodes[at];
-        if is_byte_block(node) {
-            let spec = spec(graph, node);
-            let spec = spec.with_context(|| format!("block `{}` is incomplete", node.name))?;
-            let pictures = 1 + usize::from(spec.skip_channels > 0);
-            taken.push((node.name.clone(), spec));
-            graph.nodes[at].inputs.truncate(pictures);
-        }
-    }
-    graph.prune();
-    Ok(taken)
-}
-
-/// What a node computes whose weights are still there.
-fn spec(graph: &Graph, node: &Node) -> Option<Spec> {
-    let skip_channels = usize::try_from(node.int(SKIP_CHANNELS)?).ok()?;
-    let pictures = 1 + usize::from(skip_channels > 0);
-    let values = |n: usize| graph.constant(node.input(pictures + n))?.values();
-    let affine = |n: usize| {
-        let mut factor = values(n)?;
-        let offset = factor.split_off(factor.len() / 2);
-        Some(Affine { factor, offset })
-    };
-    let layer = |n: usize| {
-        Some(Layer {
-            weights: graph.constant(node.input(pictures + n))?.int8s()?,
-            affine: affine(n + 1)?,
-        })
-    };
-    let size = |name: &str| match node.ints(name)? {
-        &[height, width] => Some(Size {
-            height: usize::try_from(height).ok()?,
-            width: usize::try_from(width).ok()?,
-        }),
-        _ => None,
-    };
-    let grid = match node.int(CORNERS) {
-        Some(1) => Grid::AlignCorners,
-        _ => Grid::HalfPixel,
-    };
-    Some(Spec {
-        input: affine(0)?,
-        skip_channels,
-        expand: layer(1)?,
-        depthwise: layer(3)?,
-        project: layer(5)?,
-        stride: usize::try_from(node.int(STRIDE)?).ok()?,
-        size: size(SIZE)?,
-        upsample: size(SMALL).map(|small| (small, grid)),
-        residual: node.int(RESIDUAL)? == 1,
-        head: values(7)
-            .zip(values(8))
-            .map(|(weights, bias)| Head { weights, bias }),
-    })
-}
-
 /// `model` with these features as bytes, channels last.
 fn in_bytes(model: &Model, bytes: &HashMap<String, (Vec<i64>, Bytes)>) -> Result<Model> {
     let mut graph = model.graph()?.clone();
@@ -523,51 +345,4 @@ fn of_affine(name: &str, affine: &Affine) -> Tensor {
         &dims,
         &[affine.factor.as_slice(), &affine.offset].concat(),
     )
-}
-
-/// A layer of `weights` `[rows, columns]` whose columns come as bytes with these means; its sums become real numbers.
-fn layer(weights: &[f32], bias: &[f32], input: &Bytes, means: &[f64]) -> Layer {
-    let mut layer = Layer::default();
-    for (row, bias) in weights.chunks_exact(input.channels()).zip(bias) {
-        let scaled = || {
-            row.iter()
-                .zip(&input.scales)
-                .map(|(weight, scale)| weight * scale)
-        };
-        let most = scaled().fold(1e-12_f32, |most, weight| most.max(weight.abs()));
-        let scale = most / 127.0;
-        let (mut offset, mut lost) = (0.0, 0.0);
-        for (column, weight) in scaled().enumerate() {
-            let rounded = (weight / scale).round().clamp(-127.0, 127.0);
-            offset += f64::from(rounded) * f64::from(input.zeros[column]);
-            let mean = means[column] / f64::from(input.scales[column]);
-            lost += (f64::from(weight) - f64::from(rounded) * f64::from(scale)) * mean;
-            layer.weights.push(rounded as i8);
-        }
-        let offset = f64::from(*bias) + lost - f64::from(scale) * offset;
-        layer.affine.factor.push(scale);
-        layer.affine.offset.push(offset as f32);
-    }
-    layer
-}
-
-/// Layers of one row each, row by row.
-fn joined(layers: &[Layer]) -> Layer {
-    let mut all = Layer::default();
-    for layer in layers {
-        all.weights.extend(&layer.weights);
-        all.affine.factor.extend(&layer.affine.factor);
-        all.affine.offset.extend(&layer.affine.offset);
-    }
-    all
-}
-
-/// A layer whose sums become bytes, which are zero where the values are.
-fn into_bytes(mut layer: Layer, bytes: &Bytes) -> Layer {
-    let affine = (layer.affine.factor.iter_mut()).zip(&mut layer.affine.offset);
-    for ((factor, offset), scale) in affine.zip(&bytes.scales) {
-        *factor /= scale;
-        *offset /= scale;
-    }
-    layer
 }

@@ -14,6 +14,9 @@
 //! that all instruction sets give the same bits.
 
 mod bytes;
+mod head;
+mod input;
+mod packed;
 mod walk;
 
 use anyhow::{Result, ensure};

@@ -87,7 +87,7 @@ impl Operator for BlockOperator {
         infer_shape(context)
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BlockKernel> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<BlockKernel> {
         Ok(BlockKernel(named(&self.0.reals, context)?))
     }
 }

@@ -2,13 +2,12 @@
 
 #![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
 
-use std::sync::Arc;
-
 use super::bytes::{self, Bytes};
-use super::{Affine, HEAD_CHANNELS, Head, Layer, Size, Spec};
-use crate::kernel::Grid;
+use super::head::PackedHead;
+use super::input::{Upsample, between, copy};
+use super::packed::{Packed, affine, products};
+use super::{Affine, Size, Spec};
 use crate::kernel::buffer::Buffer;
-use crate::kernel::steps::Position;
 
 /// Rows go together until they have so many pixels: enough that weights, once read, are used often, and few enough that what
 /// lies between the layers stays in the second cache.
@@ -42,91 +41,6 @@ struct Memory {
     middle: Vec<u8>,
     /// The same of what the block makes: `[pixels, out]`.
     output: Buffer,
-}
-
-/// A layer's weights as vectors want them.
-#[derive(Debug, Clone)]
-struct Packed {
-    rows: usize,
-    /// Of as many rows as there are lanes.
-    vectors: usize,
-    /// Of four columns.
-    quads: usize,
-    /// `[vectors, quads, lanes]`, four columns in each.
-    weights: Arc<Buffer<i32>>,
-    /// `[vectors * lanes]`
-    affine: Affine,
-}
-
-impl Packed {
-    /// `columns` tells in which place of `4 * quads` each column of the layer goes.
-    fn new(layer: &Layer, quads: usize, lanes: usize, place: impl Fn(usize) -> usize) -> Self {
-        let rows = layer.affine.factor.len();
-        let columns = layer.weights.len() / rows;
-        let vectors = rows.div_ceil(lanes);
-        let mut places = vec![0_u8; vectors * quads * lanes * 4];
-        for (row, weights) in layer.weights.chunks_exact(columns).enumerate() {
-            for (column, &weight) in weights.iter().enumerate() {
-                let (quad, byte) = (place(column) / 4, place(column) % 4);
-                let lane = (row / lanes * quads + quad) * lanes + row % lanes;
-                places[lane * 4 + byte] = weight as u8;
-            }
-        }
-        let padded = |values: &[f32]| {
-            let mut values = values.to_vec();
-            values.resize(vectors * lanes, 0.0);
-            values
-        };
-        let places = places.as_chunks::<4>().0;
-        let mut weights = Buffer::new(places.len());
-        for (quad, bytes) in weights.iter_mut().zip(places) {
-            *quad = i32::from_le_bytes(*bytes);
-        }
-        Self {
-            rows,
-            vectors,
-            quads,
-            weights: Arc::new(weights),
-            affine: Affine {
-                factor: padded(&layer.affine.factor),
-                offset: padded(&layer.affine.offset),
-            },
-        }
-    }
-}
-
-/// Bilinear upsampling.
-#[derive(Debug, Clone)]
-struct Upsample {
-    /// Values of the small picture.
-    len: usize,
-    rows: Vec<Position>,
-    columns: Vec<Position>,
-    /// A row of the large picture in the columns of the small one: `[width, channels]`.
-    mixed: Vec<f32>,
-}
-
-impl Upsample {
-    fn new(small: Size, large: Size, channels: usize, grid: Grid) -> Self {
-        Self {
-            len: small.pixels() * channels,
-            rows: grid.positions(small.height, large.height),
-            columns: grid.positions(small.width, large.width),
-            mixed: vec![0.0; small.width * channels],
-        }
-    }
-
-    /// Mixes row `row` of the large picture, in the columns of the small one, `x`.
-    #[inline(always)]
-    fn mix(&mut self, row: usize, x: &[f32]) {
-        let at = self.rows[row];
-        let row_len = self.mixed.len();
-        let of = |row: usize| &x[row * row_len..][..row_len];
-        let pairs = of(at.before).iter().zip(of(at.after));
-        for (mixed, (first, second)) in self.mixed.iter_mut().zip(pairs) {
-            *mixed = (second - first).mul_add(at.part, *first);
-        }
-    }
 }
 
 /// Rows that go together, and what of the result they make.
@@ -348,15 +262,15 @@ impl Walk {
     ) {
         let pixel = self.expand.quads * 4;
         let column = S::LANES;
-        let plane = (self.size.width + 2) * column;
+        let channel = (self.size.width + 2) * column;
         // SAFETY: as asked of the caller: the row has `P` pixels from `x` on, and there are `V` vectors from `from` on.
         unsafe {
             let sums = products::<S, V, P>(&self.expand, from, input.add(x * pixel), pixel);
-            let ring = (self.memory.ring.as_mut_ptr()).add(from * plane + (x + 1) * column);
+            let ring = (self.memory.ring.as_mut_ptr()).add(from * channel + (x + 1) * column);
             for (v, sums) in sums.into_iter().enumerate() {
                 let [factor, offset] = affine::<S>(&self.expand.affine, from + v);
                 for (p, sums) in sums.into_iter().enumerate() {
-                    let place = ring.add(v * plane + p * column);
+                    let place = ring.add(v * channel + p * column);
                     let new = S::rounded(S::scaled(sums, factor, offset));
                     S::store(place, S::push(S::load(place), new));
                 }
@@ -367,8 +281,8 @@ impl Walk {
     /// Pushes a row of zeros.
     #[inline(always)]
     unsafe fn push_nothing<S: Bytes>(&mut self, vectors: std::ops::Range<usize>) {
-        let plane = (self.size.width + 2) * S::LANES;
-        let ring = &mut self.memory.ring[vectors.start * plane..vectors.end * plane];
+        let channel = (self.size.width + 2) * S::LANES;
+        let ring = &mut self.memory.ring[vectors.start * channel..vectors.end * channel];
         for place in ring.chunks_exact_mut(S::LANES) {
             // SAFETY: as asked of the caller; a chunk has as many values as there are lanes.
             unsafe {
@@ -382,9 +296,9 @@ impl Walk {
     #[inline(always)]
     unsafe fn depthwise<S: Bytes>(&mut self, vector: usize, made: usize) {
         let (width, middle) = (self.output_size().width, self.expand.vectors * S::LANES);
-        let plane = (self.size.width + 2) * S::LANES;
+        let channel = (self.size.width + 2) * S::LANES;
         let step = self.stride * S::LANES;
-        let ring = &self.memory.ring[vector * plane..(vector + 1) * plane];
+        let ring = &self.memory.ring[vector * channel..(vector + 1) * channel];
         let at = made * width * middle + vector * S::LANES;
         let bytes = &mut self.memory.middle[at..(made + 1) * width * middle];
         // SAFETY: as asked of the caller. Of the ring, the last place that is read is that of column
@@ -508,141 +422,6 @@ impl Walk {
                 }
             }
         }
-    }
-}
-
-/// A head's weights, a vector of all its channels for each that comes in.
-#[derive(Debug, Clone)]
-struct PackedHead {
-    channels: usize,
-    weights: Vec<[f32; HEAD_CHANNELS]>,
-    bias: [f32; HEAD_CHANNELS],
-}
-
-impl PackedHead {
-    fn new(head: &Head) -> Self {
-        let channels = head.bias.len();
-        let columns = head.weights.len() / channels;
-        let mut bias = [0.0; HEAD_CHANNELS];
-        bias[..channels].copy_from_slice(&head.bias);
-        let column = |column: usize| {
-            let mut weights = [0.0; HEAD_CHANNELS];
-            for (row, weight) in weights[..channels].iter_mut().enumerate() {
-                *weight = head.weights[row * columns + column];
-            }
-            weights
-        };
-        Self {
-            channels,
-            weights: (0..columns).map(column).collect(),
-            bias,
-        }
-    }
-
-    /// Of pixels `made`, to which `x` is added, the head's planes of `plane` pixels; `output` starts at the first of them.
-    #[inline(always)]
-    fn run<'a>(
-        &self,
-        made: impl Iterator<Item = &'a [f32]>,
-        x: Option<&[f32]>,
-        columns: usize,
-        output: &mut [f32],
-        pixels: usize,
-        plane: usize,
-    ) {
-        for (pixel, made) in made.take(pixels).enumerate() {
-            let mut sums = self.bias;
-            for (column, weights) in self.weights.iter().enumerate() {
-                let value = made[column] + x.map_or(0.0, |x| x[pixel * columns + column]);
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum = weight.mul_add(value, *sum);
-                }
-            }
-            for (channel, sum) in sums[..self.channels].iter().enumerate() {
-                output[channel * plane + pixel] = *sum;
-            }
-        }
-    }
-}
-
-/// Bytes of values that lie between two others, `part` of the way to the second.
-#[inline(always)]
-unsafe fn between<S: Bytes>(values: [&[f32]; 2], part: f32, affine: &Affine, bytes: &mut [u8]) {
-    let channels = bytes.len();
-    let whole = channels - channels % S::LANES;
-    // SAFETY: as asked of the caller; the slices have `channels` values, of which whole vectors are read and written.
-    unsafe {
-        let part = S::spread_real(part);
-        for at in (0..whole).step_by(S::LANES) {
-            let [first, second] = values.map(|values| S::load_reals(values.as_ptr().add(at)));
-            let value = S::fma(S::sub(second, first), part, first);
-            let factor = S::load_reals(affine.factor.as_ptr().add(at));
-            let offset = S::load_reals(affine.offset.as_ptr().add(at));
-            let byte = S::rounded(S::fma(value, factor, offset));
-            S::store_bytes(bytes.as_mut_ptr().add(at), byte);
-        }
-        for at in whole..channels {
-            let [first, second] = values.map(|values| S::spread_real(values[at]));
-            let value = S::fma(S::sub(second, first), part, first);
-            let [factor, offset] =
-                [affine.factor[at], affine.offset[at]].map(|real| S::spread_real(real));
-            let mut lanes = [0; 16];
-            let byte = S::rounded(S::fma(value, factor, offset));
-            S::store_bytes(lanes.as_mut_ptr(), byte);
-            bytes[at] = lanes[0];
-        }
-    }
-}
-
-/// Copies a few bytes, without asking anybody how to do it best.
-#[inline(always)]
-fn copy(from: &[u8], to: &mut [u8]) {
-    let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<16>(), to.as_chunks_mut::<16>());
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
-    }
-    for (to, from) in to_rest.iter_mut().zip(from_rest) {
-        *to = *from;
-    }
-}
-
-/// Sums of `P` pixels, `stride` bytes apart, for `V` vectors of rows.
-#[inline(always)]
-unsafe fn products<S: Bytes, const V: usize, const P: usize>(
-    layer: &Packed,
-    from: usize,
-    pixels: *const u8,
-    stride: usize,
-) -> [[S::Sums; P]; V] {
-    let vector = layer.quads * S::LANES;
-    // SAFETY: as asked of the caller; a pixel has four bytes for each quad of the layer.
-    unsafe {
-        let weights = layer.weights.as_ptr().add(from * vector);
-        let mut sums = [[S::zero(); P]; V];
-        for quad in 0..layer.quads {
-            let rows: [S::Sums; V] =
-                std::array::from_fn(|v| S::load(weights.add(v * vector + quad * S::LANES)));
-            for p in 0..P {
-                let four = S::spread(pixels.add(p * stride + quad * 4));
-                for v in 0..V {
-                    sums[v][p] = S::dot(sums[v][p], four, rows[v]);
-                }
-            }
-        }
-        sums
-    }
-}
-
-/// Factor and offset of a vector's channels.
-#[inline(always)]
-unsafe fn affine<S: Bytes>(affine: &Affine, vector: usize) -> [S::Reals; 2] {
-    let lanes = vector * S::LANES..(vector + 1) * S::LANES;
-    // SAFETY: a slice of as many values as there are lanes.
-    unsafe {
-        [
-            S::load_reals(affine.factor[lanes.clone()].as_ptr()),
-            S::load_reals(affine.offset[lanes].as_ptr()),
-        ]
     }
 }
 

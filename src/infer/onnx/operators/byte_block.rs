@@ -41,7 +41,7 @@ impl Operator for ByteBlockOperator {
         infer_shape(context)
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<ByteBlockKernel> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<ByteBlockKernel> {
         Ok(ByteBlockKernel(named(&self.0.bytes, context)?))
     }
 }
