@@ -56,7 +56,7 @@ enum Command {
 
 /// Parses the command line, runs what it says, and tells how that ended.
 pub fn main() -> ExitCode {
-    quiet_svt_av1();
+    quiet_libraries();
     budget::give_memory_back();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -94,11 +94,15 @@ fn of_subcommand(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, of)| of)
 }
 
-/// SVT-AV1 writes a banner to stderr unless the environment tells it to write only errors.
-#[expect(unsafe_code, reason = "the encoder has no other switch for it")]
-fn quiet_svt_av1() {
+/// What libraries take from the environment alone: SVT-AV1 writes a banner to stderr unless it is to write only errors, and
+/// ONNX Runtime collects what it runs for its maker, in files in the user's cache at first.
+#[expect(unsafe_code, reason = "the libraries have no other switch for it")]
+fn quiet_libraries() {
     // SAFETY: no other thread was started yet that could read the environment meanwhile.
-    unsafe { std::env::set_var("SVT_LOG", "1") };
+    unsafe {
+        std::env::set_var("SVT_LOG", "1");
+        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+    }
 }
 
 /// The first signal asks the stages to stop; the second ends the program at once.

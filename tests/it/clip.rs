@@ -369,6 +369,21 @@ fn ctrl_c_leaves_nothing() {
     }
 }
 
+/// ONNX Runtime's library would keep an identifier of the user, and what it ran, in the user's cache.
+#[test]
+fn nothing_is_collected_about_the_user() {
+    let place = Place::new();
+    let args = ["render", "speech.wav", "-m", "tiny", "-b", "bg"];
+    let mut command = place.command(&args);
+    command.args(["--limit", "0.2", "-o", "a.mp4"]);
+    command.env("HOME", place.join("home"));
+    command.env_remove("XDG_CACHE_HOME");
+    assert!(command.status().unwrap().success());
+    let cache = fs::read_dir(place.join("home/.cache")).unwrap();
+    let names: Vec<_> = cache.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["lipsync"]);
+}
+
 #[test]
 fn memory_does_not_grow_with_the_clip() {
     let place = Place::new();
