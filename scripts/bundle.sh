@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts all that lipsync needs into one folder, which then works on machines that have nothing but glibc (this one's or newer).
 #
-#   scripts/bundle.sh DIR      DIR is new, or empty; needs 0.7 GB (with ONNX Runtime for CUDA: 4 GB)
+#   scripts/bundle.sh DIR      DIR is new, or empty; it takes 0.3 GB, more with ONNX Runtime for CUDA
 set -eu
 case ${1:-} in "" | -*) echo "usage: scripts/bundle.sh DIR" >&2 && exit 2 ;; esac
 mkdir -p "$1"
