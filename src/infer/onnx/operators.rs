@@ -56,7 +56,7 @@ impl Operator for BlockOperator {
         context.set_output(0, &inferred)
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<BlockKernel> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<BlockKernel> {
         let name = context.node_name()?;
         let block = self.0.get(&name);
         let block = block.ok_or_else(|| ort::Error::new(format!("no block is called {name}")))?;
