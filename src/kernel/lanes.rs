@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "SIMD: whoever calls keeps what the trait asks for"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is not compiled for the instruction set"
+)]
 
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512i, __mmask16, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps,
