@@ -1,7 +1,7 @@
 //! A generator's graph, rewritten in memory so that a frame costs less, with the same picture.
 //!
 //! ```text
-//! the file --ONNX Runtime: one frame at a time, shapes known, constants folded--> fold --> cut --+--> commute  (exact)
+//! the file --ONNX Runtime: one frame at a time, shapes known, constants folded--> fold --> cut --+--> commute --> fuse (exact)
 //!                                                                                                +--> quantise (int8)
 //! ```
 //!

@@ -7,16 +7,11 @@
 //! input --expand 1x1--> (+ a smaller picture, upsampled) --Relu, depthwise 3x3--> Relu --project 1x1--> output (+ input)
 //! ```
 //!
-//! goes a few rows at a time ([`rows`]), or, in small pictures, a few channels at a time ([`planes`]). Both are made of the
-//! same [`steps`], which are written once ([`vectors`]) and compiled for AVX-512 and for AVX2 with FMA. Vectors run along pixels.
+//! goes a few rows at a time (`rows`), or, in small pictures, a few channels at a time (`planes`). Both are made of the
+//! same `steps`, which are written once (`vectors`) and compiled for AVX-512 and for AVX2 with FMA. Vectors run along pixels.
 //! Everything is f32, `[channels, height, width]`; sums differ from ONNX Runtime's by rounding alone.
 //!
 //! [`eight`] does the same in eight bits.
-
-#![allow(
-    clippy::inline_always,
-    reason = "a function that is not inlined is not compiled for the instruction set"
-)]
 
 mod block;
 mod buffer;

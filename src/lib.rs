@@ -17,7 +17,7 @@
 //! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`render`] makes one clip, and [`batch`] keeps many clips
 //! going; [`cli`] talks to people.
 //! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
-//! are for; [`yuv420`] holds pictures as encoders want them.
+//! are for, and [`kernel`] computes what it makes one node of; [`yuv420`] holds pictures as encoders want them.
 //! [`part`] cuts long clips, [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and
 //! [`preview`] show what came out; [`compare`] says whether that is what was expected, [`sync`] whether mouth and sound agree.
 //! [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;

@@ -13,6 +13,11 @@
 //! Sums are exact (i32); where a sum becomes a byte or a real number, it is `sum * factor + offset`, rounded as f32 is, so
 //! that all instruction sets give the same bits.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a function that is not inlined is not compiled for the instruction set"
+)]
+
 mod bytes;
 mod head;
 mod input;
