@@ -14,6 +14,7 @@ use super::{GENERATOR, Loader, OnnxAudioEncoder, Placement, Runtime, read};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
+use crate::kernel::Steps;
 use crate::window::WINDOW_LEN;
 
 /// Takes samples of a presenter, of which the audio encoder hears the speech.
@@ -71,6 +72,8 @@ impl Loader<'_> {
             Runtime::version(&self.runtime.path).as_bytes(),
             format!("{:?}", tune.precision).as_bytes(),
             &samples.digest(),
+            // What is made for one kind of processor may be of no use on another that shares the cache.
+            format!("{:?}", Steps::best()).as_bytes(),
         ]);
         let known = store.as_ref().and_then(|store| store.get(&key));
         let (parts, tuning) = if let Some(known) = known {
