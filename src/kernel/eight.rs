@@ -7,7 +7,7 @@
 //!
 //! All pictures have their channels last. The expanded rows, the widest tensor, are never a tensor: the last three of them
 //! lie in a ring, as the three upper bytes of one i32 for each place and channel, the newest on top. To go a row down is to
-//! push a byte in; the depthwise convolution is then three byte products ([`Bytes::dot`]), one for each of its columns.
+//! push a byte in; the depthwise convolution is then three byte products (`Bytes::dot`), one for each of its columns.
 //! As many rows go together as keep weights in the first cache while they are used.
 //!
 //! Sums are exact (i32); where a sum becomes a byte or a real number, it is `sum * factor + offset`, rounded as f32 is, so

@@ -17,6 +17,7 @@ use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
 use crate::kernel::Steps;
+use crate::kernel::eight::Set;
 use crate::window::WINDOW_LEN;
 
 /// Takes samples of a presenter, of which the audio encoder hears the speech.
@@ -72,7 +73,7 @@ impl Loader<'_> {
             format!("{:?}", tune.precision).as_bytes(),
             &samples.digest(),
             // What is made for one kind of processor may be of no use on another that shares the cache.
-            format!("{:?}", Steps::best()).as_bytes(),
+            format!("{:?} {:?}", Steps::best(), Set::best()).as_bytes(),
         ]);
         let known = store.as_ref().and_then(|store| store.get(&key));
         let (parts, tuning) = if let Some(known) = known {
