@@ -19,7 +19,6 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, Value
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use crate::budget;
 use crate::cancel::Cancel;
 use crate::error::{Exit, Report};
 use ui::{Ui, UiArgs};
@@ -57,7 +56,6 @@ enum Command {
 /// Parses the command line, runs what it says, and tells how that ended.
 pub fn main() -> ExitCode {
     quiet_libraries();
-    budget::give_memory_back();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);

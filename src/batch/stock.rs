@@ -220,7 +220,7 @@ impl<'a> Stock<'a> {
         // Held while networks are loaded: two clips never load the same ones.
         let mut held = self.stocked.lock().unwrap_or_else(PoisonError::into_inner);
         let backgrounds = &plan.backgrounds;
-        let encoder = budget::encoding(backgrounds.size());
+        let encoder = budget::encoding_in_turns(backgrounds.size());
         let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
         // What one clip may take, and what the others' encoders take beside it.
         let usual = || Room::usual_limit(file) + (self.lanes - 1) * encoder;
