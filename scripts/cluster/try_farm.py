@@ -120,6 +120,11 @@ def free_port():
 
 def on_ray(material, folder):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray takes this machine's other address for 127.0.0.1, unless it is told that there is no cluster but on loopback.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    # Those who do not know it are not let in.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     from ray.cluster_utils import Cluster
 
     folder.mkdir()
