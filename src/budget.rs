@@ -85,9 +85,31 @@ impl Room {
     }
 }
 
+/// Gives memory that was freed back to the system: what one clip leaves in the stocks of its threads would be lost to the
+/// next one. Costs a few milliseconds.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(
+    unsafe_code,
+    reason = "the C library keeps freed memory until it is told not to"
+)]
+pub(crate) fn give_memory_back() {
+    // SAFETY: it takes a number, locks what it looks at, and touches only memory that is free.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries do it by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_memory_back() {}
+
 /// Memory that the encoder of frames of `size`, and frames on their way to it, take: bytes.
 pub(crate) fn encoding(size: Size) -> usize {
     size.width as usize * size.height as usize * ENCODING
+}
+
+/// The same where many clips follow each other: what one leaves behind fits the next one badly. Measured with thirty clips of
+/// 1280x720, two at a time, which took 665 MB instead of 547.
+pub(crate) fn encoding_in_turns(size: Size) -> usize {
+    encoding(size) / 5 * 7
 }
 
 /// Memory that this process holds, bytes.

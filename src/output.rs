@@ -102,9 +102,12 @@ impl Target {
         }
         let above = folder.ancestors().skip(1);
         let nearest = above
-            .map(|folder| match folder.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => folder,
+            .map(|folder| {
+                if folder.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    folder
+                }
             })
             .find(|folder| folder.exists())
             .unwrap_or(folder);

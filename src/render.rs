@@ -111,8 +111,11 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Where the frames go, and how the sound goes with them; nowhere if only moments were asked for.
-fn sink(plan: &Plan) -> Result<(Option<Box<dyn FrameSink>>, Option<ClipSound>)> {
+/// Where frames go, and how the sound goes with them.
+type Sink = (Option<Box<dyn FrameSink>>, Option<ClipSound>);
+
+/// Where the frames go; nowhere if only moments were asked for.
+fn sink(plan: &Plan) -> Result<Sink> {
     let Some(target) = plan.target.clone() else {
         return Ok((None, None));
     };

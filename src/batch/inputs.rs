@@ -82,7 +82,7 @@ impl Collector<'_> {
             .filter_entry(|entry| {
                 let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
                 let skipped = hidden && entry.depth() > 0;
-                !skipped && !(entry.file_type().is_dir() && is_output(entry.path()))
+                !(skipped || entry.file_type().is_dir() && is_output(entry.path()))
             });
         let before = self.jobs.len();
         for entry in walk {

@@ -187,11 +187,11 @@ pub(super) fn tell_apart(jobs: &mut [Job]) -> Result<()> {
             }
         }
     }
-    let mut named: HashMap<String, usize> = HashMap::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
     for job in jobs.iter() {
-        *named.entry(job.id.clone()).or_default() += 1;
+        *counts.entry(job.id.clone()).or_default() += 1;
     }
-    for job in jobs.iter_mut().filter(|job| named[&job.id] > 1) {
+    for job in jobs.iter_mut().filter(|job| counts[&job.id] > 1) {
         if let Some(output) = &job.request.output
             && job.id == name_of(&job.request)
         {

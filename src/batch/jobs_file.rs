@@ -204,7 +204,7 @@ impl Reader<'_> {
             output: clip,
             frames,
             contact_sheet: output("contact_sheet")?,
-            model: self.setting(section.text("model")?.map(|name| self.model(name))),
+            model: self.setting(section.text("model")?.map(|name| self.model(&name))),
             background: self.setting(path("background")?),
             crop_rects: self.setting(path("crop_rects")?),
             order: self.setting(section.choice("order")?),
@@ -233,7 +233,7 @@ impl Reader<'_> {
     }
 
     /// A name that the configuration has, or that no file has, is a model's name; all else is a path.
-    fn model(&self, name: Located<String>) -> Located<PathBuf> {
+    fn model(&self, name: &Located<String>) -> Located<PathBuf> {
         let text = Path::new(&name.value);
         let known = self.config.is_some_and(|config| {
             let mut models = config.models.iter();
@@ -260,8 +260,9 @@ impl Reader<'_> {
 fn as_yaml(line: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     let value: serde_json::Value = serde_json::from_str(line)?;
     let may_have_pairs = line.contains("\\ud") || line.contains("\\uD");
-    Ok(match may_have_pairs {
-        true => Cow::Owned(value.to_string()),
-        false => Cow::Borrowed(line),
+    Ok(if may_have_pairs {
+        Cow::Owned(value.to_string())
+    } else {
+        Cow::Borrowed(line)
     })
 }

@@ -137,7 +137,7 @@ impl Journal {
     /// Goes on with the journal of `shard`, or of whole runs, in `folder`.
     pub fn open(folder: &Path, shard: Option<Shard>, known: Known) -> Result<Self> {
         let path = match shard {
-            None => folder.join(format!("{}jsonl", PREFIX)),
+            None => folder.join(format!("{PREFIX}jsonl")),
             Some(shard) => folder.join(format!("{PREFIX}{shard}{ENDING}")),
         };
         let open = || -> std::io::Result<File> {

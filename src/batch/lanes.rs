@@ -13,6 +13,7 @@ use super::contents::{Contents, Key};
 use super::job::Job;
 use super::journal::{Journal, Known};
 use super::stock::{Loaded, Stock};
+use crate::budget;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
 use crate::config::{Backdrops, Plan};
@@ -195,6 +196,7 @@ impl Lanes<'_> {
             let result =
                 plan.and_then(|(plan, key)| self.clip(job, &plan, &key, &mut report, news));
             let error = result.err().map(|error| Report::of(&error));
+            budget::give_memory_back();
             if error
                 .as_ref()
                 .is_some_and(|error| error.exit == Exit::Interrupted)

@@ -15,7 +15,8 @@ use crate::error::{Fault, plain_io};
 /// Held until it is dropped, or its process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
-    _files: Vec<File>,
+    /// What is locked, as long as it is open.
+    files: Vec<File>,
     /// Why other runs are not kept out, where the file system knows no locks.
     pub warning: Option<String>,
 }
@@ -34,7 +35,7 @@ impl Lock {
     pub fn take(folder: &Path, shard: Option<Shard>) -> Result<Self> {
         let whole = folder.join(format!("{PREFIX}lock"));
         let mut lock = Self {
-            _files: Vec::new(),
+            files: Vec::new(),
             warning: None,
         };
         match shard {
@@ -86,7 +87,7 @@ impl Lock {
                 ));
             }
         }
-        self._files.push(file);
+        self.files.push(file);
         Ok(())
     }
 }
@@ -145,9 +146,10 @@ fn taken(folder: &Path, path: &Path) -> Fault {
         folder.display()
     ))
     .hint("wait for its end, or choose another folder with -o");
-    match holders.is_empty() {
-        true => fault,
-        false => fault.because(holders.join("; ")),
+    if holders.is_empty() {
+        fault
+    } else {
+        fault.because(holders.join("; "))
     }
 }
 

@@ -89,7 +89,17 @@ pub struct Stock<'a> {
     lanes: usize,
     /// Memory that the process held before the first network.
     base: usize,
-    shelf: Mutex<Shelf>,
+    stocked: Mutex<Shelf>,
+}
+
+/// Bytes that memory is shared out by.
+struct Limits {
+    /// Of the generator's file.
+    file: u64,
+    /// For the encoders of all lanes.
+    encoding: usize,
+    /// To stay within.
+    memory: usize,
 }
 
 /// What is there; what was used last stands last.
@@ -162,6 +172,19 @@ impl Shelf {
         shown.all(|shown| !shown.is(backgrounds) || shown.is_idle())
     }
 
+    /// Puts these backgrounds last, and counts one clip more that shows them, until the returned value is dropped.
+    fn show(&mut self, backgrounds: &Arc<Backgrounds>) -> Arc<()> {
+        let known = self.shown.iter().position(|shown| shown.is(backgrounds));
+        let shown = known.map(|at| self.shown.remove(at));
+        let shown = shown.unwrap_or_else(|| Shown {
+            backgrounds: Arc::clone(backgrounds),
+            users: Arc::default(),
+        });
+        let user = Arc::clone(&shown.users);
+        self.shown.push(shown);
+        user
+    }
+
     /// Lets the pictures or networks go that were not used for longest, and tells the model's name; false if all are in use.
     fn drop_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
         let mut shown = self.shown.iter();
@@ -187,7 +210,7 @@ impl<'a> Stock<'a> {
             runtime,
             lanes,
             base: budget::held(),
-            shelf: Mutex::default(),
+            stocked: Mutex::default(),
         }
     }
 
@@ -195,56 +218,44 @@ impl<'a> Stock<'a> {
     /// memory limit beside them go, the one first that was not used for longest.
     pub fn get(&self, plan: &Plan) -> Result<Ready> {
         // Held while networks are loaded: two clips never load the same ones.
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Key::of(plan);
+        let mut held = self.stocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let backgrounds = &plan.backgrounds;
+        let encoder = budget::encoding_in_turns(backgrounds.size());
         let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
-        let one = budget::encoding(plan.backgrounds.size());
-        // By default, what one clip may take, and what the others' encoders take beside it.
-        let usual = || Room::usual_limit(file) + (self.lanes - 1) * one;
-        let limit = plan.memory_limit.unwrap_or_else(usual);
+        // What one clip may take, and what the others' encoders take beside it.
+        let usual = || Room::usual_limit(file) + (self.lanes - 1) * encoder;
+        let limits = Limits {
+            file,
+            encoding: self.lanes * encoder,
+            memory: plan.memory_limit.unwrap_or_else(usual),
+        };
         let mut dropped = Vec::new();
-        let known = shelf
-            .loaded
-            .iter()
-            .position(|entry| entry.networks.key == key);
+        let key = Key::of(plan);
+        let mut loaded = held.loaded.iter();
+        let known = loaded.position(|entry| entry.networks.key == key);
         let is_new = known.is_none();
-        let mut entry = match known {
-            Some(at) => shelf.loaded.remove(at),
-            None => {
-                // Room first: an unknown model is taken to be as large as the largest known one.
-                let sizes = shelf.loaded.iter().map(|entry| entry.networks.bytes);
-                let size = sizes.max().unwrap_or(file as usize);
-                let taken = |shelf: &Shelf| {
-                    let loaded: usize = shelf.loaded.iter().map(Entry::bytes).sum();
-                    self.base + loaded + shelf.pictures(None) + size + self.lanes * one
-                };
-                while taken(&shelf) > limit && shelf.drop_one(&plan.backgrounds, &mut dropped) {}
-                Entry {
-                    networks: Arc::new(self.load(plan, key, file)?),
-                    budget: 0,
-                    seen: Arc::clone(&plan.backgrounds),
-                }
+        let mut entry = if let Some(at) = known {
+            held.loaded.remove(at)
+        } else {
+            self.make_space(&mut held, backgrounds, &limits, &mut dropped);
+            Entry {
+                networks: Arc::new(self.load(plan, key, limits.file)?),
+                budget: 0,
+                seen: Arc::clone(backgrounds),
             }
         };
         let networks = Arc::clone(&entry.networks);
-        let backgrounds = &plan.backgrounds;
-        let known = shelf.shown.iter().position(|shown| shown.is(backgrounds));
-        let shown = known.map(|at| shelf.shown.remove(at));
-        let shown = shown.unwrap_or_else(|| Shown {
-            backgrounds: Arc::clone(backgrounds),
-            users: Arc::default(),
-        });
-        let user = Arc::clone(&shown.users);
-        shelf.shown.push(shown);
+        let user = held.show(backgrounds);
         let room = loop {
-            let held = self.base + networks.bytes + shelf.others(&networks, backgrounds);
-            let room = Room::beside(held, limit, self.lanes * one, networks.has_features);
-            if room.lacking == 0 || !shelf.drop_one(backgrounds, &mut dropped) {
+            let taken = self.base + networks.bytes + held.others(&networks, backgrounds);
+            let features = networks.has_features;
+            let room = Room::beside(taken, limits.memory, limits.encoding, features);
+            if room.lacking == 0 || !held.drop_one(backgrounds, &mut dropped) {
                 break room;
             }
         };
         // What the networks keep of backgrounds that are not shown any more would keep out what they could keep of these.
-        if !Arc::ptr_eq(&entry.seen, backgrounds) && shelf.is_idle(&entry.seen) {
+        if !Arc::ptr_eq(&entry.seen, backgrounds) && held.is_idle(&entry.seen) {
             networks.features.forget();
         }
         networks.features.keep(Keep {
@@ -253,7 +264,7 @@ impl<'a> Stock<'a> {
         });
         entry.budget = room.features;
         entry.seen = Arc::clone(backgrounds);
-        shelf.loaded.push(entry);
+        held.loaded.push(entry);
         Ok(Ready {
             networks,
             room,
@@ -261,6 +272,24 @@ impl<'a> Stock<'a> {
             dropped,
             _user: user,
         })
+    }
+
+    /// Lets go what does not fit beside a model that is to be loaded, which is taken to be as large as the largest known one.
+    fn make_space(
+        &self,
+        held: &mut Shelf,
+        backgrounds: &Arc<Backgrounds>,
+        limits: &Limits,
+        dropped: &mut Vec<String>,
+    ) {
+        let sizes = held.loaded.iter().map(|entry| entry.networks.bytes);
+        let size = sizes.max().unwrap_or(limits.file as usize);
+        let needed = self.base + size + limits.encoding;
+        let taken = |held: &Shelf| -> usize {
+            let loaded = held.loaded.iter().map(Entry::bytes);
+            loaded.sum::<usize>() + held.pictures(None)
+        };
+        while needed + taken(held) > limits.memory && held.drop_one(backgrounds, dropped) {}
     }
 
     /// Loads the networks of `plan`, whose generator's file has so many bytes, and runs them once.

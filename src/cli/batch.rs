@@ -377,16 +377,15 @@ impl Batch<'_> {
                 }),
             );
         }
-        let mut others = String::new();
-        for (count, what) in [
+        let others: String = [
             (totals.skipped, "finished before"),
             (totals.failed, "failed"),
             (totals.stopped, "stopped"),
-        ] {
-            if count > 0 {
-                others += &format!(", {count} {what}");
-            }
-        }
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .flat_map(|(count, what)| [", ".to_owned(), count.to_string(), format!(" {what}")])
+        .collect();
         self.ui.say(&format!(
             "rendered {} of {} clips{others}: {} frames, {:.2} s, in {:.1} s ({:.1} fps, {:.2}x real time)",
             totals.rendered,

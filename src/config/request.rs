@@ -97,41 +97,41 @@ impl Request {
     /// for another one.
     pub(crate) fn or(mut self, others: &Self) -> Self {
         if self.background.is_none() {
-            fill(&mut self.crop_rects, &others.crop_rects);
+            fill(&mut self.crop_rects, others.crop_rects.as_ref());
         }
-        fill(&mut self.model, &others.model);
-        fill(&mut self.background, &others.background);
-        fill(&mut self.order, &others.order);
-        fill(&mut self.start_frame, &others.start_frame);
-        fill(&mut self.fps, &others.fps);
-        fill(&mut self.paste, &others.paste);
-        fill(&mut self.silence, &others.silence);
-        fill(&mut self.limit, &others.limit);
-        fill(&mut self.device, &others.device);
-        fill(&mut self.precision, &others.precision);
-        fill(&mut self.batch, &others.batch);
-        fill(&mut self.threads, &others.threads);
-        fill(&mut self.gpu, &others.gpu);
-        fill(&mut self.gpu_gb, &others.gpu_gb);
-        fill(&mut self.memory_limit, &others.memory_limit);
-        fill(&mut self.deterministic, &others.deterministic);
+        fill(&mut self.model, others.model.as_ref());
+        fill(&mut self.background, others.background.as_ref());
+        fill(&mut self.order, others.order.as_ref());
+        fill(&mut self.start_frame, others.start_frame.as_ref());
+        fill(&mut self.fps, others.fps.as_ref());
+        fill(&mut self.paste, others.paste.as_ref());
+        fill(&mut self.silence, others.silence.as_ref());
+        fill(&mut self.limit, others.limit.as_ref());
+        fill(&mut self.device, others.device.as_ref());
+        fill(&mut self.precision, others.precision.as_ref());
+        fill(&mut self.batch, others.batch.as_ref());
+        fill(&mut self.threads, others.threads.as_ref());
+        fill(&mut self.gpu, others.gpu.as_ref());
+        fill(&mut self.gpu_gb, others.gpu_gb.as_ref());
+        fill(&mut self.memory_limit, others.memory_limit.as_ref());
+        fill(&mut self.deterministic, others.deterministic.as_ref());
         // What is asked for of clips in general does not speak of pictures.
         if self.frames.is_none() {
-            fill(&mut self.codec, &others.codec);
-            fill(&mut self.crf, &others.crf);
-            fill(&mut self.preset, &others.preset);
-            fill(&mut self.audio_kilobits, &others.audio_kilobits);
+            fill(&mut self.codec, others.codec.as_ref());
+            fill(&mut self.crf, others.crf.as_ref());
+            fill(&mut self.preset, others.preset.as_ref());
+            fill(&mut self.audio_kilobits, others.audio_kilobits.as_ref());
         }
-        fill(&mut self.no_mark, &others.no_mark);
+        fill(&mut self.no_mark, others.no_mark.as_ref());
         #[cfg(feature = "credentials")]
-        fill(&mut self.signer, &others.signer);
+        fill(&mut self.signer, others.signer.as_ref());
         self
     }
 }
 
-fn fill<T: Clone>(asked: &mut Option<T>, other: &Option<T>) {
+fn fill<T: Clone>(asked: &mut Option<T>, other: Option<&T>) {
     if asked.is_none() {
-        asked.clone_from(other);
+        *asked = other.cloned();
     }
 }
 

@@ -572,3 +572,33 @@ fn models_that_do_not_fit_beside_each_other_take_turns() {
     assert_eq!((loaded, dropped), (2, 1));
     assert!(narrow == roomy);
 }
+
+#[test]
+fn many_clips_stay_within_the_memory_limit() {
+    let place = Place::new();
+    fs::create_dir(place.join("talks")).unwrap();
+    for n in 0..14 {
+        talk(&place, &format!("talks/{n:02}.wav"), 0.4);
+    }
+    let output = place.run(&[
+        "batch",
+        "talks",
+        "-o",
+        "out",
+        "--device",
+        "cpu",
+        "-q",
+        "--report",
+        "run.json",
+        "--memory-limit",
+        "0.47",
+        "--threads",
+        "2",
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = report(&place, "run.json");
+    assert_eq!(report["totals"]["rendered"], 14);
+    let peak = report["peak_rss_mb"].as_f64().unwrap();
+    println!("{peak} MB");
+    assert!(peak <= 470.0, "{peak} MB");
+}

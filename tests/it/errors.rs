@@ -320,6 +320,7 @@ fn help() {
     let place = Place::new();
     for (name, args) in [
         ("help", &["--help"][..]),
+        ("help_batch", &["batch", "--help"]),
         ("help_bench", &["bench", "--help"]),
         ("help_render", &["render", "--help"]),
     ] {
