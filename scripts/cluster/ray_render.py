@@ -226,11 +226,14 @@ def render_all(args, clips):
         return {}
     import ray
 
+    # On this machine alone, nothing is open to others.
+    loopback = args.address == "local" or args.address.startswith("127.0.0.1:")
     ray.init(
         address=None if args.address == "local" else args.address,
         log_to_driver=False,
-        logging_level="warning",
-        **({"_node_ip_address": "127.0.0.1", "include_dashboard": False} if args.address == "local" else {}),
+        logging_level="error",
+        **({"_node_ip_address": "127.0.0.1"} if loopback else {}),
+        **({"include_dashboard": False} if args.address == "local" else {}),
     )
     resources = {"num_cpus": args.cpus, "num_gpus": args.gpus, "max_retries": args.retries}
     # A failed render is a result and not an exception: Ray only runs again what was lost.

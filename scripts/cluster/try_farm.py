@@ -120,6 +120,11 @@ def free_port():
 
 def on_ray(material, folder):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray takes this machine's other address for 127.0.0.1, unless it is told that there is no cluster but on loopback.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    # Those who do not know it are not let in.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     from ray.cluster_utils import Cluster
 
     folder.mkdir()
@@ -205,7 +210,8 @@ class Slurm:
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        conf = SLURM_CONF.format(host=socket.gethostname().split(".")[0], folder=folder, ctld_port=free_port(), d_port=free_port())
+        self.node = socket.gethostname().split(".")[0]
+        conf = SLURM_CONF.format(host=self.node, folder=folder, ctld_port=free_port(), d_port=free_port())
         (folder / "slurm.conf").write_text(conf)
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         self.daemons = {}
@@ -233,7 +239,11 @@ class Slurm:
         for pid in steps(self.folder):
             children |= {pid} | descendants(pid)
         kill(self.daemons["slurmd"], children)
-        self.start("slurmd", ["slurmd", "-D", "-b"])
+        # What the controller would find out by itself after SlurmdTimeout.
+        node = f"nodename={self.node}"
+        self.call("scontrol", "update", node, "state=down", "reason=lost")
+        self.start("slurmd", ["slurmd", "-D"])
+        self.call("scontrol", "update", node, "state=resume")
 
     def stop(self):
         self.call("scancel", "--full", "--user", "root")

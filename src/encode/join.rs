@@ -129,10 +129,8 @@ impl Parts {
                 .into());
             }
         }
-        if let Some([a, b]) = parts
-            .array_windows()
-            .find(|[a, b]| a.tag.part == b.tag.part)
-        {
+        let twice = |pair: &&[PartFile]| pair[0].tag.part == pair[1].tag.part;
+        if let Some([a, b]) = parts.windows(2).find(twice) {
             return Err(Fault::failed(format!(
                 "part {} is there twice: `{}` and `{}`",
                 a.tag.place(),

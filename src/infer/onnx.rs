@@ -172,7 +172,8 @@ impl Networks {
             left_on_cpu,
         } = loader.start_generators(&made, budget.generators)?;
         drop(made);
-        arena::give_back();
+        // What loading took, up to a hundred MB.
+        give_memory_back();
         let generators = generators
             .into_iter()
             .map(|generator| Halving::new(generator, batch_limit.clone()))

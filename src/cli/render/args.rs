@@ -50,6 +50,10 @@ pub(in crate::cli) struct RenderArgs {
     /// Write a PNG of twelve moments; without --output and --frames, nothing else
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     contact_sheet: Option<PathBuf>,
+    /// Render the K-th of N parts of a long clip, from 0, as an MP4 or MOV; `lipsync join` puts them together without encoding
+    /// again [default output: the audio's name with .partK-of-N.mp4]
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["frames", "contact_sheet", "credentials"])]
+    part: Option<Part>,
     #[command(flatten)]
     settings: ClipArgs,
     /// Replace an existing output
@@ -94,10 +98,6 @@ pub(in crate::cli) struct ClipArgs {
     /// Render only so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
     limit: Option<f64>,
-    /// Render the K-th of N parts of a long clip, from 0, as an MP4 or MOV; `lipsync join` puts them together without encoding
-    /// again [default output: the audio's name with .partK-of-N.mp4]
-    #[arg(long, value_name = "K/N", conflicts_with_all = ["frames", "contact_sheet", "credentials"])]
-    part: Option<Part>,
     /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT); cuda and trt are errors
     /// where they cannot be used [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
@@ -193,6 +193,7 @@ impl RenderArgs {
             output: self.output,
             frames: self.frames,
             contact_sheet: self.contact_sheet,
+            part: self.part,
             force: self.force,
             ..self.settings.into_request(matches)
         }
@@ -214,7 +215,6 @@ impl ClipArgs {
             paste: asked.setting("paste", self.paste),
             silence: asked.setting("silence", self.silence),
             limit: self.limit,
-            part: self.part,
             device: asked.setting("device", self.device),
             precision: asked.setting("precision", self.precision),
             batch: asked.setting("batch", self.batch),

@@ -35,13 +35,3 @@ pub(super) fn share(environment: &Environment) -> ort::Result<()> {
     ortsys![unsafe ReleaseArenaCfg(config)];
     registered
 }
-
-/// Gives back to the system what loading networks took and left: glibc keeps 150 MB of it after full-width ones.
-pub(super) fn give_back() {
-    #[cfg(target_env = "gnu")]
-    #[expect(unsafe_code, reason = "glibc's own function has no other name")]
-    // SAFETY: it takes no pointers and locks what it touches.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
