@@ -29,7 +29,7 @@ use ort::session::builder::SessionBuilder;
 use super::halving::{BatchLimit, Halving, is_out_of_memory};
 use super::precision::Tuning;
 use super::{AudioEncoder, Face, Generator};
-use crate::budget::{Budget, GENERATORS_A_GPU};
+use crate::budget::{Budget, GENERATORS_A_GPU, give_memory_back};
 use crate::error::Fault;
 use crate::face::{CROP, INNER, OUTPUT_LEN};
 use crate::frame::Picture;
