@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use crate::config::{Plan, Request};
 use crate::error::Fault;
 use crate::model::ModelFiles;
-use crate::output::Kind;
 
 /// A clip to make.
 #[derive(Debug, Clone)]
@@ -23,7 +22,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A job, and whether its name was given to it or comes from its output.
+    /// A job; without an `id`, it is named after its output.
     pub(super) fn new(mut request: Request, id: Option<String>, source: String) -> Result<Self> {
         let Request {
             output,
@@ -120,14 +119,6 @@ impl Job {
             line.insert("limit".into(), json!(limit));
         }
         Ok(Value::Object(line).to_string())
-    }
-
-    /// Whether a folder of PNGs is written.
-    pub fn kind(&self) -> Kind {
-        match self.request.frames {
-            Some(_) => Kind::Frames,
-            None => Kind::File,
-        }
     }
 }
 

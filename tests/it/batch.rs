@@ -111,7 +111,7 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         for entry in fs::read_dir(next).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            assert!(!name.ends_with(".part"), "{}", path.display());
+            assert!(!name.contains(".part"), "{}", path.display());
             if path.is_dir() {
                 folders.push(path);
             } else if !name.starts_with('.') {
@@ -591,7 +591,7 @@ fn many_clips_stay_within_the_memory_limit() {
         "--report",
         "run.json",
         "--memory-limit",
-        "0.47",
+        "0.5",
         "--threads",
         "2",
     ]);
@@ -600,5 +600,5 @@ fn many_clips_stay_within_the_memory_limit() {
     assert_eq!(report["totals"]["rendered"], 14);
     let peak = report["peak_rss_mb"].as_f64().unwrap();
     println!("{peak} MB");
-    assert!(peak <= 470.0, "{peak} MB");
+    assert!(peak <= 500.0, "{peak} MB");
 }
