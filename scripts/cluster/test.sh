@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tries the farm scripts on this machine alone, bound to the loopback address: Ray, Slurm, and what Kubernetes would run.
-# 2 to 5 minutes, and as long again the first time: fetches Ray (a virtual environment in target/cluster) and, as root,
+# 2 to 6 minutes, and as long again the first time: fetches Ray (a virtual environment in target/cluster) and, as root,
 # Debian's slurm-wlm and munge. What cannot run here is skipped with a line that says so.
 #
 #   scripts/cluster/test.sh [ray|slurm|kubernetes ..]      default: all; lipsync must be built
