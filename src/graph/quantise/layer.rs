@@ -49,3 +49,55 @@ pub(super) fn into_bytes(mut layer: Layer, bytes: &Bytes) -> Layer {
     }
     layer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rounding_costs_is_made_good_in_the_mean() {
+        let input = Bytes {
+            scales: vec![0.02, 0.5, 0.1],
+            zeros: vec![0, 100, 7],
+        };
+        let (weights, means) = ([0.313, -0.017, 0.9, 0.05, 0.001, -0.2], [1.5, -20.0, 3.0]);
+        let layer = layer(&weights, &[0.25, -1.0], &input, &means);
+        for row in 0..2 {
+            let (mut exact, mut sum) = (f64::from([0.25_f32, -1.0][row]), 0.0);
+            for column in 0..3 {
+                let at = row * 3 + column;
+                exact += f64::from(weights[at]) * means[column];
+                let byte = means[column] / f64::from(input.scales[column])
+                    + f64::from(input.zeros[column]);
+                sum += f64::from(layer.weights[at]) * byte;
+            }
+            let affine = &layer.affine;
+            let made = sum * f64::from(affine.factor[row]) + f64::from(affine.offset[row]);
+            assert!((made - exact).abs() < 1e-4, "{made} instead of {exact}");
+        }
+        // The greatest weight, as it is scaled, takes the whole range.
+        assert_eq!(layer.weights[2], 127);
+    }
+
+    #[test]
+    fn bytes_are_zero_where_values_are() {
+        let bytes = Bytes {
+            scales: vec![0.5, 2.0],
+            zeros: vec![0, 0],
+        };
+        let layer = layer(&[1.0, 2.0], &[8.0, 4.0], &one(), &[0.0]);
+        let (before, after) = (layer.affine.clone(), into_bytes(layer, &bytes).affine);
+        assert_eq!(
+            after.factor,
+            [before.factor[0] * 2.0, before.factor[1] / 2.0]
+        );
+        assert_eq!(after.offset, [16.0, 2.0]);
+    }
+
+    fn one() -> Bytes {
+        Bytes {
+            scales: vec![1.0],
+            zeros: vec![0],
+        }
+    }
+}

@@ -108,3 +108,34 @@ impl Bytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_gets_room_beyond_what_was_seen_but_not_beyond_its_tensor() {
+        let mut seen = Statistics::default();
+        // Two samples of three channels of two pixels.
+        seen.add("x", &[1, 3, 1, 2], &[0.0, 3.0, 0.5, 1.0, -2.0, 10.0]);
+        seen.add("x", &[1, 3, 1, 2], &[0.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        let seen = seen.get("x", 3).unwrap();
+        assert_eq!(seen.means(), [1.75, 0.375, 2.0]);
+        let bytes = seen.bytes();
+        // -1..8: twice what was seen above, half of the tensor's below; -1..5: half of it on both sides; -2..10: all of it.
+        let ranges = [(1.0, 8.0), (1.0, 5.0), (2.0, 10.0)];
+        for (channel, (low, high)) in ranges.into_iter().enumerate() {
+            let scale = (low + high) / 255.0_f32;
+            assert!((bytes.scales[channel] - scale).abs() < 1e-6, "{bytes:?}");
+            assert_eq!(f32::from(bytes.zeros[channel]), (low / scale).round());
+        }
+    }
+
+    #[test]
+    fn other_shapes_are_not_known() {
+        let mut seen = Statistics::default();
+        seen.add("x", &[1, 3], &[0.0; 3]);
+        seen.add("y", &[1, 3, 1, 1], &[0.0; 3]);
+        assert!(seen.get("x", 3).is_none() && seen.get("y", 2).is_none());
+    }
+}
