@@ -16,7 +16,7 @@ use object::{Object as _, ObjectSymbol as _};
 const LIBRARIES: [&str; 4] = ["libavutil", "libswscale", "libavcodec", "libavformat"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/ffmpeg/build.rs");
     println!("cargo:rerun-if-env-changed=FFMPEG_DIR");
     println!("cargo:rustc-check-cfg=cfg(ffmpeg_on_demand)");
     let target = |what: &str| env::var(format!("CARGO_CFG_TARGET_{what}"));
