@@ -65,7 +65,7 @@ fn in_bytes(layers: &Layers) -> Spec {
             let [_, height, width] = beside.input;
             (Size { height, width }, beside.grid)
         }),
-        residual: layers.residual,
+        residual: layers.residual && beside.is_none(),
         head: None,
     }
 }

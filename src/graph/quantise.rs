@@ -118,6 +118,8 @@ impl Writer<'_> {
     /// Replaces `block`, if its tensors are known and what comes in beside it comes as a feature for it alone.
     fn replace(&mut self, block: &Found) -> Option<()> {
         let layers = &block.layers;
+        // The sum would be with what comes as bytes.
+        (!layers.residual || layers.beside.is_none()).then_some(())?;
         let (middle, [expanded, filtered]) = (layers.middle(), &block.inner);
         let expanded = self.seen.get(expanded, middle)?;
         let filtered = self.seen.get(filtered, middle)?;

@@ -64,11 +64,11 @@ mod tests {
         let layer = layer(&weights, &[0.25, -1.0], &input, &means);
         for row in 0..2 {
             let (mut exact, mut sum) = (f64::from([0.25_f32, -1.0][row]), 0.0);
-            for column in 0..3 {
+            for (column, mean) in means.iter().enumerate() {
                 let at = row * 3 + column;
-                exact += f64::from(weights[at]) * means[column];
-                let byte = means[column] / f64::from(input.scales[column])
-                    + f64::from(input.zeros[column]);
+                exact += f64::from(weights[at]) * mean;
+                let scale = f64::from(input.scales[column]);
+                let byte = mean / scale + f64::from(input.zeros[column]);
                 sum += f64::from(layer.weights[at]) * byte;
             }
             let affine = &layer.affine;
