@@ -100,6 +100,7 @@ impl Part for Decode<'_> {
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         let plan = self.plan;
+        plan.backgrounds.forget();
         let mut cache = BackgroundCache::new(&plan.backgrounds, self.clip.keep_bytes, self.forms);
         let frames: Vec<u64> = (0..plan.frames).collect();
         let mut backgrounds = Vec::new();

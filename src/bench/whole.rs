@@ -29,6 +29,8 @@ pub(super) fn render(
     networks: &mut Networks,
     cancel: &Cancel,
 ) -> Result<Rendered> {
+    // Like every render, this one begins with no picture decoded.
+    plan.backgrounds.forget();
     let started = Instant::now();
     let mut first_frame = None;
     let mut sink = Box::new(ClipFile::create(

@@ -1,7 +1,7 @@
 //! A part of a generator, ready to be started as often as wanted.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use ort::session::Session;
@@ -48,6 +48,20 @@ impl Part {
                 .with_operators(operators::domain(&self.blocks)?)?;
             commit(builder, Path::new(""), &self.model)
         };
-        Ok(start()?)
+        Ok(the_first_alone(start)?)
     }
+}
+
+/// Starts a session whose operators have a domain of their own. ONNX Runtime lists the domains of a process, and of two
+/// sessions that both add one, as they do at the same time, the later one fails: so nobody starts beside the first.
+fn the_first_alone(start: impl FnOnce() -> ort::Result<Session>) -> ort::Result<Session> {
+    static IS_LISTED: Mutex<bool> = Mutex::new(false);
+    let mut is_listed = IS_LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *is_listed {
+        drop(is_listed);
+        return start();
+    }
+    let session = start();
+    *is_listed = session.is_ok();
+    session
 }
