@@ -22,7 +22,7 @@ use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::Result;
 use ort::environment::Environment;
-use ort::ep::{CUDA, ExecutionProvider};
+use ort::ep::{CPU, CUDA, ExecutionProvider};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
@@ -134,6 +134,7 @@ impl Networks {
             runtime,
             hardware,
             threads: 1,
+            memory: Memory::Stock,
         };
         let encoder_bytes = hardware.gpu_bytes.map(|bytes| bytes / ENCODER_PART);
         loader.hardware.gpu_bytes = encoder_bytes;
@@ -325,6 +326,17 @@ struct Loader<'a> {
     hardware: Hardware,
     /// CPU threads of each network.
     threads: usize,
+    /// Where networks on the CPU work.
+    memory: Memory,
+}
+
+/// In which memory networks on the CPU work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// In the stock of all, which they take from once.
+    Stock,
+    /// In the system's, to which it goes back with each run: for those that are only tried out.
+    System,
 }
 
 impl Loader<'_> {
@@ -406,12 +418,18 @@ impl Loader<'_> {
     }
 
     fn builder(&self) -> ort::Result<SessionBuilder> {
-        Ok(Session::builder(&self.runtime.environment)?
+        let builder = Session::builder(&self.runtime.environment)?
             .with_intra_threads(self.threads)?
             .with_deterministic_compute(self.hardware.deterministic)?
-            .with_env_allocators()?
             // Spinning threads would take the cores from the encoder and the compositor.
-            .with_intra_op_spinning(false)?)
+            .with_intra_op_spinning(false)?;
+        Ok(match self.memory {
+            Memory::Stock => builder.with_env_allocators()?,
+            Memory::System => {
+                let cpu = CPU::default().with_arena_allocator(false).build();
+                builder.with_execution_providers([cpu.error_on_failure()])?
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use super::part::Part;
 use super::parts::{InParts, Names, Parts, Sight};
 use super::store::{Key, Store};
 use super::tuned::Tuner;
-use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, Runtime, joined};
+use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, Memory, OnnxAudioEncoder, Runtime, joined};
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::infer::precision::{Precision, Samples, Tuning};
 use crate::infer::{Face, Generator};
@@ -79,10 +79,15 @@ impl Loader<'_> {
         let (parts, tuning) = if let Some(known) = known {
             known
         } else {
-            let (whole, _) = self.network(path, &GENERATOR, &bytes)?;
+            // What is tried out on the way must not take memory from what is kept of backgrounds later.
+            let loader = Self {
+                memory: Memory::System,
+                ..*self
+            };
+            let (whole, _) = loader.network(path, &GENERATOR, &bytes)?;
             let [picture, sound] = whole.input_names();
             let tuner = Tuner {
-                loader: self,
+                loader: &loader,
                 path,
                 names: Names { picture, sound },
             };

@@ -141,7 +141,7 @@ mod tests {
     use crate::face::CROP;
     use crate::frame::Picture;
     use crate::graph::proto::Tensor;
-    use crate::infer::onnx::{Hardware, one_runtime};
+    use crate::infer::onnx::{Hardware, Memory, one_runtime};
     use crate::infer::{Face, Generator as _};
     use crate::window::WINDOW_LEN;
 
@@ -155,6 +155,7 @@ mod tests {
             runtime: one_runtime(),
             hardware: Hardware::cpu(1),
             threads: 1,
+            memory: Memory::Stock,
         }
     }
 

@@ -1,11 +1,14 @@
 //! A generator in parts: what depends on the background alone is worked out once for each and kept.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use ort::session::{Session, SessionInputValue};
-use ort::value::{DynValue, TensorRef, ValueType};
+use ort::value::{
+    DynValue, PrimitiveTensorElementType, Tensor, TensorElementType, TensorRef, ValueType,
+};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Loader;
@@ -48,9 +51,42 @@ impl Value {
         ty.byte_size(shape.num_elements()).unwrap_or(0)
     }
 
+    /// A copy in memory of its own. The runtime's stock would put it into what a larger tensor left, which then has to be
+    /// taken from the system again: what stays there takes half as much again.
+    fn settled(&self) -> Result<Self> {
+        let is_float = matches!(
+            self.tensor.dtype(),
+            ValueType::Tensor {
+                ty: TensorElementType::Float32,
+                ..
+            }
+        );
+        Ok(Self {
+            name: self.name.clone(),
+            tensor: if is_float {
+                copied::<f32>(&self.tensor)?
+            } else {
+                copied::<u8>(&self.tensor)?
+            },
+        })
+    }
+
     fn input(&self) -> (&str, SessionInputValue<'_>) {
         (&self.name, (&self.tensor).into())
     }
+}
+
+fn copied<T>(tensor: &DynValue) -> Result<DynValue>
+where
+    T: PrimitiveTensorElementType + Clone + Debug + 'static,
+{
+    let (shape, values) = tensor.try_extract_tensor::<T>()?;
+    Ok(Tensor::from_array((shape.to_vec(), values.to_vec()))?.into_dyn())
+}
+
+fn settled(values: &[Value]) -> Result<Arc<Vec<Value>>> {
+    let values: Result<_> = values.iter().map(Value::settled).collect();
+    Ok(Arc::new(values?))
 }
 
 /// What the image part made of a background.
@@ -85,20 +121,24 @@ impl Memory {
     }
 
     /// Keeps everything if all backgrounds have room for that, else what is dear, as long as there is room.
-    fn put(&mut self, crop: u128, mut seen: Seen) {
+    fn put(&mut self, crop: u128, seen: &Seen) -> Result<()> {
         let size = |values: &[Value]| values.iter().map(Value::bytes).sum::<usize>();
         let mut bytes = size(&seen.dear);
-        if let Some(cheap) = &seen.cheap {
-            let all = bytes + size(cheap);
-            if all * self.keep.backgrounds <= self.keep.bytes {
-                bytes = all;
-            } else {
-                seen.cheap = None;
-            }
+        let with_cheap = seen.cheap.as_ref().map(|cheap| bytes + size(cheap));
+        let keeps_cheap = with_cheap.filter(|all| all * self.keep.backgrounds <= self.keep.bytes);
+        bytes = keeps_cheap.unwrap_or(bytes);
+        if self.bytes + bytes > self.keep.bytes {
+            return Ok(());
         }
-        if self.bytes + bytes <= self.keep.bytes && self.by_crop.insert(crop, seen).is_none() {
+        let cheap = seen.cheap.as_ref().filter(|_| keeps_cheap.is_some());
+        let kept = Seen {
+            dear: settled(&seen.dear)?,
+            cheap: cheap.map(|cheap| settled(cheap)).transpose()?,
+        };
+        if self.by_crop.insert(crop, kept).is_none() {
             self.bytes += bytes;
         }
+        Ok(())
     }
 }
 
@@ -169,7 +209,7 @@ impl Sight {
                     dear: Arc::clone(&dear),
                     cheap: Some(Arc::clone(&cheap)),
                 };
-                self.memory.put(key, seen);
+                self.memory.put(key, &seen)?;
                 Ok([dear, cheap])
             }
         }
@@ -263,8 +303,6 @@ fn run(session: &mut Session, name: &str, input: &[f32]) -> Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
-    use ort::value::Tensor;
-
     use super::*;
     use crate::infer::onnx::one_runtime;
 
@@ -293,7 +331,7 @@ mod tests {
                 keep,
                 ..Memory::default()
             };
-            (0..4).for_each(|crop| memory.put(crop, seen(10, 90)));
+            (0..4).for_each(|crop| memory.put(crop, &seen(10, 90)).unwrap());
             let kept: Vec<_> = (0..4).map(|crop| memory.get(crop)).collect();
             let dear = kept.iter().flatten().count();
             let cheap = kept.iter().flatten().filter(|s| s.cheap.is_some()).count();

@@ -9,7 +9,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use serde::Serialize;
 
 use super::network::{choose, describe_slot};
-use super::{AUDIO_ENCODER, GENERATOR, Hardware, Loader, Role, Runtime, first_line};
+use super::{AUDIO_ENCODER, GENERATOR, Hardware, Loader, Memory, Role, Runtime, first_line};
 use crate::error::{Fault, plain_io};
 
 /// A tensor that a network takes or gives.
@@ -52,6 +52,7 @@ impl Probe {
             runtime,
             hardware: Hardware::cpu(threads),
             threads,
+            memory: Memory::System,
         };
         let (session, _) = loader.session(path, &bytes, fault)?;
         Ok(Self {
