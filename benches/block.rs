@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lipsync::kernel::eight::{self, Affine, Layer, Set, Size, Spec};
-use lipsync::kernel::{Beside, Block, Grid, Layers, Steps};
+use lipsync::inference::kernel::eight::{self, Affine, Layer, Set, Size, Spec};
+use lipsync::inference::kernel::{Beside, Block, Grid, Layers, Steps};
 
 /// Channels of input, middle and output, the side of the picture, and its step.
 type Shape = ([usize; 3], usize, usize);

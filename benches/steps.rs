@@ -13,11 +13,11 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{format::Pixel, frame::Video};
 use lipsync::audio::SPEECH_RATE;
+use lipsync::audio::mel::{HOP, MelSpectrogram, frame_count};
 use lipsync::face::{self, CROP, INPUT_LEN, OUTPUT_LEN, Paste, Paster};
-use lipsync::frame::{Picture, Rect};
-use lipsync::mel::{HOP, MelSpectrogram, frame_count};
-use lipsync::pool::Pool;
-use lipsync::yuv420::{Converter, Yuv420};
+use lipsync::image::pool::Pool;
+use lipsync::image::yuv420::{Converter, Yuv420};
+use lipsync::image::{Picture, Rect};
 use realfft::RealFftPlanner;
 
 /// The size of the bundled presenter's frames, and its rectangle's side.
@@ -83,7 +83,7 @@ fn mel(criterion: &mut Criterion) {
             }
         });
     });
-    copy(&mut group, second / HOP * lipsync::mel::BANDS * 4);
+    copy(&mut group, second / HOP * lipsync::audio::mel::BANDS * 4);
     group.finish();
 }
 

@@ -16,11 +16,11 @@ use std::sync::LazyLock;
 use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
+use lipsync::background::crop_rects;
 use lipsync::config::file::ConfigFile;
-use lipsync::crop_rects;
-use lipsync::frame::{BackgroundIndex, FrameRate};
-use lipsync::infer::onnx::Runtime;
-use lipsync::infer::onnx::probe::Probe;
+use lipsync::inference::onnx::Runtime;
+use lipsync::inference::onnx::probe::Probe;
+use lipsync::timeline::{BackgroundIndex, FrameRate};
 use tempfile::TempDir;
 
 /// Longest sound that is read to its end, in samples.

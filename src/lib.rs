@@ -34,59 +34,36 @@
     )
 )]
 
-pub mod budget;
+pub mod assets;
 pub mod cancel;
 pub mod error;
+pub mod timeline;
+
 pub mod ffmpeg;
-pub mod fingerprint;
-pub mod frame;
-pub mod part;
-pub mod pool;
-
-pub mod audio;
-pub mod mel;
-pub mod window;
-
-pub mod activity;
-
-pub mod background;
-pub mod bicubic;
-pub mod crop_rects;
-pub mod face;
-pub mod order;
-pub mod video;
-pub mod yuv420;
-
-pub mod sync;
-
-pub mod composed;
-
-pub mod kernel;
-
-pub(crate) mod graph;
-pub mod infer;
-pub mod listen;
-pub mod samples;
-
-#[cfg(feature = "credentials")]
-pub mod credentials;
-pub mod encode;
 pub mod output;
 
-pub mod pipeline;
+pub mod image;
+
+pub mod audio;
+pub mod face;
+
+pub mod background;
+pub mod inference;
+
+pub mod encode;
 
 pub mod draw;
-pub mod inspect;
+pub mod sync;
 
-pub mod compare;
-pub mod preview;
-pub mod report;
+pub mod config;
+pub mod plan;
 
-pub mod assets;
+pub mod render;
+
 pub mod batch;
 pub mod bench;
-pub mod cli;
-pub mod config;
+pub mod compare;
 pub mod doctor;
-pub mod model;
-pub mod render;
+pub mod inspect;
+
+pub mod cli;

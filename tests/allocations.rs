@@ -19,16 +19,16 @@ use anyhow::Result;
 
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
+use lipsync::background::order::Order;
 use lipsync::cancel::Cancel;
 use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::encode::codec::{Codec, VideoEncoder};
 use lipsync::encode::container::Container;
 use lipsync::face::{OUTPUT_LEN, Paste};
-use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate};
-use lipsync::infer::{AudioEncoder, Face, Generator};
-use lipsync::order::Order;
+use lipsync::inference::{AudioEncoder, Face, Generator};
 use lipsync::output::{Kind, Target};
-use lipsync::pipeline::{self, Clip, Selection};
+use lipsync::render::pipeline::{self, Clip, Selection};
+use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// Frames of the shorter render.
 const FRAMES: u64 = 100;

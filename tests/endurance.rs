@@ -13,6 +13,7 @@ use std::path::Path;
 use lipsync::assets;
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
+use lipsync::background::order::Order;
 use lipsync::cancel::Cancel;
 use lipsync::encode::FrameSink;
 use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
@@ -21,11 +22,10 @@ use lipsync::encode::container::Container;
 use lipsync::encode::mark::Mark;
 use lipsync::encode::png::PngFolder;
 use lipsync::face::Paste;
-use lipsync::frame::{BackgroundIndex, FrameRate};
-use lipsync::infer::onnx::{Hardware, Networks, Runtime, Tune};
-use lipsync::order::Order;
+use lipsync::inference::onnx::{Hardware, Networks, Runtime, Tune};
 use lipsync::output::{Kind, Target};
-use lipsync::pipeline::{self, Clip, Selection};
+use lipsync::render::pipeline::{self, Clip, Selection};
+use lipsync::timeline::{BackgroundIndex, FrameRate};
 
 const CLIPS: usize = 1000;
 /// By then all that is made once is there.

@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use super::footage::{Footage, FootageReader};
 use super::{Backgrounds, Source};
 use crate::face;
-use crate::frame::{BackgroundIndex, Picture, Rect};
-use crate::yuv420::{self, Converter, Yuv420};
+use crate::image::yuv420::{self, Converter, Yuv420};
+use crate::image::{Picture, Rect};
+use crate::timeline::BackgroundIndex;
 
 /// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

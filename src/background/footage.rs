@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::sequence::{ROUNDING_SECONDS, Sequence};
+use crate::background::video::{VideoFile, VideoReader};
 use crate::error::Fault;
-use crate::frame::{FrameRate, Picture};
-use crate::video::{VideoFile, VideoReader};
+use crate::image::Picture;
+use crate::timeline::FrameRate;
 
 /// A video whose pictures were listed.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use crate::frame::{FrameIndex, FrameRate};
-use crate::video::Timeline;
+use crate::background::video::Timeline;
+use crate::timeline::{FrameIndex, FrameRate};
 
 /// Pictures that are sooner decoded than jumped over.
 const SOONER_DECODED: usize = 32;
@@ -131,8 +131,8 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::BackgroundIndex;
-    use crate::order::Order;
+    use crate::background::order::Order;
+    use crate::timeline::BackgroundIndex;
     use proptest::prelude::*;
 
     fn sequence(seconds: Vec<f64>, gop: usize, fps: FrameRate) -> Sequence {

@@ -12,7 +12,7 @@ use image::{
 };
 
 use crate::error::{Fault, plain_io};
-use crate::frame::{Picture, Size};
+use crate::image::{Picture, Size};
 
 /// Extensions of pictures, lower case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];

@@ -8,9 +8,9 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::job::Job;
-use crate::config::Plan;
-use crate::fingerprint::Fingerprint;
-use crate::frame::BackgroundIndex;
+use crate::output::fingerprint::Fingerprint;
+use crate::plan::Plan;
+use crate::timeline::BackgroundIndex;
 
 /// A digest of what a clip is made of, in hexadecimal digits.
 pub type Key = String;

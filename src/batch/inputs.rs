@@ -7,10 +7,10 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::job::{Job, tell_apart};
 use super::jobs_file::{self, Format, Listed};
-use crate::config::Request;
 use crate::config::file::ConfigFile;
 use crate::encode::container::Container;
 use crate::error::{Fault, plain_io};
+use crate::plan::Request;
 
 /// How sounds, and videos with sound, are named.
 const SOUNDS: [&str; 34] = [

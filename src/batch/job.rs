@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Plan, Request};
 use crate::error::Fault;
-use crate::model::ModelFiles;
+use crate::plan::model::ModelFiles;
+use crate::plan::{Plan, Request};
 
 /// A clip to make.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use crate::config::file::{ConfigFile, Located, text_of};
 use crate::config::yaml::{Document, Place, Section};
-use crate::config::{Origin, Request, Setting, request};
 use crate::error::{Fault, plain_io};
+use crate::plan::{Origin, Request, Setting, request};
 
 /// A million jobs have 200 MB.
 const MOST_BYTES: u64 = 256 << 20;

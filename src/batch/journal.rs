@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::contents::Key;
 use super::shard::Shard;
 use crate::error::{Fault, plain_io};
-use crate::fingerprint::{Fingerprint, files_of};
 use crate::output::Part;
+use crate::output::fingerprint::{Fingerprint, files_of};
 
 /// How all names of the files that batch keeps in an output folder begin.
 pub(super) const PREFIX: &str = ".lipsync-batch.";

@@ -13,15 +13,15 @@ use super::contents::{Contents, Key};
 use super::job::Job;
 use super::journal::{Journal, Known};
 use super::stock::{Loaded, Stock};
-use crate::budget;
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::config::{Backdrops, Plan};
 use crate::error::{Exit, Report};
-use crate::infer::lent::Shared;
+use crate::inference::lent::Shared;
+use crate::inference::threads;
 use crate::output::Target;
+use crate::plan::{Backdrops, Plan};
 use crate::render::Work;
-use crate::report::RenderReport;
+use crate::render::report::RenderReport;
 
 /// Plans that wait for a lane.
 const PLANS_AHEAD: usize = 1;
@@ -196,7 +196,7 @@ impl Lanes<'_> {
             let result =
                 plan.and_then(|(plan, key)| self.clip(job, &plan, &key, &mut report, news));
             let error = result.err().map(|error| Report::of(&error));
-            budget::give_memory_back();
+            threads::give_memory_back();
             if error
                 .as_ref()
                 .is_some_and(|error| error.exit == Exit::Interrupted)

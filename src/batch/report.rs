@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::error;
-use crate::report::{RenderReport, peak_mb, rounded, seconds, versions};
+use crate::render::report::{RenderReport, peak_mb, rounded, seconds, versions};
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 const SCHEMA_VERSION: u32 = 1;

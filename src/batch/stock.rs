@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::background::Backgrounds;
-use crate::budget::{self, Room};
-use crate::config::Plan;
-use crate::frame::FrameRate;
-use crate::infer::halving::{BatchLimit, Halving};
-use crate::infer::lent::Lender;
-use crate::infer::onnx::{
+use crate::inference::halving::{BatchLimit, Halving};
+use crate::inference::lent::Lender;
+use crate::inference::onnx::{
     Features, Keep, Networks, OnnxAudioEncoder, OnnxGenerator, Placement, Runtime,
 };
-use crate::infer::precision::{Precision, Tuning};
-use crate::samples;
+use crate::inference::precision::{Precision, Tuning};
+use crate::plan::Plan;
+use crate::render::memory::{self, Room};
+use crate::render::{calibration, networks};
+use crate::timeline::FrameRate;
 
 /// What decides how networks are made. Those of less than full precision are fitted to a presenter, and where no speech is
 /// bundled, to a sound.
@@ -32,7 +32,7 @@ impl Key {
     fn of(plan: &Plan) -> Self {
         let is_fitted = plan.precision != Precision::Exact;
         let (background, rects) = (&plan.background, &plan.crop_rects);
-        let needs_sound = is_fitted && !samples::has_speech();
+        let needs_sound = is_fitted && !calibration::has_speech();
         Self {
             generator: plan.model.generator.clone(),
             audio_encoder: plan.model.audio_encoder.clone(),
@@ -209,7 +209,7 @@ impl<'a> Stock<'a> {
         Self {
             runtime,
             lanes,
-            base: budget::held(),
+            base: memory::held(),
             stocked: Mutex::default(),
         }
     }
@@ -220,7 +220,7 @@ impl<'a> Stock<'a> {
         // Held while networks are loaded: two clips never load the same ones.
         let mut held = self.stocked.lock().unwrap_or_else(PoisonError::into_inner);
         let backgrounds = &plan.backgrounds;
-        let encoder = budget::encoding_in_turns(backgrounds.size());
+        let encoder = memory::encoding_in_turns(backgrounds.size());
         let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
         // What one clip may take, and what the others' encoders take beside it.
         let usual = || Room::usual_limit(file) + (self.lanes - 1) * encoder;
@@ -294,11 +294,11 @@ impl<'a> Stock<'a> {
 
     /// Loads the networks of `plan`, whose generator's file has so many bytes, and runs them once.
     fn load(&self, plan: &Plan, key: Key, file: u64) -> Result<Loaded> {
-        let before = budget::held();
-        let mut networks = plan.load_networks(self.runtime)?;
+        let before = memory::held();
+        let mut networks = networks::load(plan, self.runtime)?;
         let batch = plan.batch.on(&networks.placement);
         networks.warm_up(batch)?;
-        let grown = budget::held().saturating_sub(before);
+        let grown = memory::held().saturating_sub(before);
         let (features, has_features) = (networks.features(), networks.has_features());
         let Networks {
             encoder,

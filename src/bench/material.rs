@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::audio::embeddings::Listener;
+use crate::audio::window::WINDOW_LEN;
 use crate::background::{Background, BackgroundCache, Forms};
-use crate::config::Plan;
 use crate::face::{OUTPUT_LEN, Paste, Paster};
-use crate::frame::{FrameIndex, Picture};
-use crate::infer::onnx::Networks;
-use crate::infer::{AudioEncoder, Face, Generator as _};
-use crate::listen::Listener;
-use crate::pipeline::Clip;
-use crate::window::WINDOW_LEN;
+use crate::image::Picture;
+use crate::inference::onnx::Networks;
+use crate::inference::{AudioEncoder, Face, Generator as _};
+use crate::plan::Plan;
+use crate::render::pipeline::Clip;
+use crate::timeline::FrameIndex;
 
 /// Whole frames that are kept at most; parts that need more go forward and backward over them.
 const MOST_HELD: usize = 48;

@@ -6,20 +6,21 @@ use anyhow::{Result, anyhow};
 
 use super::material::{Held, Material, there_and_back};
 use crate::audio::SPEECH_RATE;
+use crate::audio::mel::MelSpectrogram;
+use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH, WINDOW_LEN};
 use crate::background::{BackgroundCache, Forms};
-use crate::composed::Composed;
-use crate::config::Plan;
 use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipFormat};
+use crate::encode::composed::Composed;
 use crate::face::{self, CROP, INNER, INPUT_LEN, OUTPUT_LEN, Paster};
-use crate::frame::{FrameIndex, Picture};
-use crate::infer::onnx::{Networks, PlainGenerator};
-use crate::infer::{AudioEncoder as _, Face, Generator as Paints};
-use crate::mel::MelSpectrogram;
+use crate::image::Picture;
+use crate::image::yuv420::Yuv420;
+use crate::inference::onnx::{Networks, PlainGenerator};
+use crate::inference::{AudioEncoder as _, Face, Generator as Paints};
 use crate::output::Target;
-use crate::pipeline::Clip;
-use crate::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH, WINDOW_LEN};
-use crate::yuv420::Yuv420;
+use crate::plan::Plan;
+use crate::render::pipeline::Clip;
+use crate::timeline::FrameIndex;
 
 const F32: usize = size_of::<f32>();
 /// Frames that the plain generator paints in a run: enough for a mean, and its inputs take 2.5 MB each.

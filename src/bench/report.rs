@@ -11,11 +11,11 @@ use serde::Serialize;
 use super::Whole;
 use super::cost::Runs;
 use super::parts::{Counts, Part};
-use crate::config::Plan;
-use crate::infer::onnx::Networks;
-use crate::infer::precision::Tuning;
-use crate::pipeline::StageTime;
-use crate::report::{Background, Input, Model, versions, write_json};
+use crate::inference::onnx::Networks;
+use crate::inference::precision::Tuning;
+use crate::plan::Plan;
+use crate::render::pipeline::StageTime;
+use crate::render::report::{Background, Input, Model, versions, write_json};
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cancel::Cancel;
-use crate::config::Plan;
 use crate::encode::FrameSink as _;
 use crate::encode::clip::{ClipFile, ClipFormat};
-use crate::infer::onnx::Networks;
+use crate::inference::onnx::Networks;
 use crate::output::Target;
-use crate::pipeline::{self, Clip, StageTime};
+use crate::plan::Plan;
+use crate::render::pipeline::{self, Clip, StageTime};
 
 /// How a render went.
 pub(super) struct Rendered {

@@ -11,15 +11,15 @@ use crate::assets;
 use crate::bench::{self, Options, Scratch};
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::config::request;
-use crate::config::{BatchSize, Origin, Plan, Request, Setting};
 use crate::draw;
 use crate::encode::codec::Codec;
 use crate::face::Paste;
-use crate::infer::onnx::Device;
-use crate::infer::precision::Precision;
+use crate::inference::onnx::Device;
+use crate::inference::precision::Precision;
 use crate::output::{Kind, Target};
-use crate::report;
+use crate::plan::request;
+use crate::plan::{BatchSize, Origin, Plan, Request, Setting};
+use crate::render::report;
 
 /// Measure where the time of a render goes: each part alone, then all together
 #[derive(Debug, Args)]

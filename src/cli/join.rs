@@ -14,8 +14,8 @@ use crate::encode::container::Container;
 use crate::encode::join::{self, JoinSpec, PartFile, Parts};
 use crate::encode::part_tag::PartTag;
 use crate::error::Fault;
-use crate::fingerprint::Fingerprint;
 use crate::output::Target;
+use crate::output::fingerprint::Fingerprint;
 
 /// Join the parts of a clip that were rendered apart
 #[derive(Debug, Args)]

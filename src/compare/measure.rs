@@ -1,6 +1,6 @@
 //! How much two pictures differ: PSNR, SSIM and the largest difference, as FFmpeg's filters `psnr` and `ssim` define them.
 
-use crate::video::{Plane, Planes};
+use crate::background::video::{Plane, Planes};
 
 /// Columns and rows of a block; a window of SSIM is two by two of them, and windows overlap by one.
 const BLOCK: usize = 4;

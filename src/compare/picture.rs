@@ -10,7 +10,7 @@ use super::{Comparison, FrameFigures};
 use crate::cancel::Cancel;
 use crate::draw::plot::Axis;
 use crate::draw::{self, BLUE, Canvas, Cell, GREEN, ORANGE, RED};
-use crate::frame::{Picture, Rect};
+use crate::image::{Picture, Rect};
 use crate::output::Target;
 
 /// Rows of a curve.

@@ -11,7 +11,7 @@ use super::side::{Colours, Frames, Seen, Shot, Side};
 use super::{FrameFigures, Overall, PlaneFigures, decibels, digits};
 use crate::cancel::Cancel;
 use crate::error::Fault;
-use crate::frame::Size;
+use crate::image::Size;
 use crate::sync::{Look, Motion, View, rounded};
 
 /// A pass over all frames of both sides.

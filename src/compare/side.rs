@@ -9,14 +9,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::audio::Sound;
+use crate::background::video::{Planes, VideoFile, VideoReader};
 use crate::background::{self, folder};
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
-use crate::frame::{Picture, Size};
+use crate::image::pool::{Pool, Pooled};
+use crate::image::{Picture, Size};
 use crate::inspect::media::Media;
-use crate::pool::{Pool, Pooled};
 use crate::sync;
-use crate::video::{Planes, VideoFile, VideoReader};
 
 /// A video or a folder of pictures, opened.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use anyhow::Result;
 pub use super::yaml::Located;
 use super::yaml::{Document, Section, shown};
 use crate::error::{Fault, plain_io};
-use crate::frame::FrameRate;
+use crate::timeline::FrameRate;
 
 /// The file's name where it is searched for.
 pub const NAME: &str = "lipsync.yaml";

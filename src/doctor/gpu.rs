@@ -11,7 +11,7 @@ use libloading::Library;
 use super::hardware::field;
 use super::{Finding, State};
 use crate::assets;
-use crate::infer::onnx::{Placement, cuda};
+use crate::inference::onnx::{Placement, cuda};
 
 /// What ONNX Runtime's CUDA provider loads, in an order in which each finds what it needs already loaded.
 const LIBRARIES: [&str; 6] = [
@@ -171,7 +171,7 @@ fn version(name: &str, library: &Library) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::onnx::{Gpu, Obstacle};
+    use crate::inference::onnx::{Gpu, Obstacle};
 
     #[test]
     fn the_kernel_module_tells_driver_and_gpus() {

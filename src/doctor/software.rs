@@ -12,17 +12,17 @@ use ffmpeg_next as ff;
 use super::{Finding, State};
 use crate::assets;
 use crate::audio::Sound;
+use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
 use crate::background::Backgrounds;
 use crate::config::file::ConfigFile;
 use crate::error::{Fault, plain_io};
 use crate::face::{CROP, OUTPUT_LEN};
-use crate::frame::FrameRate;
-use crate::frame::Picture;
-use crate::infer::Face;
-use crate::infer::onnx::{Device, Hardware, Networks, Placement, Runtime, Tune};
-use crate::infer::{AudioEncoder as _, Generator as _};
-use crate::model::ModelFiles;
-use crate::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
+use crate::image::Picture;
+use crate::inference::Face;
+use crate::inference::onnx::{Device, Hardware, Networks, Placement, Runtime, Tune};
+use crate::inference::{AudioEncoder as _, Generator as _};
+use crate::plan::model::ModelFiles;
+use crate::timeline::FrameRate;
 
 /// FFmpeg's encoders: name, what it writes, and how bad it is if it is not there.
 const ENCODERS: [(&str, &str, State); 6] = [

@@ -1,7 +1,7 @@
 //! Curves over time or over frames: an axis, and what is drawn along it.
 
 use super::{Area, BLUE, Canvas, Colour, FAINT, GRID, INK, MARGIN, Type, WIDTH};
-use crate::mel::{self, BANDS};
+use crate::audio::mel::{self, BANDS};
 
 /// Columns on the left of a plot for the numbers of its height.
 const GUTTER: i32 = 76;

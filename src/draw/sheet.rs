@@ -5,7 +5,8 @@ use image::imageops::{self, FilterType};
 
 use super::{Area, BLUE, Canvas, Colour, GRID, INK, MARGIN, MASK, Type, WIDTH};
 use crate::face::{CROP, MASK_COLUMNS, MASK_ROWS, RIM};
-use crate::frame::{FrameIndex, Picture, Rect};
+use crate::image::{Picture, Rect};
+use crate::timeline::FrameIndex;
 
 /// A frame of a finished clip.
 #[derive(Debug, Clone)]

@@ -13,11 +13,12 @@ use super::sound::AudioTrack;
 use super::video::VideoTrack;
 use crate::audio::Sound;
 use crate::background::Forms;
-use crate::composed::Composed;
+use crate::encode::composed::Composed;
 #[cfg(feature = "credentials")]
-use crate::credentials::Signer;
-use crate::frame::{FrameIndex, FrameRate, Size};
+use crate::encode::credentials::Signer;
+use crate::image::Size;
 use crate::output::{Part, Target};
+use crate::timeline::{FrameIndex, FrameRate};
 
 /// Threads of the video encoder where the bytes may not depend on the machine's cores.
 const FIXED_THREADS: usize = 4;

@@ -21,11 +21,11 @@ use super::video::tag_hvc1;
 use crate::audio::Sound;
 use crate::cancel::Cancel;
 #[cfg(feature = "credentials")]
-use crate::credentials::Signer;
+use crate::encode::credentials::Signer;
+use crate::encode::segment::Part;
 use crate::error::{Fault, plain_io};
-use crate::frame::FrameIndex;
 use crate::output::Target;
-use crate::part::Part;
+use crate::timeline::FrameIndex;
 
 /// A rendered part of a clip.
 pub struct PartFile {

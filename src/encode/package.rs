@@ -16,10 +16,10 @@ use super::mark::SOURCE_TYPE;
 use super::part_tag::PartTag;
 use super::track::plain;
 #[cfg(feature = "credentials")]
-use crate::credentials::{Signer, Statement};
+use crate::encode::credentials::{Signer, Statement};
 use crate::error::Fault;
-use crate::frame::FrameRate;
 use crate::output::{Kind, Part, Target};
+use crate::timeline::FrameRate;
 
 /// What the file is to be, apart from its streams.
 pub(super) struct PackageSpec {

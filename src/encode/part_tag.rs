@@ -7,8 +7,8 @@ use ff::{Dictionary, DictionaryRef};
 use ffmpeg_next as ff;
 use serde::{Deserialize, Serialize};
 
-use crate::frame::FrameRate;
-use crate::part::Part;
+use crate::encode::segment::Part;
+use crate::timeline::FrameRate;
 
 /// The file's tag that holds it, as JSON.
 const KEY: &str = "lipsync_part";
@@ -51,7 +51,7 @@ pub struct PartTag {
 pub struct SoundTag {
     /// Its file when the part was rendered.
     pub path: String,
-    /// What the file holds, see [`Fingerprint`](crate::fingerprint::Fingerprint).
+    /// What the file holds, see [`Fingerprint`](crate::output::fingerprint::Fingerprint).
     pub content: String,
     /// Seconds of it that are taken, if not all.
     pub limit: Option<f64>,

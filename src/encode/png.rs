@@ -7,8 +7,8 @@ use std::path::Path;
 use super::FrameSink;
 use super::mark::Mark;
 use crate::background::Forms;
-use crate::composed::Composed;
-use crate::frame::Picture;
+use crate::encode::composed::Composed;
+use crate::image::Picture;
 use crate::output::{Part, Target};
 
 /// The chunk in which PNG keeps XMP (XMP specification, part 3, 1.1.5).

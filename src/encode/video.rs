@@ -11,11 +11,11 @@ use super::codec::Pixels;
 use super::container::Container;
 use super::track::Track;
 use crate::background::Background;
-use crate::composed::Composed;
+use crate::encode::composed::Composed;
+use crate::encode::segment::SEGMENT;
 use crate::error::Fault;
-use crate::frame::{Picture, Size};
-use crate::part::SEGMENT;
-use crate::yuv420::{self, Converter, Yuv420};
+use crate::image::yuv420::{self, Converter, Yuv420};
+use crate::image::{Picture, Size};
 
 /// Bits for each pixel where the encoder knows no rate factor: 4.6 Mbit/s at 1280x720 and 25 frames a second.
 const BITS_PER_PIXEL: f64 = 0.2;
@@ -324,8 +324,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::frame::Rect;
-    use crate::pool::Pool;
+    use crate::image::Rect;
+    use crate::image::pool::Pool;
 
     /// A picture without two neighbours alike.
     fn noise(width: usize, height: usize, step: usize) -> Picture {

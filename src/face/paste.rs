@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::rim::RimError;
 use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
-use crate::bicubic::{Bicubic, Line, View};
-use crate::frame::{Picture, Rect};
-use crate::pool::Pool;
+use crate::image::bicubic::{Bicubic, Line, View};
+use crate::image::pool::Pool;
+use crate::image::{Picture, Rect};
 
 /// How the network's picture gets into the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

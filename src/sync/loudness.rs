@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::mouth;
+use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::{SPEECH_RATE, Sound};
 use crate::cancel::Cancel;
-use crate::mel::{self, MelSpectrogram};
 
 /// Frequencies that are listened to, Hz: lower ones sound through closed lips too (voice, m, n), higher ones through
 /// nearly closed teeth (s). On the bundled presenter, the mouth goes with them at 0.8, with the whole sound at 0.55.

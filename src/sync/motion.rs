@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use super::Scenery;
 use crate::background;
+use crate::background::crop_rects;
 use crate::cancel::Cancel;
-use crate::crop_rects;
-use crate::frame::{Picture, Rect, Size};
+use crate::image::{Picture, Rect, Size};
 
 /// Cells across: a mouth covers several, at any size of the picture that shows one.
 const ACROSS: usize = 64;

@@ -8,7 +8,8 @@ use super::motion::{in_rect, in_small, luma, whole_grid};
 use crate::background::Backgrounds;
 use crate::cancel::Cancel;
 use crate::error::Fault;
-use crate::frame::{FrameRate, Rect, Size};
+use crate::image::{Rect, Size};
+use crate::timeline::FrameRate;
 
 /// Backgrounds in small. A frame's own is found by what surrounds the mouth, so that the order in which they were played,
 /// and from where, need not be known.

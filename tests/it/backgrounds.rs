@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use lipsync::background::order::Order;
+use lipsync::background::video::VideoFile;
 use lipsync::background::{Background, BackgroundCache, Backgrounds, Forms};
-use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Size};
-use lipsync::order::Order;
-use lipsync::video::VideoFile;
+use lipsync::image::{Picture, Size};
+use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any};
 use proptest::sample::Index;

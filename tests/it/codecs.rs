@@ -12,8 +12,9 @@ use lipsync::encode::container::Container;
 use lipsync::encode::mark::Mark;
 use lipsync::encode::png::PngFolder;
 use lipsync::error::{Exit, Report};
-use lipsync::frame::{FrameRate, Picture, Size};
+use lipsync::image::{Picture, Size};
 use lipsync::output::{Kind, Target};
+use lipsync::timeline::FrameRate;
 use serde_json::Value;
 
 use crate::support::{LIPSYNC, Place, composed, decode, difference, pictures, probe, psnr};

@@ -3,13 +3,14 @@
 use std::fs;
 
 use lipsync::audio::Sound;
+use lipsync::audio::embeddings::Listener;
+use lipsync::audio::mel::{BANDS, MelSpectrogram};
+use lipsync::audio::window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
+use lipsync::background::order::Order;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
-use lipsync::frame::{BackgroundIndex, FrameIndex, FrameRate, Picture, Rect};
-use lipsync::infer::onnx::{Hardware, Networks, Tune};
-use lipsync::listen::Listener;
-use lipsync::mel::{BANDS, MelSpectrogram};
-use lipsync::order::Order;
-use lipsync::window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
+use lipsync::image::{Picture, Rect};
+use lipsync::inference::onnx::{Hardware, Networks, Tune};
+use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 use serde_json::Value;
 
 use crate::support::{Place, difference, golden, npy_f32, npy_u8, picture, runtime};

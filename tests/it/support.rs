@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use image::RgbImage;
 use lipsync::assets;
 use lipsync::background::Background;
-use lipsync::composed::Composed;
-use lipsync::frame::{Picture, Rect};
-use lipsync::infer::onnx::Runtime;
-use lipsync::yuv420::{Converter, Yuv420};
+use lipsync::encode::composed::Composed;
+use lipsync::image::yuv420::{Converter, Yuv420};
+use lipsync::image::{Picture, Rect};
+use lipsync::inference::onnx::Runtime;
 use tempfile::TempDir;
 
 /// The program under test.

@@ -7,17 +7,17 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 
-use crate::config::request;
-use crate::config::{BatchSize, Origin, Request, Setting, Silence};
-#[cfg(feature = "credentials")]
-use crate::credentials::SignerFiles;
+use crate::background::order::Order;
 use crate::encode::codec::Codec;
+#[cfg(feature = "credentials")]
+use crate::encode::credentials::SignerFiles;
+use crate::encode::segment::Part;
 use crate::face::Paste;
-use crate::frame::FrameRate;
-use crate::infer::onnx::Device;
-use crate::infer::precision::Precision;
-use crate::order::Order;
-use crate::part::Part;
+use crate::inference::onnx::Device;
+use crate::inference::precision::Precision;
+use crate::plan::request;
+use crate::plan::{BatchSize, Origin, Request, Setting, Silence};
+use crate::timeline::FrameRate;
 
 /// Render one clip
 #[derive(Debug, Args)]

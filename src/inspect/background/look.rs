@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use image::RgbImage;
 
-use crate::crop_rects::RawRect;
-use crate::frame::Size;
+use crate::background::crop_rects::RawRect;
+use crate::image::Size;
 
 /// Cells of a picture across and down.
 const CELLS: u32 = 24;

@@ -66,7 +66,7 @@ fn plots(canvas: &mut Canvas, survey: &BackgroundSurvey) {
         .iter()
         .flat_map(|rects| rects.jumps.iter().map(|jump| jump.to))
         .collect();
-    let rect = |of: fn(crate::frame::Rect) -> u32| -> Vec<(f64, f64)> {
+    let rect = |of: fn(crate::image::Rect) -> u32| -> Vec<(f64, f64)> {
         let rects = shots
             .iter()
             .filter_map(|s| Some((s.number as f64, f64::from(of(s.rect()?)))));

@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::{ModelSurvey, NetworkSurvey};
 use crate::draw::{self, Area, BLUE, Canvas, Colour, FAINT, GREEN, INK, ORANGE, Type};
-use crate::infer::onnx::probe::TensorInfo;
+use crate::inference::onnx::probe::TensorInfo;
 
 /// Rows of a tensor's box.
 const BOX: i32 = 76;

@@ -5,10 +5,10 @@ use image::RgbImage;
 
 use super::SoundSurvey;
 use crate::audio::SPEECH_RATE;
+use crate::audio::mel::{BANDS, HOP, MelFrame, MelSpectrogram};
 use crate::cancel::Cancel;
 use crate::draw::plot::Axis;
 use crate::draw::{BLUE, Canvas, Colour, GREEN, RED, Type};
-use crate::mel::{BANDS, HOP, MelFrame, MelSpectrogram};
 
 /// Seconds in a row: frames can be told apart.
 const ROW_SECONDS: f64 = 12.0;

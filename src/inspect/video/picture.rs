@@ -7,7 +7,7 @@ use super::VideoSurvey;
 use crate::cancel::Cancel;
 use crate::draw::plot::Axis;
 use crate::draw::{self, BLUE, Canvas, Cell, FAINT, GREEN, ORANGE, RED, Type};
-use crate::frame::Picture;
+use crate::image::Picture;
 use crate::sync::{Loudness, Sync};
 
 /// Moments that are shown.

@@ -1,0 +1,200 @@
+//! The contract's resize: bicubic with a = -0.75, half-pixel centres, no antialiasing, edges replicated
+//! (what OpenCV calls `INTER_CUBIC`).
+
+use rayon::prelude::*;
+
+use crate::image::pool::Pool;
+
+/// Values of a pixel.
+const CHANNELS: usize = 3;
+/// Source pixels under the kernel, in each direction.
+const TAPS: usize = 4;
+/// Pixels by which the kernel reaches over the source's edges.
+const OVER: usize = 2;
+/// Target rows that are worth a task of their own.
+const ROWS_AT_LEAST: usize = 16;
+
+/// The source rows and weights of one target row.
+#[derive(Debug, Clone, Copy)]
+struct Tap {
+    at: [usize; TAPS],
+    weight: [f32; TAPS],
+}
+
+/// The first value of the blended line under the kernel of one target column, and the pixels' weights.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    at: usize,
+    weight: [f32; TAPS],
+}
+
+/// A resize between two fixed sizes, planned once.
+#[derive(Debug)]
+pub struct Bicubic {
+    columns: Vec<Column>,
+    rows: Vec<Tap>,
+    from: (usize, usize),
+    lines: Pool<Line>,
+}
+
+/// A view of interleaved pixels inside a larger picture, 8-bit or float.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T = u8> {
+    /// Values from the view's first one on.
+    pub pixels: &'a [T],
+    /// Values from one row to the next.
+    pub stride: usize,
+}
+
+impl Bicubic {
+    /// Plans from `(width, height)` to `(width, height)`, all at least 1.
+    pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+        let columns = (0..to.0).map(|x| {
+            let (first, weight) = kernel_at(x, from.0, to.0);
+            let at = (first + OVER as i64) as usize * CHANNELS;
+            Column { at, weight }
+        });
+        let rows = (0..to.1).map(|y| {
+            let (first, weight) = kernel_at(y, from.1, to.1);
+            let last = from.1 as i64 - 1;
+            let at = std::array::from_fn(|k| (first + k as i64).clamp(0, last) as usize);
+            Tap { at, weight }
+        });
+        Self {
+            columns: columns.collect(),
+            rows: rows.collect(),
+            from,
+            lines: Pool::default(),
+        }
+    }
+
+    /// Whether the plan leads from `from` to `to`.
+    pub fn fits(&self, from: (usize, usize), to: (usize, usize)) -> bool {
+        self.from == from && (self.columns.len(), self.rows.len()) == to
+    }
+
+    /// Resizes three interleaved 8-bit channels, rows in parallel; `target` rows are `stride` bytes apart.
+    pub fn resize(&self, source: View<'_>, target: &mut [u8], stride: usize) {
+        target
+            .par_chunks_mut(stride)
+            .take(self.rows.len())
+            .enumerate()
+            .with_min_len(ROWS_AT_LEAST)
+            .for_each_init(
+                || self.lines.take(),
+                |line, (y, target)| {
+                    let values = self.row(source, y, line);
+                    for (target, value) in target.iter_mut().zip(values) {
+                        // A float to u8 cast saturates; OpenCV rounds to the nearest.
+                        *target = (value + 0.5) as u8;
+                    }
+                },
+            );
+    }
+
+    /// Row `y` of the result, three interleaved channels, before it is rounded.
+    pub fn row<'l, T: Copy + Into<f32>>(
+        &self,
+        source: View<'_, T>,
+        y: usize,
+        line: &'l mut Line,
+    ) -> &'l [f32] {
+        let wide = self.from.0 * CHANNELS;
+        let before = OVER * CHANNELS;
+        line.blend.resize(before + wide + before + 1, 0.0);
+        line.values.resize(self.columns.len() * CHANNELS + 1, 0.0);
+        let row = &self.rows[y];
+        let above = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
+        blend(
+            [above(0), above(1), above(2), above(3)],
+            row.weight,
+            &mut line.blend[before..before + wide],
+        );
+        for over in 0..OVER {
+            let end = before + wide;
+            line.blend
+                .copy_within(before..before + CHANNELS, over * CHANNELS);
+            line.blend
+                .copy_within(end - CHANNELS..end, end + over * CHANNELS);
+        }
+        // Four values at a time, so that a pixel is one register: the fourth is written over by the next pixel.
+        for (x, column) in self.columns.iter().enumerate() {
+            let under = &line.blend[column.at..][..=TAPS * CHANNELS];
+            let out = &mut line.values[x * CHANNELS..x * CHANNELS + 4];
+            let mut sum = [0.0; 4];
+            for (pixel, weight) in column.weight.iter().enumerate() {
+                let pixel = &under[pixel * CHANNELS..pixel * CHANNELS + 4];
+                for (sum, value) in sum.iter_mut().zip(pixel) {
+                    *sum += value * weight;
+                }
+            }
+            out.copy_from_slice(&sum);
+        }
+        &line.values[..self.columns.len() * CHANNELS]
+    }
+}
+
+/// Memory for one row at a time, which stays from row to row.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// The source rows under the kernel, blended, with the edges repeated.
+    blend: Vec<f32>,
+    values: Vec<f32>,
+}
+
+/// The weighted sum of four lines.
+fn blend<T: Copy + Into<f32>>(lines: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
+    let [a, b, c, d] = lines.map(|line| &line[..out.len()]);
+    let [wa, wb, wc, wd] = weights;
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
+    }
+}
+
+/// The first of the source pixels under the kernel of target pixel `i`, which may lie outside, and their weights.
+fn kernel_at(i: usize, from: usize, to: usize) -> (i64, [f32; TAPS]) {
+    let scale = from as f64 / to as f64;
+    let centre = (i as f64 + 0.5) * scale - 0.5;
+    let before = centre.floor();
+    (before as i64 - 1, kernel((centre - before) as f32))
+}
+
+/// Keys' cubic with a = -0.75 at distances 1 + x, x, 1 - x, 2 - x; the last weight closes the sum to 1, as in OpenCV.
+fn kernel(x: f32) -> [f32; TAPS] {
+    const A: f32 = -0.75;
+    let outer = |d: f32| ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A;
+    let inner = |d: f32| ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0;
+    let (a, b, c) = (outer(x + 1.0), inner(x), inner(1.0 - x));
+    [a, b, c, 1.0 - a - b - c]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn resize(pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
+        let mut out = vec![0; to.0 * to.1 * 3];
+        let view = View {
+            pixels,
+            stride: from.0 * 3,
+        };
+        Bicubic::new(from, to).resize(view, &mut out, to.0 * 3);
+        out
+    }
+
+    proptest! {
+        /// The same size copies every byte.
+        #[test]
+        fn same_size_is_the_identity(w in 1_usize..40, h in 1_usize..40, seed in any::<u8>()) {
+            let pixels: Vec<u8> = (0..w * h * 3).map(|i| (i as u8).wrapping_mul(37).wrapping_add(seed)).collect();
+            prop_assert_eq!(resize(&pixels, (w, h), (w, h)), pixels);
+        }
+
+        /// A flat picture stays flat at any size.
+        #[test]
+        fn flat_stays_flat(w in 1_usize..40, h in 1_usize..40, tw in 1_usize..40, th in 1_usize..40, v in any::<u8>()) {
+            prop_assert!(resize(&vec![v; w * h * 3], (w, h), (tw, th)).iter().all(|&p| p == v));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Pictures, their size, and rectangles in them.
+
+/// Width and height in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A crop rectangle in pixels of its frame; `x1` and `y1` are exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rect {
+    /// First column.
+    pub x0: u32,
+    /// First row.
+    pub y0: u32,
+    /// Column after the last.
+    pub x1: u32,
+    /// Row after the last.
+    pub y1: u32,
+}
+
+impl Rect {
+    /// Columns covered.
+    pub fn width(self) -> usize {
+        (self.x1 - self.x0) as usize
+    }
+
+    /// Rows covered.
+    pub fn height(self) -> usize {
+        (self.y1 - self.y0) as usize
+    }
+
+    /// The same place as seen from the upper left corner of `area`, in which it lies.
+    #[must_use]
+    pub fn within(self, area: Rect) -> Self {
+        Self {
+            x0: self.x0 - area.x0,
+            y0: self.y0 - area.y0,
+            x1: self.x1 - area.x0,
+            y1: self.y1 - area.y0,
+        }
+    }
+}
+
+impl std::fmt::Display for Rect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}, {}, {}, {}]", self.x0, self.y0, self.x1, self.y1)
+    }
+}
+
+/// An 8-bit picture, R G B interleaved, rows from the top without padding.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Picture {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `[height, width, 3]`, R G B, 0..=255.
+    pub pixels: Vec<u8>,
+    /// `[height, width]`, 0 transparent to 255 opaque; none where all is opaque.
+    pub alpha: Option<Vec<u8>>,
+}
+
+impl Picture {
+    /// A black picture.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self {
+            width,
+            height,
+            pixels: vec![0; width * height * 3],
+            alpha: None,
+        }
+    }
+
+    /// Becomes a copy of `other`, keeping its own memory.
+    pub fn copy_from(&mut self, other: &Picture) {
+        self.width = other.width;
+        self.height = other.height;
+        self.pixels.clear();
+        self.pixels.extend_from_slice(&other.pixels);
+        match (&mut self.alpha, &other.alpha) {
+            (Some(to), Some(from)) => to.clone_from(from),
+            (to, from) => to.clone_from(from),
+        }
+    }
+
+    /// Becomes a copy of a part of `other`, opaque, keeping its own memory.
+    pub fn copy_part(&mut self, other: &Picture, part: Rect) {
+        (self.width, self.height) = (part.width(), part.height());
+        self.alpha = None;
+        self.pixels.clear();
+        let rows = other.pixels.chunks_exact(other.width * 3);
+        for row in rows.skip(part.y0 as usize).take(part.height()) {
+            self.pixels
+                .extend_from_slice(&row[part.x0 as usize * 3..part.x1 as usize * 3]);
+        }
+    }
+
+    /// Replaces the colours of `place` by those of `part`, which has its size.
+    pub fn put(&mut self, part: &Picture, place: Rect) {
+        let rows = self.pixels.chunks_exact_mut(self.width * 3);
+        let rows = rows.skip(place.y0 as usize);
+        for (row, part) in rows.zip(part.pixels.chunks_exact(part.width * 3)) {
+            row[place.x0 as usize * 3..place.x1 as usize * 3].copy_from_slice(part);
+        }
+    }
+
+    /// Takes the pixels, and the alpha if any of it is not opaque, from R G B A interleaved; the size stays.
+    pub fn set_rgba(&mut self, rgba: &[u8]) {
+        let pixels = rgba.chunks_exact(4);
+        self.pixels.clear();
+        self.pixels
+            .extend(pixels.clone().flat_map(|p| [p[0], p[1], p[2]]));
+        let transparent = pixels.clone().any(|p| p[3] != 255);
+        self.alpha = transparent.then(|| pixels.map(|p| p[3]).collect());
+    }
+
+    /// Becomes opaque: what shows through is black.
+    pub fn flatten(&mut self) {
+        let Some(alpha) = self.alpha.take() else {
+            return;
+        };
+        for (pixel, alpha) in self.pixels.chunks_exact_mut(3).zip(alpha) {
+            for value in pixel {
+                *value = ((u32::from(*value) * u32::from(alpha) + 127) / 255) as u8;
+            }
+        }
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> Size {
+        Size {
+            width: self.width as u32,
+            height: self.height as u32,
+        }
+    }
+}

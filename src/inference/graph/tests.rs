@@ -1,0 +1,375 @@
+//! The steps on a graph as small as one can be that has all they look for. What it computes is tested on real networks.
+
+use super::commute::commute;
+use super::cut::{Cut, cut};
+use super::edit::Shapes;
+use super::fold::drop_empty_pads;
+use super::fuse::{BLOCK, fuse, take};
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use super::quantise::{self, BYTE_BLOCK, Statistics, areas, quantise};
+use crate::inference::kernel::Grid;
+
+/// input -> skip; audio -> deep -> upsampled -> padded by nothing; both joined -> mixed -> output.
+fn model() -> Model {
+    let weights = |name: &str, dims: [i64; 4]| {
+        let count = dims.iter().product::<i64>();
+        let values: Vec<f32> = (0..count).map(|n| (n % 7) as f32 - 3.0).collect();
+        Tensor::of_floats(name, &dims, &values)
+    };
+    let mut resize = Node::new("Resize", &["deep", "", "scales"], "large");
+    resize.attributes.push(Attribute {
+        name: "mode".into(),
+        text: Some(b"linear".to_vec()),
+        kind: 3,
+        ..Attribute::default()
+    });
+    let nodes = vec![
+        Node::new("Conv", &["input", "w.skip"], "skip"),
+        Node::new("Conv", &["audio", "w.deep"], "deep"),
+        resize,
+        Node::new("Pad", &["large", "pads"], "padded"),
+        Node::new("Concat", &["padded", "skip"], "both").with(Attribute::of_int("axis", 1)),
+        Node::new("Conv", &["both", "w.mix"], "mixed"),
+        Node::new("Relu", &["mixed"], "rectified"),
+        Node::new("Conv", &["rectified", "w.last"], "output"),
+    ];
+    let pads = Tensor {
+        name: "pads".into(),
+        dims: vec![8],
+        dtype: dtype::INT64,
+        int64s: vec![0; 8],
+        ..Tensor::default()
+    };
+    let graph = Graph {
+        nodes,
+        constants: vec![
+            weights("w.skip", [16, 6, 5, 5]),
+            weights("w.deep", [4, 32, 1, 1]),
+            weights("w.mix", [5, 20, 1, 1]),
+            weights("w.last", [3, 5, 1, 1]),
+            Tensor::of_floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]),
+            pads,
+        ],
+        inputs: vec![
+            ValueInfo::tensor("input", dtype::FLOAT, &[1, 6, 32, 32]),
+            ValueInfo::tensor("audio", dtype::FLOAT, &[1, 32, 16, 16]),
+        ],
+        outputs: vec![ValueInfo::tensor("output", dtype::FLOAT, &[1, 3, 32, 32])],
+        ..Graph::default()
+    };
+    Model::default().with(graph)
+}
+
+fn shapes() -> Shapes {
+    let of = [
+        ("skip", [1, 16, 32, 32]),
+        ("deep", [1, 4, 16, 16]),
+        ("large", [1, 4, 32, 32]),
+        ("padded", [1, 4, 32, 32]),
+        ("both", [1, 20, 32, 32]),
+        ("mixed", [1, 5, 32, 32]),
+        ("rectified", [1, 5, 32, 32]),
+        ("output", [1, 3, 32, 32]),
+    ];
+    of.map(|(name, shape)| (name.to_owned(), shape.to_vec()))
+        .into()
+}
+
+fn parts() -> Cut {
+    let mut model = model();
+    drop_empty_pads(&mut model).unwrap();
+    cut(&model, "input", "audio", &shapes()).unwrap().unwrap()
+}
+
+fn operators(model: &Model) -> Vec<&str> {
+    let nodes = model.graph().unwrap().nodes.iter();
+    nodes.map(|node| node.op.as_str()).collect()
+}
+
+#[test]
+fn a_model_survives_writing_and_reading() {
+    use prost::Message as _;
+    let model = model();
+    assert!(Model::parse(&model.encode_to_vec()).unwrap() == model);
+    assert!(Model::parse(b"no model").is_err());
+}
+
+#[test]
+fn pads_that_add_nothing_go() {
+    let mut model = model();
+    drop_empty_pads(&mut model).unwrap();
+    assert!(!operators(&model).contains(&"Pad"));
+    let concat = &model.graph().unwrap().nodes[3];
+    assert_eq!(concat.inputs, ["large", "skip"]);
+}
+
+#[test]
+fn what_needs_the_picture_alone_is_cut_off() {
+    let cut = parts();
+    assert_eq!(cut.kept.len(), 1);
+    assert_eq!(cut.kept[0].name, "skip");
+    assert!(cut.remade.is_empty() && cut.cheap.is_none());
+    assert_eq!(operators(&cut.image), ["Conv"]);
+    let joint = cut.joint.graph().unwrap();
+    assert_eq!(joint.input_names(), ["audio", "skip"]);
+    assert!(joint.constant("w.skip").is_none());
+}
+
+#[test]
+fn a_convolution_goes_before_the_upsample() {
+    let mut cut = parts();
+    assert_eq!(commute(&mut cut.joint, &shapes()).unwrap(), 1);
+    let graph = cut.joint.graph().unwrap();
+    assert_eq!(
+        operators(&cut.joint),
+        ["Conv", "Conv", "Resize", "Conv", "Add", "Relu", "Conv"]
+    );
+    // Of the twenty channels, the first four are the upsample's.
+    let weights = |name: &str| graph.constant(name).unwrap();
+    assert_eq!(weights("commute0.deep").dims, [5, 4, 1, 1]);
+    assert_eq!(weights("commute0.skip").dims, [5, 16, 1, 1]);
+    let (all, deep) = (model(), weights("commute0.deep").values().unwrap());
+    let all = all
+        .graph()
+        .unwrap()
+        .constant("w.mix")
+        .unwrap()
+        .values()
+        .unwrap();
+    assert_eq!(deep[..8], [&all[..4], &all[20..24]].concat());
+}
+
+/// The same graph with a block in place of the convolution and its Relu.
+fn with_block() -> (Cut, Shapes) {
+    let mut model = model();
+    let graph = model.graph_mut().unwrap();
+    let depthwise = Node::new("Conv", &["a", "w.depthwise"], "b.raw")
+        .with(Attribute::of_int("group", 8))
+        .with(Attribute::of_ints("pads", &[1; 4]));
+    let block = [
+        Node::new("Conv", &["both", "w.expand"], "a.raw"),
+        Node::new("Relu", &["a.raw"], "a"),
+        depthwise,
+        Node::new("Relu", &["b.raw"], "b"),
+        Node::new("Conv", &["b", "w.project"], "rectified"),
+    ];
+    graph.nodes.splice(5..7, block);
+    let mode = graph.nodes[2].attributes[0].clone();
+    graph.nodes[2].attributes.push(Attribute {
+        name: "coordinate_transformation_mode".into(),
+        text: Some(b"align_corners".to_vec()),
+        ..mode
+    });
+    let weights = |name: &str, dims: &[i64]| {
+        let values: Vec<f32> = (0..dims.iter().product())
+            .map(|n: i64| (n % 5) as f32 - 1.0)
+            .collect();
+        Tensor::of_floats(name, dims, &values)
+    };
+    graph.constants.extend([
+        weights("w.expand", &[8, 20, 1, 1]),
+        weights("w.depthwise", &[8, 1, 3, 3]),
+        weights("w.project", &[5, 8, 1, 1]),
+    ]);
+    let mut shapes = shapes();
+    for name in ["a.raw", "a", "b.raw", "b"] {
+        shapes.insert(name.into(), vec![1, 8, 32, 32]);
+    }
+    drop_empty_pads(&mut model).unwrap();
+    let cut = cut(&model, "input", "audio", &shapes).unwrap().unwrap();
+    (cut, shapes)
+}
+
+/// What was seen of a network with `shapes` whose tensors' values rise from 0 to 1, channel by channel.
+fn seen(shapes: &Shapes) -> Statistics {
+    let mut seen = Statistics::default();
+    for (name, shape) in shapes {
+        let count = shape.iter().product::<i64>() as usize;
+        let values: Vec<f32> = (0..count).map(|n| n as f32 / count as f32).collect();
+        seen.add(name, shape, &values);
+    }
+    seen
+}
+
+#[test]
+fn large_blocks_become_integers_and_features_bytes() {
+    let (cut, shapes) = with_block();
+    assert_eq!(areas(&cut, &shapes).unwrap(), [0]);
+    let mut quantised = quantise(&cut, &shapes, &seen(&shapes), 0).unwrap();
+    assert_eq!(
+        operators(&quantised.joint),
+        ["Conv", "Transpose", BYTE_BLOCK]
+    );
+    assert_eq!(
+        operators(&quantised.image),
+        ["Conv", "QuantizeLinear", "Transpose"]
+    );
+    let image = quantised.image.graph().unwrap();
+    assert_eq!(image.outputs[0].name, "skip.bytes");
+    let joint = quantised.joint.graph().unwrap();
+    assert_eq!(joint.input_names(), ["audio", "skip.bytes"]);
+    assert_eq!(joint.nodes[2].inputs[..2], ["deep.last", "skip.bytes"]);
+    assert_eq!(joint.nodes[2].outputs, ["output"], "the head is in it");
+    let scale = image.constant("skip.scale").unwrap().values().unwrap();
+    assert!(scale[0] < scale[15], "each channel has a scale of its own");
+    let (name, spec) = quantise::take(&mut quantised.joint).unwrap().remove(0);
+    assert_eq!(name, "rectified.last");
+    assert_eq!((spec.skip_channels, spec.input.factor.len()), (16, 4));
+    assert_eq!((spec.size.height, spec.size.width), (32, 32));
+    let (small, grid) = spec.upsample.unwrap();
+    assert_eq!(
+        (small.height, small.width, grid),
+        (16, 16, Grid::AlignCorners)
+    );
+    assert_eq!(spec.head.unwrap().bias, [0.0; 3]);
+    let joint = quantised.joint.graph().unwrap();
+    assert!(joint.constant("w.deep").is_some(), "the runtime's stay");
+    assert_eq!(joint.nodes[2].inputs.len(), 2, "its weights are taken out");
+}
+
+#[test]
+fn small_blocks_and_what_nobody_saw_stay_real() {
+    let (cut, shapes) = with_block();
+    let is_real = |quantised: &Cut| {
+        !operators(&quantised.joint).contains(&BYTE_BLOCK)
+            && operators(&quantised.image) == ["Conv"]
+            && quantised.joint.graph().unwrap().input_names() == ["audio", "skip"]
+    };
+    let small = quantise(&cut, &shapes, &seen(&shapes), 1024).unwrap();
+    assert!(is_real(&small));
+    let unseen: Shapes = (shapes.clone().into_iter())
+        .filter(|(name, _)| name != "b")
+        .collect();
+    let unknown = quantise(&cut, &shapes, &seen(&unseen), 0).unwrap();
+    assert!(is_real(&unknown));
+}
+
+#[test]
+fn nodes_come_after_what_they_need() {
+    let mut graph = model().graph().unwrap().clone();
+    let sorted = graph.clone();
+    graph.nodes.reverse();
+    graph.sort();
+    let made: Vec<&str> = graph.nodes.iter().map(Node::output).collect();
+    for (at, node) in graph.nodes.iter().enumerate() {
+        let of_nodes = |name: &&String| sorted.nodes.iter().any(|n| n.output() == name.as_str());
+        let needs = node.inputs.iter().filter(of_nodes);
+        assert!(
+            needs
+                .into_iter()
+                .all(|name| made[..at].contains(&name.as_str()))
+        );
+    }
+    assert_eq!(made.len(), sorted.nodes.len());
+}
+
+/// x -> expand -> Relu -> depthwise -> Relu -> project -> sum with x.
+fn block() -> Model {
+    let weights = |name: &str, dims: &[i64]| {
+        let values: Vec<f32> = (0..dims.iter().product()).map(|n: i64| n as f32).collect();
+        Tensor::of_floats(name, dims, &values)
+    };
+    let depthwise = Node::new("Conv", &["a", "w.depthwise", "b"], "b.raw")
+        .with(Attribute::of_int("group", 8))
+        .with(Attribute::of_ints("pads", &[1; 4]))
+        .with(Attribute::of_ints("strides", &[1, 1]));
+    let nodes = vec![
+        Node::new("Conv", &["x", "w.expand", "b"], "a.raw"),
+        Node::new("Relu", &["a.raw"], "a"),
+        depthwise,
+        Node::new("Relu", &["b.raw"], "b.out"),
+        Node::new("Conv", &["b.out", "w.project"], "c"),
+        Node::new("Add", &["c", "x"], "y"),
+    ];
+    let graph = Graph {
+        nodes,
+        constants: vec![
+            weights("w.expand", &[8, 4, 1, 1]),
+            weights("w.depthwise", &[8, 1, 3, 3]),
+            weights("w.project", &[4, 8, 1, 1]),
+            weights("b", &[8]),
+        ],
+        inputs: vec![ValueInfo::tensor("x", dtype::FLOAT, &[1, 4, 6, 10])],
+        outputs: vec![ValueInfo::tensor("y", dtype::FLOAT, &[1, 4, 6, 10])],
+        ..Graph::default()
+    };
+    Model::default().with(graph)
+}
+
+#[test]
+fn a_block_becomes_one_node() {
+    let mut model = block();
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    assert_eq!(operators(&model), [BLOCK]);
+    assert_eq!(model.opsets.len(), 1, "its domain is declared");
+    let layers = take(&mut model).unwrap().remove(0).1;
+    assert_eq!((layers.input, layers.output()), ([4, 6, 10], [4, 6, 10]));
+    assert!(layers.residual && layers.beside.is_none());
+    assert_eq!((layers.stride, layers.project_bias), (1, vec![0.0; 4]));
+    assert_eq!(layers.depthwise[71], 71.0);
+    let graph = model.graph().unwrap();
+    assert_eq!(graph.nodes[0].inputs, ["x"]);
+    assert!(graph.constants.is_empty(), "its weights are taken out");
+}
+
+#[test]
+fn a_block_takes_in_what_is_added_to_it_upsampled() {
+    let mut model = block();
+    let graph = model.graph_mut().unwrap();
+    let mut resize = Node::new("Resize", &["small.raw", "", "scales"], "large");
+    let text = |name: &str, text: &[u8]| Attribute {
+        name: name.into(),
+        text: Some(text.to_vec()),
+        kind: 3,
+        ..Attribute::default()
+    };
+    resize.attributes = vec![
+        text("mode", b"linear"),
+        text("coordinate_transformation_mode", b"align_corners"),
+    ];
+    graph.nodes[1] = Node::new("Relu", &["sum"], "a");
+    let new = [
+        Node::new("Conv", &["small", "w.small"], "small.raw"),
+        resize,
+        Node::new("Add", &["a.raw", "large"], "sum"),
+    ];
+    graph.nodes.splice(1..1, new);
+    let weights = Tensor::of_floats("w.small", &[8, 2, 1, 1], &[0.5; 16]);
+    graph.constants.push(weights);
+    let small = ValueInfo::tensor("small", dtype::FLOAT, &[1, 2, 3, 5]);
+    graph.inputs.push(small);
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    let layers = take(&mut model).unwrap().remove(0).1;
+    assert_eq!(layers.beside.unwrap().input, [2, 3, 5]);
+    assert_eq!(model.graph().unwrap().nodes[0].inputs, ["x", "small"]);
+}
+
+#[test]
+fn what_is_no_block_stays() {
+    let left = |change: &dyn Fn(&mut Graph)| {
+        let mut model = block();
+        change(model.graph_mut().unwrap());
+        fuse(&mut model, &Shapes::new()).unwrap() == 0
+    };
+    let given = |name: &str| ValueInfo::tensor(name, dtype::FLOAT, &[1, 8, 6, 10]);
+    assert!(left(&|graph| graph.outputs.push(given("a"))));
+    assert!(left(&|graph| graph.outputs.push(given("b.raw"))));
+    assert!(left(&|graph| graph.nodes[1].op = "Tanh".into()));
+    assert!(left(&|graph| graph.nodes[2]
+        .attributes
+        .remove(1)
+        .ints
+        .clear()));
+    let pads = |graph: &mut Graph| graph.nodes[2].attributes[1].ints = vec![1, 1, 0, 0];
+    assert!(left(&pads));
+    assert!(left(&|graph| graph.inputs[0] = ValueInfo::unknown("x")));
+    // A sum with something else stays behind the block.
+    let mut model = block();
+    let graph = model.graph_mut().unwrap();
+    graph.nodes[5].inputs[1] = "other".into();
+    graph
+        .inputs
+        .push(ValueInfo::tensor("other", dtype::FLOAT, &[1, 4, 6, 10]));
+    assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
+    assert_eq!(operators(&model), [BLOCK, "Add"]);
+}

@@ -1,0 +1,198 @@
+//! Goes on with smaller batches where memory does not suffice.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+
+use super::{Face, Generator};
+use crate::audio::window::WINDOW_LEN;
+use crate::face::OUTPUT_LEN;
+
+/// There was not enough memory, in the words of who ran out of it. As a cause in an error, it lets [`Halving`] try again.
+#[derive(Debug)]
+pub struct OutOfMemory(pub String);
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OutOfMemory {}
+
+/// Whether memory ran out.
+pub fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(<dyn std::error::Error>::is::<OutOfMemory>)
+}
+
+/// How many frames at a time there is memory for, as far as it showed. Its clones share one number.
+#[derive(Debug, Clone)]
+pub struct BatchLimit(Arc<AtomicUsize>);
+
+impl Default for BatchLimit {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+}
+
+impl BatchLimit {
+    /// The number; none as long as memory sufficed.
+    pub fn get(&self) -> Option<usize> {
+        Some(self.load()).filter(|&limit| limit < usize::MAX)
+    }
+
+    fn load(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn lower(&self, limit: usize) {
+        self.0.fetch_min(limit, Ordering::Relaxed);
+    }
+}
+
+/// A generator that halves its batch whenever memory runs out, down to single frames, and keeps to it from then on.
+pub struct Halving<G> {
+    generator: G,
+    limit: BatchLimit,
+}
+
+impl<G> Halving<G> {
+    /// `generator` within `limit`, which it shares with those beside it.
+    pub fn new(generator: G, limit: BatchLimit) -> Self {
+        Self { generator, limit }
+    }
+}
+
+impl<G: Generator> Generator for Halving<G> {
+    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
+        let mut done = 0;
+        while done < faces.len() {
+            let end = faces.len().min(done.saturating_add(self.limit.load()));
+            let generated = self.generator.generate(
+                &faces[done..end],
+                &audio[done * WINDOW_LEN..end * WINDOW_LEN],
+                &mut output[done * OUTPUT_LEN..end * OUTPUT_LEN],
+            );
+            match generated {
+                Ok(()) => done = end,
+                Err(error) if end - done > 1 && is_out_of_memory(&error) => {
+                    self.limit.lower((end - done).div_ceil(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Exit, Fault, Report};
+    use crate::face::CROP;
+    use crate::image::Picture;
+
+    /// Paints each face in the grey of its audio window, as many at a time as there is memory for.
+    struct Small {
+        memory: usize,
+        batches: Vec<usize>,
+    }
+
+    impl Generator for Small {
+        fn generate(
+            &mut self,
+            faces: &[Face<'_>],
+            audio: &[f32],
+            output: &mut [f32],
+        ) -> Result<()> {
+            self.batches.push(faces.len());
+            if faces.len() > self.memory {
+                let words = "Available memory of 0 is smaller than requested bytes of 4096";
+                return Err(Fault::machine("network `generator.onnx` failed")
+                    .because(OutOfMemory(words.into()))
+                    .into());
+            }
+            for (window, picture) in audio.chunks(WINDOW_LEN).zip(output.chunks_mut(OUTPUT_LEN)) {
+                picture.fill(window[0]);
+            }
+            Ok(())
+        }
+    }
+
+    fn paint(generator: &mut Halving<Small>, count: usize) -> Result<Vec<f32>> {
+        let crop = Picture::new(CROP, CROP);
+        let face = Face { crop: &crop };
+        let audio: Vec<f32> = (0..count * WINDOW_LEN)
+            .map(|at| (at / WINDOW_LEN) as f32)
+            .collect();
+        let mut output = vec![-1.0; count * OUTPUT_LEN];
+        generator.generate(&vec![face; count], &audio, &mut output)?;
+        let pictures = output.chunks(OUTPUT_LEN);
+        Ok(pictures
+            .map(|picture| {
+                assert!(picture.iter().all(|value| *value == picture[0]));
+                picture[0]
+            })
+            .collect())
+    }
+
+    fn halving(memory: usize, limit: &BatchLimit) -> Halving<Small> {
+        let small = Small {
+            memory,
+            batches: Vec::new(),
+        };
+        Halving::new(small, limit.clone())
+    }
+
+    #[test]
+    fn the_same_frames_come_out_of_smaller_batches() {
+        let limit = BatchLimit::default();
+        let mut first = halving(5, &limit);
+        let expected: Vec<f32> = (0..16_u8).map(f32::from).collect();
+        assert_eq!(paint(&mut first, 16).unwrap(), expected);
+        assert_eq!(first.generator.batches, [16, 8, 4, 4, 4, 4]);
+        assert_eq!(limit.get(), Some(4));
+        // What one found out, the other does not have to.
+        let mut second = halving(5, &limit);
+        assert_eq!(paint(&mut second, 6).unwrap(), &expected[..6]);
+        assert_eq!(second.generator.batches, [4, 2]);
+    }
+
+    #[test]
+    fn enough_memory_changes_nothing() {
+        let limit = BatchLimit::default();
+        let mut generator = halving(16, &limit);
+        paint(&mut generator, 16).unwrap();
+        assert_eq!(generator.generator.batches, [16]);
+        assert_eq!(limit.get(), None);
+    }
+
+    #[test]
+    fn memory_for_not_even_one_frame_is_an_error() {
+        let mut generator = halving(0, &BatchLimit::default());
+        let error = paint(&mut generator, 3).unwrap_err();
+        assert_eq!(Report::of(&error).exit, Exit::Machine);
+        assert_eq!(generator.generator.batches, [3, 2, 1]);
+    }
+
+    #[test]
+    fn other_errors_are_not_tried_again() {
+        struct Broken(usize);
+        impl Generator for Broken {
+            fn generate(&mut self, _: &[Face<'_>], _: &[f32], _: &mut [f32]) -> Result<()> {
+                self.0 += 1;
+                Err(Fault::machine("broken").because("out of luck").into())
+            }
+        }
+        let crop = Picture::new(CROP, CROP);
+        let face = Face { crop: &crop };
+        let mut generator = Halving::new(Broken(0), BatchLimit::default());
+        let (audio, mut output) = (vec![0.0; 2 * WINDOW_LEN], vec![0.0; 2 * OUTPUT_LEN]);
+        assert!(generator.generate(&[face; 2], &audio, &mut output).is_err());
+        assert_eq!(generator.generator.0, 1);
+    }
+}

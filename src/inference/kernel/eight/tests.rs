@@ -1,0 +1,246 @@
+//! The block against the same arithmetic, written plainly, a pixel and a channel at a time.
+
+use proptest::prelude::*;
+
+use super::{Affine, Block, Head, Layer, Set, Size, Spec};
+use crate::inference::kernel::Grid;
+
+/// Numbers that look random and are the same on every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    /// -1..1
+    fn real(&mut self) -> f32 {
+        self.next() as f32 / (1_u64 << 30) as f32 - 1.0
+    }
+
+    fn reals(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| self.real() * scale).collect()
+    }
+
+    /// A layer whose sums, of bytes, become bytes that use their range.
+    fn layer(&mut self, rows: usize, columns: usize, scale: f32) -> Layer {
+        let spread = scale / (columns as f32).sqrt();
+        Layer {
+            weights: (0..rows * columns)
+                .map(|_| (self.next() % 255) as i8)
+                .collect(),
+            affine: Affine {
+                factor: (0..rows).map(|_| spread * (1.5 + self.real())).collect(),
+                offset: self.reals(rows, 100.0),
+            },
+        }
+    }
+}
+
+/// `spec` on `x` and `skip`, a pixel at a time.
+fn plainly(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
+    let (size, channels) = (spec.size, spec.input.factor.len());
+    let (middle, out) = (
+        spec.expand.affine.factor.len(),
+        spec.project.affine.factor.len(),
+    );
+    let byte = |real: f32| real.round_ties_even().clamp(0.0, 255.0) as u8;
+    let at = |affine: &Affine, c: usize, sum: i32| {
+        (sum as f32).mul_add(affine.factor[c], affine.offset[c])
+    };
+    let dot = |layer: &Layer, row: usize, bytes: &[u8]| -> i32 {
+        let weights = &layer.weights[row * bytes.len()..][..bytes.len()];
+        let pairs = weights.iter().zip(bytes);
+        pairs.map(|(w, b)| i32::from(*w) * i32::from(*b)).sum()
+    };
+    let expanded = |row: isize, column: isize, c: usize| -> u8 {
+        let inside = |at: isize, length: usize| at >= 0 && (at as usize) < length;
+        if !inside(row, size.height) || !inside(column, size.width) {
+            return 0;
+        }
+        let pixel = row as usize * size.width + column as usize;
+        let value = |c: usize| match spec.upsample {
+            None => x[pixel * channels + c],
+            Some((small, grid)) => between(
+                x,
+                [small, size],
+                grid,
+                [row as usize, column as usize],
+                channels,
+                c,
+            ),
+        };
+        let mut bytes: Vec<u8> = (0..channels)
+            .map(|c| byte(value(c).mul_add(spec.input.factor[c], spec.input.offset[c])))
+            .collect();
+        bytes.extend(&skip[pixel * spec.skip_channels..][..spec.skip_channels]);
+        byte(at(&spec.expand.affine, c, dot(&spec.expand, c, &bytes)))
+    };
+    let of = |length: usize| (length - 1) / spec.stride + 1;
+    let mut output = Vec::new();
+    for row in 0..of(size.height) {
+        for column in 0..of(size.width) {
+            let bytes: Vec<u8> = (0..middle)
+                .map(|c| {
+                    let taps: Vec<u8> = (0..9)
+                        .map(|tap| {
+                            let row = (row * spec.stride + tap / 3) as isize - 1;
+                            let column = (column * spec.stride + tap % 3) as isize - 1;
+                            expanded(row, column, c)
+                        })
+                        .collect();
+                    byte(at(
+                        &spec.depthwise.affine,
+                        c,
+                        dot(&spec.depthwise, c, &taps),
+                    ))
+                })
+                .collect();
+            let made: Vec<f32> = (0..out)
+                .map(|c| {
+                    let value = at(&spec.project.affine, c, dot(&spec.project, c, &bytes));
+                    let added = spec
+                        .residual
+                        .then(|| x[(row * size.width + column) * channels + c]);
+                    value + added.unwrap_or(0.0)
+                })
+                .collect();
+            output.push(made);
+        }
+    }
+    let Some(head) = &spec.head else {
+        return output.concat();
+    };
+    let channel = |(row, bias): (&[f32], &f32)| -> Vec<f32> {
+        let sum = |made: &Vec<f32>| {
+            let pairs = row.iter().zip(made);
+            pairs.fold(*bias, |sum, (weight, value)| weight.mul_add(*value, sum))
+        };
+        output.iter().map(sum).collect()
+    };
+    let rows = head.weights.chunks_exact(out).zip(&head.bias);
+    rows.flat_map(channel).collect()
+}
+
+/// A value of the upsampled picture.
+fn between(
+    x: &[f32],
+    [small, large]: [Size; 2],
+    grid: Grid,
+    [row, column]: [usize; 2],
+    channels: usize,
+    c: usize,
+) -> f32 {
+    let row = grid.positions(small.height, large.height)[row];
+    let column = grid.positions(small.width, large.width)[column];
+    let value = |row: usize, column: usize| x[(row * small.width + column) * channels + c];
+    let mixed = |column: usize| {
+        let [first, second] = [value(row.before, column), value(row.after, column)];
+        (second - first).mul_add(row.part, first)
+    };
+    let [first, second] = [mixed(column.before), mixed(column.after)];
+    (second - first).mul_add(column.part, first)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn every_instruction_set_gives_the_plain_sums_to_the_bit(
+        seed in any::<u64>(),
+        (height, width) in (1..13_usize, 1..70_usize),
+        (channels, skip_channels) in (1..21_usize, 0..9_usize),
+        middle in prop_oneof![1..40_usize, Just(64), Just(128), Just(144)],
+        out in prop_oneof![1..40_usize, Just(64)],
+        kind in 0..5_usize,
+        head in 0..5_usize,
+    ) {
+        let noise = &mut Noise(seed);
+        let residual = kind == 2;
+        let size = Size { height, width };
+        let small = Size { height: height.div_ceil(2), width: width.div_ceil(2) };
+        let grid = [Grid::AlignCorners, Grid::HalfPixel].get(kind.wrapping_sub(3));
+        let upsample = grid.map(|grid| (small, *grid));
+        let out = if residual { channels } else { out };
+        let spec = Spec {
+            input: Affine {
+                factor: vec![100.0; channels],
+                offset: noise.reals(channels, 20.0).iter().map(|v| v + 120.0).collect(),
+            },
+            skip_channels,
+            expand: noise.layer(middle, channels + skip_channels, 0.012),
+            depthwise: noise.layer(middle, 9, 0.012),
+            project: noise.layer(out, middle, 0.01),
+            stride: if kind == 1 { 2 } else { 1 },
+            size,
+            upsample,
+            residual,
+            head: (head > 0).then(|| Head {
+                weights: noise.reals(head * out, 0.1),
+                bias: noise.reals(head, 1.0),
+            }),
+        };
+        let x_size = if upsample.is_some() { small } else { size };
+        let x = noise.reals(x_size.pixels() * channels, 1.3);
+        let skip: Vec<u8> = (0..size.pixels() * skip_channels).map(|_| noise.next() as u8).collect();
+        let want = plainly(&spec, &x, &skip);
+        for set in Set::all() {
+            let mut block = Block::new(&spec, set).unwrap();
+            let mut got = vec![f32::NAN; want.len()];
+            // Twice: nothing of a picture may be left for the next one.
+            for _ in 0..2 {
+                block.run(&x, &skip, &mut got).unwrap();
+            }
+            prop_assert_eq!(&got, &want, "{:?}", set);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let noise = &mut Noise(1);
+    let spec = Spec {
+        input: Affine {
+            factor: vec![1.0; 4],
+            offset: vec![0.0; 4],
+        },
+        skip_channels: 0,
+        expand: noise.layer(8, 4, 0.01),
+        depthwise: noise.layer(8, 9, 0.01),
+        project: noise.layer(4, 8, 0.01),
+        stride: 1,
+        size: Size {
+            height: 4,
+            width: 6,
+        },
+        upsample: None,
+        residual: true,
+        head: None,
+    };
+    let mut block = Block::new(&spec, Set::Plain).unwrap();
+    let mut output = vec![0.0; 4 * 6 * 4];
+    assert!(block.run(&[0.0; 96], &[], &mut output).is_ok());
+    assert!(block.run(&[0.0; 95], &[], &mut output).is_err());
+    let strided = Spec {
+        stride: 2,
+        ..spec.clone()
+    };
+    assert!(Block::new(&strided, Set::Plain).is_err());
+    let large = Head {
+        weights: vec![0.0; 17 * 4],
+        bias: vec![0.0; 17],
+    };
+    let headed = Spec {
+        head: Some(large),
+        ..spec.clone()
+    };
+    assert!(Block::new(&headed, Set::Plain).is_err());
+    let short = Spec {
+        expand: noise.layer(8, 3, 0.01),
+        ..spec
+    };
+    assert!(Block::new(&short, Set::Plain).is_err());
+}

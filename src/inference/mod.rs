@@ -1,0 +1,34 @@
+//! The networks' contract; `onnx` runs real ones, `stub` stands in for them in tests.
+
+pub(crate) mod graph;
+pub mod halving;
+pub mod kernel;
+pub mod lent;
+pub mod onnx;
+pub mod precision;
+#[cfg(test)]
+pub mod stub;
+pub(crate) mod threads;
+
+use anyhow::Result;
+
+use crate::image::Picture;
+
+/// mel `[N, 1, 80, 16]` (-4..4) -> embeddings `[N, 512]`.
+pub trait AudioEncoder: Send {
+    /// Encodes `count` blocks.
+    fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()>;
+}
+
+/// A face to paint: a background's crop.
+#[derive(Debug, Clone, Copy)]
+pub struct Face<'a> {
+    /// The crop rectangle resized to 328x328, R G B.
+    pub crop: &'a Picture,
+}
+
+/// Crops and audio windows `[N, 16, 512]`, read as `[N, 32, 16, 16]` -> pictures `[N, 3, 320, 320]` (B G R, 0..1).
+pub trait Generator: Send {
+    /// Paints `faces`.
+    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()>;
+}

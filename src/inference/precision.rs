@@ -1,0 +1,75 @@
+//! How exactly the networks are computed.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// as the network is written: f32
+    #[default]
+    Exact,
+    /// the fastest that stays within 40 dB of exact on this presenter
+    Auto,
+    /// eight bits where the network bears it (CPUs with VNNI)
+    Int8,
+    /// half precision (GPUs)
+    Fp16,
+}
+
+/// What came of it, for the report.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Tuning {
+    /// `exact`, `int8` or `fp16`.
+    pub precision: String,
+    /// Peak signal-to-noise ratio of the generator's pictures against exact ones, decibels; none if exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psnr_db: Option<f64>,
+    /// Rewritings of the network that are in use.
+    pub rewritings: Vec<String>,
+    /// Those that were given up, and why.
+    pub dropped: Vec<String>,
+}
+
+impl Tuning {
+    /// The network as it is, because nothing else was asked for.
+    pub(crate) fn exact() -> Self {
+        Self {
+            precision: "exact".into(),
+            ..Self::default()
+        }
+    }
+
+    /// The network as it is, and why nothing was made of it.
+    pub(crate) fn none(why: &str) -> Self {
+        Self {
+            precision: "exact".into(),
+            dropped: vec![why.to_string()],
+            ..Self::default()
+        }
+    }
+}
+
+/// What a presenter looks and sounds like: what integer networks are fitted to and measured on.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// Crops of the backgrounds, 328x328, R G B.
+    pub crops: Vec<crate::image::Picture>,
+    /// Audio windows `[16, 512]`, one for each crop.
+    pub windows: Vec<Vec<f32>>,
+}
+
+impl Samples {
+    /// A digest of what is in it.
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        let mut hash = Xxh3::new();
+        for crop in &self.crops {
+            hash.update(&crop.pixels);
+        }
+        for value in self.windows.iter().flatten() {
+            hash.update(&value.to_le_bytes());
+        }
+        hash.digest128().to_le_bytes()
+    }
+}

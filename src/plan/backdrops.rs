@@ -1,0 +1,42 @@
+//! Backgrounds that were opened and checked, shared by the clips that show them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+
+use crate::background::Backgrounds;
+use crate::timeline::FrameRate;
+
+/// What decides what is opened: the path, its rectangles, the clip's rate, and whether transparency is kept.
+type Key = (PathBuf, Option<PathBuf>, FrameRate, bool);
+
+/// Backgrounds by what they were opened with: each is checked, and its pictures are decoded, once for all clips.
+#[derive(Debug, Default)]
+pub struct Backdrops(Mutex<HashMap<Key, Arc<Backgrounds>>>);
+
+impl Backdrops {
+    /// See [`Backgrounds::open`].
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        crop_rects: Option<&Path>,
+        fps: FrameRate,
+        keep_alpha: bool,
+    ) -> Result<Arc<Backgrounds>> {
+        let key = (
+            path.to_owned(),
+            crop_rects.map(Path::to_owned),
+            fps,
+            keep_alpha,
+        );
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let new = Arc::new(Backgrounds::open(path, crop_rects, fps, keep_alpha)?);
+        opened.insert(key, Arc::clone(&new));
+        Ok(new)
+    }
+}

@@ -1,0 +1,107 @@
+//! Who is seen and heard to speak: the model's files and the backgrounds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::request::Request;
+use super::setting::{Decisions, Origin, Setting};
+use super::text;
+use crate::assets;
+use crate::background::Backgrounds;
+use crate::config::file::{ConfigFile, ConfiguredModel};
+use crate::error::Fault;
+use crate::plan::model::{DEFAULT_MODEL, ModelFiles};
+use crate::timeline::BackgroundIndex;
+
+/// A model, and the backgrounds that its mouth goes into.
+pub(super) struct Presenter {
+    pub(super) model: ModelFiles,
+    /// Path of the background folder or video.
+    pub(super) background: PathBuf,
+    /// The file or folder of rectangles that was named.
+    pub(super) crop_rects: Option<PathBuf>,
+    pub(super) backgrounds: Arc<Backgrounds>,
+    /// The first background.
+    pub(super) start: BackgroundIndex,
+}
+
+impl Presenter {
+    /// Finds the model, then its background, and checks both; `open` opens a background with its rectangles.
+    pub(super) fn decide(
+        request: &mut Request,
+        config: Option<&ConfigFile>,
+        open: impl FnOnce(&Path, Option<&Path>) -> Result<Arc<Backgrounds>>,
+        decisions: &mut Decisions,
+    ) -> Result<Self> {
+        let name = request.model.take();
+        let name = name.unwrap_or_else(|| Setting::default(DEFAULT_MODEL.into()));
+        let configured = config.and_then(|config| configured_model(config, &name.value));
+        let model = match configured {
+            Some(model) => ModelFiles::configured(model)?,
+            None => ModelFiles::find(&name.value, assets::home, || known_models(config))?,
+        };
+        decisions.note("model", name, |_| model.id.clone());
+        let background = background(request.background.take(), configured, config, &model)?;
+        let background = decisions.note("background", background, |p| p.display().to_string());
+        let crop_rects = request.crop_rects.take().or_else(|| {
+            let (config, path) = config.zip(configured?.crop_rects.as_ref())?;
+            Some(config.setting(path))
+        });
+        let crop_rects =
+            crop_rects.map(|path| decisions.note("crop-rects", path, |p| p.display().to_string()));
+        let backgrounds = open(&background, crop_rects.as_deref())?;
+        let start = decisions.choose("start-frame", request.start_frame.take(), 0, text);
+        if start >= backgrounds.count() {
+            return Err(Fault::usage(format!(
+                "--start-frame {start} is past the last background: `{}` has 0 to {}",
+                background.display(),
+                backgrounds.count() - 1
+            ))
+            .into());
+        }
+        Ok(Self {
+            model,
+            background,
+            crop_rects,
+            backgrounds,
+            start: BackgroundIndex(start),
+        })
+    }
+}
+
+fn configured_model<'a>(config: &'a ConfigFile, name: &Path) -> Option<&'a ConfiguredModel> {
+    let mut models = config.models.iter();
+    models.find(|model| Path::new(&model.model_id.value) == name)
+}
+
+fn known_models(config: Option<&ConfigFile>) -> Vec<String> {
+    let models = config.map_or(&[][..], |config| &config.models);
+    models.iter().map(|m| m.model_id.value.clone()).collect()
+}
+
+fn background(
+    asked: Option<Setting<PathBuf>>,
+    configured: Option<&ConfiguredModel>,
+    config: Option<&ConfigFile>,
+    model: &ModelFiles,
+) -> Result<Setting<PathBuf>> {
+    if let Some(asked) = asked {
+        return Ok(asked);
+    }
+    if let Some((config, path)) = config.zip(configured.and_then(|m| m.background.as_ref())) {
+        return Ok(config.setting(path));
+    }
+    match &model.background {
+        Some(name) => Ok(Setting {
+            value: assets::home()?.join("backgrounds").join(name),
+            origin: Origin::Model(model.sidecar()),
+        }),
+        None => Err(
+            Fault::usage(format!("model `{}` names no background", model.id))
+                .hint("name a folder of frames or a video with --background")
+                .into(),
+        ),
+    }
+}

@@ -1,0 +1,40 @@
+//! A plan's networks, loaded, and the memory that they leave to a render.
+
+use anyhow::Result;
+
+use super::calibration;
+use super::memory::Room;
+use crate::assets;
+use crate::inference::onnx::{Keep, Networks, Runtime, Tune};
+use crate::plan::Plan;
+use crate::plan::model::ModelFiles;
+
+/// Loads the networks as `plan` asks for them.
+pub fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
+    let cache = assets::cache_folder();
+    let tune = Tune {
+        precision: plan.precision,
+        samples: Some(&|encoder| calibration::take(&plan.backgrounds, &plan.sound, encoder)),
+        cache: cache.as_deref(),
+    };
+    let ModelFiles {
+        audio_encoder,
+        generator,
+        ..
+    } = &plan.model;
+    Networks::load(runtime, audio_encoder, generator, plan.hardware, tune)
+}
+
+/// Runs the networks once, and shares out the memory that they leave. `batch`: how many frames at a time.
+pub fn make_room(plan: &Plan, networks: &mut Networks, batch: usize) -> Result<Room> {
+    networks.warm_up(batch)?;
+    let size = plan.backgrounds.size();
+    let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
+    let limit = plan.memory_limit.unwrap_or_else(|| Room::usual_limit(file));
+    let room = Room::within(limit, size, networks.has_features());
+    networks.features().keep(Keep {
+        bytes: room.features,
+        backgrounds: plan.backgrounds.count(),
+    });
+    Ok(room)
+}

@@ -1,0 +1,98 @@
+//! Twelve moments of a clip, kept as its frames pass by, for a picture that shows it at a glance.
+
+use anyhow::Result;
+
+use crate::background::Forms;
+use crate::draw::Moment;
+use crate::encode::FrameSink;
+use crate::encode::composed::Composed;
+use crate::image::Picture;
+use crate::output::Part;
+use crate::render::pipeline::Clip;
+
+/// Moments in a picture.
+const MOMENTS: u64 = 12;
+
+/// The frames of a clip of `frames` frames that are shown: twelve, evenly apart, or all if there are fewer.
+pub fn moments(frames: u64) -> Vec<u64> {
+    let count = frames.min(MOMENTS);
+    // The middle of each twelfth: neither the first frame nor the last says much.
+    (0..count)
+        .map(|i| (2 * i + 1) * frames / (2 * count))
+        .collect()
+}
+
+/// Passes frames on to the output, if there is one, and keeps some of them.
+pub struct Preview<'a> {
+    clip: Clip<'a>,
+    sink: Option<Box<dyn FrameSink>>,
+    wanted: Vec<u64>,
+    /// Frames that have passed.
+    passed: u64,
+    kept: Vec<Moment>,
+}
+
+impl<'a> Preview<'a> {
+    /// Keeps the frames `wanted` (in rising order) of `clip`, and passes all on to `sink`.
+    pub fn new(clip: Clip<'a>, wanted: Vec<u64>, sink: Option<Box<dyn FrameSink>>) -> Self {
+        Self {
+            clip,
+            sink,
+            wanted,
+            passed: 0,
+            kept: Vec::new(),
+        }
+    }
+
+    /// What was kept so far.
+    pub fn take(&mut self) -> Vec<Moment> {
+        std::mem::take(&mut self.kept)
+    }
+}
+
+impl FrameSink for Preview<'_> {
+    fn forms(&self) -> Forms {
+        let sink = self.sink.as_ref().map_or(Forms::default(), |s| s.forms());
+        if self.wanted.is_empty() {
+            sink
+        } else {
+            sink.and(Forms::RGB)
+        }
+    }
+
+    fn write(&mut self, frame: &Composed) -> Result<()> {
+        let index = self.clip.frames.get(self.passed);
+        self.passed += 1;
+        if let Some(index) = index.filter(|index| self.wanted.binary_search(&index.0).is_ok()) {
+            let mut whole = Picture::default();
+            frame.draw(&mut whole)?;
+            self.kept.push(Moment {
+                frame: whole,
+                rect: self.clip.backgrounds.rect(self.clip.background(index)),
+                index,
+                seconds: self.clip.fps.seconds(index),
+            });
+        }
+        match &mut self.sink {
+            Some(sink) => sink.write(frame),
+            None => Ok(()),
+        }
+    }
+
+    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+        self.sink.map_or(Ok(None), FrameSink::complete)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_spread_over_the_clip() {
+        assert_eq!(moments(3), [0, 1, 2]);
+        assert_eq!(moments(24), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]);
+        let hour = moments(90_000);
+        assert_eq!((hour.len(), hour[0], hour[11]), (12, 3750, 86_250));
+    }
+}

@@ -1,0 +1,381 @@
+//! What a render did, for scripts: the JSON of `--report`, described by `docs/report.schema.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::audio::Sound;
+use crate::encode::clip::ClipSound;
+use crate::error::{self, Fault};
+use crate::ffmpeg;
+use crate::inference::precision::Tuning;
+use crate::output::{Kind, Target};
+use crate::plan::Plan;
+use crate::plan::model::ModelFiles;
+use crate::render::Rendered;
+
+/// Version of the report's shape; it changes when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A render, as far as it came. What was not known yet when it failed is left out.
+#[derive(Debug, Default, Serialize)]
+pub struct RenderReport {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The speech.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+    /// What was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+    /// The networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// The presenter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
+    /// Which part of a clip it was, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Frames that were rendered: of the clip or of the part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u64>,
+    /// Frames a second, as a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Frames a second, as an exact fraction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps_exact: Option<String>,
+    /// Length of their sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Where the networks really ran: `CPU`, `CUDA:0`, `TensorRT:0`, ..
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Why not somewhere better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_reason: Option<String>,
+    /// Frames that went through the generator at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Frames that went through it at a time after memory ran out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_limit: Option<usize>,
+    /// How exactly the networks were computed, and what was made of the generator for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
+    /// CPU threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Whether the bytes are the same on every run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
+    /// Time from the start of the program to the end of the work, seconds.
+    pub wall_s: f64,
+    /// Frames rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames_per_s: Option<f64>,
+    /// Seconds of clip rendered a second of `wall_s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realtime_factor: Option<f64>,
+    /// Most memory that the process held, MB (10^6 bytes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_mb: Option<f64>,
+    /// How each stage spent its time.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<&'static str, StageReport>,
+    /// What was warned of.
+    pub warnings: Vec<String>,
+    /// What it was made with.
+    pub versions: BTreeMap<&'static str, String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<serde_json::Value>,
+}
+
+/// The speech.
+#[derive(Debug, Serialize)]
+pub struct Input {
+    /// Its file.
+    pub path: String,
+    /// Samples a second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Length.
+    pub seconds: f64,
+}
+
+impl Input {
+    pub(crate) fn of(sound: &Sound) -> Self {
+        Self {
+            path: shown(sound.path()),
+            rate: sound.rate,
+            channels: sound.channels,
+            seconds: seconds(sound.seconds()),
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+pub struct Output {
+    /// The clip, the folder of frames, or `-` for stdout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `video` or `frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
+    /// FFmpeg's name of the video encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<&'static str>,
+    /// Its constant rate factor, asked for or by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crf: Option<u32>,
+    /// Its preset, asked for or by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The clip's sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sound: Option<ClipSound>,
+    /// Columns of the frames.
+    pub width: u32,
+    /// Rows of the frames.
+    pub height: u32,
+    /// Whether it carries the mark that it is AI-generated.
+    pub marked: bool,
+    /// The picture of twelve moments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_sheet: Option<String>,
+}
+
+/// A part of a clip.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    /// Which one, from 0.
+    pub index: u64,
+    /// How many there are.
+    pub of: u64,
+    /// The clip's frame that is its first.
+    pub first_frame: u64,
+    /// Frames of the whole clip.
+    pub clip_frames: u64,
+}
+
+/// The networks.
+#[derive(Debug, Serialize)]
+pub struct Model {
+    /// Its name.
+    pub model_id: String,
+    /// The generator network's file.
+    pub generator: String,
+    /// The audio encoder network's file.
+    pub audio_encoder: String,
+}
+
+impl Model {
+    pub(crate) fn of(model: &ModelFiles) -> Self {
+        Self {
+            model_id: model.id.clone(),
+            generator: shown(&model.generator),
+            audio_encoder: shown(&model.audio_encoder),
+        }
+    }
+}
+
+/// The presenter.
+#[derive(Debug, Serialize)]
+pub struct Background {
+    /// The folder or video.
+    pub path: String,
+    /// Its pictures.
+    pub frames: usize,
+}
+
+impl Background {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            path: shown(&plan.background),
+            frames: plan.backgrounds.count(),
+        }
+    }
+}
+
+/// How a stage spent its time.
+#[derive(Debug, Serialize)]
+pub struct StageReport {
+    /// How many threads of it work side by side; the times are their sums.
+    pub workers: usize,
+    /// Seconds at work.
+    pub busy_s: f64,
+    /// Seconds spent waiting for its neighbours.
+    pub wait_s: f64,
+    /// Frames that it handled.
+    pub frames: u64,
+}
+
+impl RenderReport {
+    /// Takes over what was decided.
+    pub fn set_plan(&mut self, plan: &Plan) {
+        let sound = &plan.sound;
+        self.input = Some(Input::of(sound));
+        let size = plan.backgrounds.size();
+        let format = plan.format.as_ref();
+        self.output = Some(Output {
+            path: plan.target.as_ref().map(|target| shown(&target.path)),
+            kind: plan.target.as_ref().map(|target| match target.kind {
+                Kind::Frames | Kind::Pictures => "frames",
+                Kind::File | Kind::Stdout => "video",
+            }),
+            encoder: format.map(|format| format.video.encoder.name),
+            crf: format.and_then(|format| format.video.crf),
+            preset: format.and_then(|format| format.video.preset.clone()),
+            sound: None,
+            width: size.width,
+            height: size.height,
+            marked: plan.mark.is_some(),
+            contact_sheet: plan
+                .contact_sheet
+                .as_ref()
+                .map(|target| shown(&target.path)),
+        });
+        self.model = Some(Model::of(&plan.model));
+        self.background = Some(Background::of(plan));
+        self.frames = Some(plan.cut.count());
+        self.part = plan.cut.part.map(|part| Part {
+            index: part.index,
+            of: part.of,
+            first_frame: plan.cut.frames.start,
+            clip_frames: plan.frames,
+        });
+        self.fps = Some(plan.fps.as_f64());
+        self.fps_exact = Some(plan.fps.to_string());
+        self.seconds = Some(seconds(plan.seconds()));
+        self.threads = Some(plan.hardware.threads);
+        self.deterministic = Some(plan.hardware.deterministic);
+    }
+
+    /// Takes over how the clip's sound is written, and how the stages spent their time.
+    pub fn set_rendered(&mut self, rendered: &Rendered) {
+        if let Some(output) = &mut self.output {
+            output.sound.clone_from(&rendered.sound);
+        }
+        self.stages = rendered
+            .stages
+            .iter()
+            .map(|time| {
+                let stage = StageReport {
+                    workers: time.workers,
+                    busy_s: seconds(time.busy.as_secs_f64()),
+                    wait_s: seconds(time.wait.as_secs_f64()),
+                    frames: time.frames,
+                };
+                (time.name, stage)
+            })
+            .collect();
+    }
+
+    /// Takes over how the work ended, `wall_s` seconds after the program's start.
+    pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+        self.schema_version = SCHEMA_VERSION;
+        self.versions.extend(versions());
+        self.wall_s = seconds(wall_s);
+        self.peak_rss_mb = peak_mb();
+        self.error = error.map(error::Report::to_json);
+        if error.is_none() {
+            self.frames_per_s = self.frames.map(|frames| rounded(frames as f64 / wall_s));
+            self.realtime_factor = self.seconds.map(|lasts| rounded(lasts / wall_s));
+        }
+    }
+
+    /// What a clip that is in its place was, as the event `success` of `--progress json` tells it.
+    pub(crate) fn success(&self) -> serde_json::Value {
+        serde_json::json!({
+            "output": self.output.as_ref().and_then(|output| output.path.as_deref()),
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "wall_s": self.wall_s,
+            "fps": self.frames_per_s,
+        })
+    }
+
+    /// Writes it to `path`; an earlier report there is replaced.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_json(self, path)
+    }
+}
+
+/// Versions of this program and, where it can be loaded, of FFmpeg.
+pub(crate) fn versions() -> impl Iterator<Item = (&'static str, String)> {
+    let ffmpeg = ffmpeg::version().map(|version| ("ffmpeg", version));
+    let own = ("lipsync", env!("CARGO_PKG_VERSION").to_owned());
+    ffmpeg.into_iter().chain([own])
+}
+
+/// Writes a report to `path`; an earlier one there is replaced.
+pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)? + "\n";
+    let part = target(path).begin()?;
+    fs::write(part.path(), text).map_err(|e| part.cannot_write(&e))?;
+    part.commit()
+}
+
+/// Fails if a report could not be written to `path`, or would replace something that is no report.
+pub fn check(path: &Path) -> Result<()> {
+    target(path).check()?;
+    let is_report = || {
+        let json: Option<serde_json::Value> = fs::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        json.is_some_and(|json| json.get("schema_version").is_some())
+    };
+    if path.exists() && !is_report() {
+        return Err(
+            Fault::failed(format!("`{}` exists and is not a report", path.display()))
+                .hint("choose another name with --report")
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn target(path: &Path) -> Target {
+    Target {
+        path: path.to_owned(),
+        kind: Kind::File,
+        force: true,
+    }
+}
+
+/// JSON is text: what is not UTF-8 in a path is replaced.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Milliseconds are enough.
+pub(crate) fn seconds(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Hundredths are enough.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// The most memory that this process ever held, in MB (10^6 bytes), where the system tells it.
+pub(crate) fn peak_mb() -> Option<f64> {
+    peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
+}
+
+/// The most memory that this process ever held, in bytes, where the system tells it.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,164 @@
+//! Whether the mouth moves with the sound: both curves, laid over each other at every lag up to 400 ms.
+//!
+//! The mouth is seen by its brightness: it darkens where it opens. That follows the loudness much more closely than the
+//! amount of motion does, which has a peak at each opening and another at each closing. Where the backgrounds are known,
+//! the brightness is what the clip adds to them, so that neither the head's sway nor the light counts.
+
+mod loudness;
+mod motion;
+mod mouth;
+mod scenery;
+
+use serde::Serialize;
+
+pub use loudness::Loudness;
+pub(crate) use motion::luma;
+pub use motion::{Look, Making, Motion, View};
+pub use scenery::Scenery;
+
+use crate::image::Rect;
+use mouth::{Cells, correlation};
+
+/// Milliseconds from one lag to the next.
+const STEP_MS: i32 = 10;
+/// The greatest lag, in milliseconds.
+const MOST_MS: i32 = 400;
+/// Lags this near to the best one belong to its peak.
+const PEAK_MS: i32 = 120;
+/// Off by more than this is told as a fault: what viewers notice (ITU-R BT.1359: 45 ms early, 125 ms late).
+const OFF_MS: f64 = 80.0;
+/// Frames that are needed at least.
+const FEWEST: usize = 50;
+/// Correlation below which nothing is claimed.
+const LEAST_CORRELATION: f64 = 0.3;
+/// The peak must stand above all other lags by this much.
+const LEAST_MARGIN: f64 = 0.05;
+/// .. and be so many times as high as what is found with the sound at wrong places of the clip.
+const ABOVE_CHANCE: f64 = 1.2;
+
+/// How far apart mouth and sound are.
+#[derive(Debug, Serialize)]
+pub struct Sync {
+    /// Milliseconds by which the sound comes after the mouth; negative where it comes before.
+    pub lag_ms: f64,
+    /// Correlation of both at this lag, -1..1.
+    pub correlation: f64,
+    /// How much higher that is than at all lags farther away.
+    pub margin: f64,
+    /// The highest correlation found with the same sound at wrong places of the clip.
+    pub by_chance: f64,
+    /// Whether the lag can be relied on.
+    pub is_sure: bool,
+    /// Where motion was looked for: `[x0, y0, x1, y1]` in pixels; none where crop rectangles say it for each frame.
+    pub region: Option<[u32; 4]>,
+    /// Whether the backgrounds were known, so that only what the clip adds to them was looked at.
+    pub with_background: bool,
+    /// Seconds of the clip that were looked at.
+    pub seconds: f64,
+    /// Correlation at each lag, `(milliseconds, correlation)`.
+    #[serde(skip)]
+    pub(crate) curve: Vec<(f64, f64)>,
+    /// How the mouth moves at each frame, rising with the sound: mean 0, variance 1.
+    #[serde(skip)]
+    pub(crate) mouth: Vec<f64>,
+}
+
+impl Sync {
+    /// Compares motion and sound; none where there is too little of them.
+    pub fn of(motion: &Motion, loudness: &Loudness) -> Option<Self> {
+        let times = &motion.middles();
+        if times.len() < FEWEST {
+            return None;
+        }
+        let lags: Vec<(f64, Vec<f64>)> = (-MOST_MS..=MOST_MS)
+            .step_by(STEP_MS as usize)
+            .map(|ms| Some((f64::from(ms), loudness.wave(times, f64::from(ms) / 1e3)?)))
+            .collect::<Option<_>>()?;
+        let cells = Cells::of(motion, times);
+        let mouth = cells.mouth(&lags, 0)?;
+        let curve: Vec<(f64, f64)> = lags
+            .iter()
+            .map(|(ms, sound)| (*ms, correlation(&mouth.wave, sound)))
+            .collect();
+        let best = (0..curve.len()).max_by(|a, b| curve[*a].1.total_cmp(&curve[*b].1))?;
+        let (at, peak) = curve[best];
+        let others = curve
+            .iter()
+            .filter(|(ms, _)| (ms - at).abs() > f64::from(PEAK_MS));
+        let margin = peak - others.map(|(_, r)| *r).fold(-1.0, f64::max);
+        let by_chance = cells.by_chance(&lags);
+        let area = motion.area(&mouth.columns, &mouth.rows);
+        Some(Self {
+            lag_ms: vertex(&curve, best).round(),
+            correlation: rounded(peak),
+            margin: rounded(margin),
+            by_chance: rounded(by_chance),
+            is_sure: peak >= LEAST_CORRELATION
+                && margin >= LEAST_MARGIN
+                && peak >= ABOVE_CHANCE * by_chance
+                && best > 0
+                && best + 1 < curve.len(),
+            region: area.map(|area| [area.x0, area.y0, area.x1, area.y1]),
+            with_background: motion.knows_background(),
+            seconds: rounded(times.last()? - times.first()?),
+            curve,
+            mouth: mouth.wave,
+        })
+    }
+
+    /// Whether mouth and sound are surely apart.
+    pub fn is_off(&self) -> bool {
+        self.is_sure && self.lag_ms.abs() > OFF_MS
+    }
+
+    /// The area that was found by itself.
+    pub fn region(&self) -> Option<Rect> {
+        self.region.map(|[x0, y0, x1, y1]| Rect { x0, y0, x1, y1 })
+    }
+
+    /// What is said of it.
+    pub fn verdict(&self) -> String {
+        if !self.is_sure {
+            return "not sure: mouth and sound do not move together clearly enough".into();
+        }
+        match self.lag_ms {
+            lag if lag > OFF_MS => {
+                format!("the sound comes {lag:.0} ms after the mouth")
+            }
+            lag if lag < -OFF_MS => format!("the sound comes {:.0} ms before the mouth", -lag),
+            lag => format!("mouth and sound agree, lag {lag:+.0} ms"),
+        }
+    }
+
+    /// What that rests on.
+    pub fn numbers(&self) -> String {
+        let place = match self.region {
+            Some([x0, y0, x1, y1]) => format!("motion found in [{x0}, {y0}, {x1}, {y1}]"),
+            None if self.with_background => "motion against the background".into(),
+            None => "motion in the crop rectangles".into(),
+        };
+        format!(
+            "correlation {:.2}, {:.2} above other lags, {:.2} by chance; {place}",
+            self.correlation, self.margin, self.by_chance
+        )
+    }
+}
+
+/// The top of the parabola through the best lag and its neighbours.
+fn vertex(curve: &[(f64, f64)], best: usize) -> f64 {
+    let (at, peak) = curve[best];
+    let before = best.checked_sub(1).and_then(|i| curve.get(i));
+    let Some((before, after)) = before.zip(curve.get(best + 1)) else {
+        return at;
+    };
+    let bend = before.1 - 2.0 * peak + after.1;
+    if bend >= 0.0 {
+        return at;
+    }
+    at + 0.5 * (before.1 - after.1) / bend * f64::from(STEP_MS)
+}
+
+/// Rounded to three digits after the point: nothing is known better, and JSON stays readable.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
