@@ -13,10 +13,10 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{format::Pixel, frame::Video};
 use lipsync::audio::SPEECH_RATE;
-use lipsync::audio::mel::{HOP, MelSpectrogram, frame_count};
+use lipsync::audio::{HOP, MelSpectrogram, frame_count};
 use lipsync::face::{self, CROP, INPUT_LEN, OUTPUT_LEN, Paste, Paster};
-use lipsync::image::pool::Pool;
-use lipsync::image::yuv420::{Converter, Yuv420};
+use lipsync::image::Pool;
+use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
 use realfft::RealFftPlanner;
 
@@ -83,7 +83,7 @@ fn mel(criterion: &mut Criterion) {
             }
         });
     });
-    copy(&mut group, second / HOP * lipsync::audio::mel::BANDS * 4);
+    copy(&mut group, second / HOP * lipsync::audio::BANDS * 4);
     group.finish();
 }
 

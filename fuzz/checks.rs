@@ -13,13 +13,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use lipsync::assets;
+use lipsync::ConfigFile;
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
-use lipsync::background::crop_rects;
-use lipsync::config::file::ConfigFile;
-use lipsync::inference::onnx::Runtime;
-use lipsync::inference::onnx::probe::Probe;
+use lipsync::background::read_crop_rects;
+use lipsync::inference::Probe;
+use lipsync::inference::Runtime;
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 use tempfile::TempDir;
 
@@ -69,7 +68,7 @@ pub(crate) fn wav(data: &[u8]) {
 /// `crop_rects.json`.
 pub(crate) fn rectangles(data: &[u8]) {
     with_file("crop_rects.json", data, |path| {
-        let _ = crop_rects::read(path);
+        let _ = read_crop_rects(path);
     });
 }
 
@@ -79,7 +78,7 @@ pub(crate) fn landmarks(data: &[u8]) {
         let folder = dir.path().join("landmarks");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("0.lms"), data).unwrap();
-        if let Ok(read) = crop_rects::read(&folder) {
+        if let Ok(read) = read_crop_rects(&folder) {
             assert_eq!(read.rects.len(), 1);
         }
     });
@@ -130,7 +129,7 @@ pub(crate) fn frame_names(data: &[u8]) {
 /// A network's file.
 pub(crate) fn network(data: &[u8]) {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-        let library = assets::runtime_library().expect("set ORT_DYLIB_PATH");
+        let library = lipsync::runtime_library().expect("set ORT_DYLIB_PATH");
         Runtime::load(&library).unwrap()
     });
     with_file("network.onnx", data, |path| {

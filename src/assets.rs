@@ -8,9 +8,9 @@ use anyhow::Result;
 use crate::error::Fault;
 
 /// The environment variable that names the folder with `models`, `backgrounds` and `samples`.
-pub const HOME_VARIABLE: &str = "LIPSYNC_HOME";
+pub(crate) const HOME_VARIABLE: &str = "LIPSYNC_HOME";
 /// The environment variable that names ONNX Runtime's library.
-pub const RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
+pub(crate) const RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
 const RUNTIME_NAME: &str = "libonnxruntime.so";
 
 /// The folder that holds `models`, `backgrounds` and `samples`: `LIPSYNC_HOME` if set, else the first one upwards from
@@ -72,7 +72,7 @@ pub fn runtime_library() -> Result<PathBuf> {
 }
 
 /// The user's folder for what can be made again: `lipsync` in `$XDG_CACHE_HOME`, else in `~/.cache`.
-pub fn cache_folder() -> Option<PathBuf> {
+pub(crate) fn cache_folder() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     let caches = set("XDG_CACHE_HOME")
         .map(PathBuf::from)

@@ -34,12 +34,12 @@
     )
 )]
 
-pub mod assets;
-pub mod cancel;
+mod assets;
+mod cancel;
 pub mod error;
 pub mod timeline;
 
-pub mod ffmpeg;
+mod ffmpeg;
 pub mod output;
 
 pub mod image;
@@ -52,18 +52,23 @@ pub mod inference;
 
 pub mod encode;
 
-pub mod draw;
-pub mod sync;
+mod draw;
+mod sync;
 
-pub mod config;
-pub mod plan;
+mod config;
+mod plan;
 
 pub mod render;
 
-pub mod batch;
-pub mod bench;
-pub mod compare;
-pub mod doctor;
-pub mod inspect;
+mod batch;
+mod bench;
+mod compare;
+mod doctor;
+mod inspect;
 
-pub mod cli;
+mod cli;
+
+pub use assets::{home, runtime_library};
+pub use cancel::Cancel;
+pub use cli::main;
+pub use config::file::ConfigFile;

@@ -17,17 +17,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
+use lipsync::Cancel;
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
-use lipsync::background::order::Order;
-use lipsync::cancel::Cancel;
-use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
-use lipsync::encode::codec::{Codec, VideoEncoder};
-use lipsync::encode::container::Container;
+use lipsync::background::Order;
+use lipsync::encode::Container;
+use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
+use lipsync::encode::{Codec, VideoEncoder};
 use lipsync::face::{OUTPUT_LEN, Paste};
 use lipsync::inference::{AudioEncoder, Face, Generator};
 use lipsync::output::{Kind, Target};
-use lipsync::render::pipeline::{self, Clip, Selection};
+use lipsync::render::{Clip, Selection};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// Frames of the shorter render.
@@ -151,7 +151,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
     let mut sink = ClipFile::create(target, spec, &sound).unwrap();
     let before = ASKED.load(Ordering::Relaxed);
     let mut generators = [Constant, Constant];
-    pipeline::run(
+    lipsync::render::run_pipeline(
         clip,
         &mut Constant,
         &mut generators,

@@ -10,21 +10,20 @@
 use std::fs;
 use std::path::Path;
 
-use lipsync::assets;
+use lipsync::Cancel;
 use lipsync::audio::Sound;
 use lipsync::background::Backgrounds;
-use lipsync::background::order::Order;
-use lipsync::cancel::Cancel;
+use lipsync::background::Order;
+use lipsync::encode::Container;
 use lipsync::encode::FrameSink;
-use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
-use lipsync::encode::codec::{Codec, VideoEncoder};
-use lipsync::encode::container::Container;
-use lipsync::encode::mark::Mark;
-use lipsync::encode::png::PngFolder;
+use lipsync::encode::Mark;
+use lipsync::encode::PngFolder;
+use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
+use lipsync::encode::{Codec, VideoEncoder};
 use lipsync::face::Paste;
-use lipsync::inference::onnx::{Hardware, Networks, Runtime, Tune};
+use lipsync::inference::{Hardware, Networks, Runtime, Tune};
 use lipsync::output::{Kind, Target};
-use lipsync::render::pipeline::{self, Clip, Selection};
+use lipsync::render::{Clip, Selection};
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 
 const CLIPS: usize = 1000;
@@ -143,7 +142,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
         };
         Box::new(ClipFile::create(target, spec, &sound).unwrap())
     };
-    pipeline::run(
+    lipsync::render::run_pipeline(
         clip,
         &mut networks.encoder,
         &mut networks.generators,
@@ -160,7 +159,7 @@ fn a_thousand_clips_leave_nothing_behind() {
     keep_nothing_that_is_free();
     let dir = tempfile::tempdir().unwrap();
     material(dir.path());
-    let runtime = Runtime::load(&assets::runtime_library().unwrap()).unwrap();
+    let runtime = Runtime::load(&lipsync::runtime_library().unwrap()).unwrap();
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models");
     let mut networks = Networks::load(
         &runtime,

@@ -30,13 +30,13 @@ const LEAST_SPEECH: usize = 4;
 /// Steps that are quieter for speech to end: the closure of a stop consonant is no pause.
 const LEAST_QUIET: usize = 15;
 /// Pauses shorter than this, in seconds, are part of speech.
-pub const LEAST_PAUSE: f64 = 0.3;
+pub(crate) const LEAST_PAUSE: f64 = 0.3;
 /// The mouth moves before it is heard, seconds.
 const LEAD: f64 = 0.06;
 /// And for a moment after, seconds.
 const TRAIL: f64 = 0.02;
 /// Time that the mouth takes at most to come to rest, and to leave it, seconds.
-pub const EASE: f64 = 0.2;
+pub(crate) const EASE: f64 = 0.2;
 
 /// What was found in a sound.
 #[derive(Debug, Clone, PartialEq)]

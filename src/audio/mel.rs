@@ -29,7 +29,7 @@ const PRE_EMPHASIS: f64 = 0.97;
 pub(crate) const DECIBELS: f64 = 100.0 / 8.0;
 
 /// One mel frame: 80 bands from low to high, -4..4.
-pub type MelFrame = [f32; BANDS];
+pub(crate) type MelFrame = [f32; BANDS];
 
 /// Mel frames of a sound of `samples` samples at 16 kHz.
 pub fn frame_count(samples: u64) -> u64 {

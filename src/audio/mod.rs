@@ -2,13 +2,17 @@
 //!
 //! hound reads plain WAV files; FFmpeg decodes all others.
 
-pub mod activity;
-pub mod embeddings;
+pub(crate) mod activity;
+pub(crate) mod embeddings;
 mod ffmpeg;
-pub mod mel;
+pub(crate) mod mel;
 mod resampler;
 mod wav;
-pub mod window;
+pub(crate) mod window;
+
+pub use embeddings::Listener;
+pub use mel::{BANDS, HOP, MelSpectrogram, frame_count};
+pub use window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
 
 use std::fs::{self, File};
 use std::ops::Range;

@@ -7,13 +7,13 @@ use crate::audio::mel::{BANDS, MelFrame};
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Mel frames in a block: 200 ms.
-pub const BLOCK_FRAMES: usize = 16;
+pub(crate) const BLOCK_FRAMES: usize = 16;
 /// Values in a block, `[80, 16]`: band by band, each band's 16 moments in order.
-pub const BLOCK_LEN: usize = BANDS * BLOCK_FRAMES;
+pub(crate) const BLOCK_LEN: usize = BANDS * BLOCK_FRAMES;
 /// Values in an embedding.
 pub const EMBEDDING_LEN: usize = 512;
 /// Embeddings in a window: 640 ms, one each 40 ms.
-pub const WINDOW_ROWS: usize = 16;
+pub(crate) const WINDOW_ROWS: usize = 16;
 /// Values in a window, `[16, 512]`, which the generator reads as `[32, 16, 16]`.
 pub const WINDOW_LEN: usize = WINDOW_ROWS * EMBEDDING_LEN;
 /// Rows of a window before its own frame's row.
@@ -24,10 +24,10 @@ const MEL_RATE: i128 = 80;
 const FEATURE_RATE: i128 = 25;
 
 /// Samples that are analysed at least; shorter sounds are padded with zeros to 640 ms.
-pub const SHORTEST_SPEECH: u64 = 10_240;
+pub(crate) const SHORTEST_SPEECH: u64 = 10_240;
 
 /// Blocks that the contract cuts from `mel_frames` mel frames (16 or more): `int((T - 16) / 80 * 25) + 2`.
-pub fn block_count(mel_frames: u64) -> u64 {
+pub(crate) fn block_count(mel_frames: u64) -> u64 {
     (mel_frames - BLOCK_FRAMES as u64) * FEATURE_RATE as u64 / MEL_RATE as u64 + 2
 }
 
@@ -95,21 +95,21 @@ const REACH: u64 = 40;
 
 /// Blocks that are encoded together, whatever part of a clip is rendered: networks may give others in other company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unit(u64);
+pub(crate) struct Unit(u64);
 
 impl Unit {
     /// The one in which the block from mel frame `start` on is.
-    pub fn of(start: u64) -> Self {
+    pub(crate) fn of(start: u64) -> Self {
         Self(start * UNIT.1 / UNIT.0)
     }
 
     /// First mel frame of the first block that it may have.
-    pub fn start(self) -> u64 {
+    pub(crate) fn start(self) -> u64 {
         (self.0 * UNIT.0).div_ceil(UNIT.1)
     }
 
     /// Puts the first mel frames of its blocks into `out`, in rising order: all that the clip's windows have.
-    pub fn blocks(self, windows: &Windows, out: &mut Vec<u64>) {
+    pub(crate) fn blocks(self, windows: &Windows, out: &mut Vec<u64>) {
         let (start, end) = (self.start(), Self(self.0 + 1).start());
         let fps = windows.fps;
         let (num, den) = (u128::from(fps.num), MEL_RATE as u128 * u128::from(fps.den));
@@ -132,7 +132,7 @@ impl Unit {
 
 /// The latest mel frames, from which blocks are cut.
 #[derive(Debug)]
-pub struct BlockCutter {
+pub(crate) struct BlockCutter {
     /// Mel frames from `first` on.
     waiting: VecDeque<MelFrame>,
     first: u64,
@@ -140,7 +140,7 @@ pub struct BlockCutter {
 
 impl BlockCutter {
     /// For the mel frames from `first` on.
-    pub fn from(first: u64) -> Self {
+    pub(crate) fn from(first: u64) -> Self {
         Self {
             waiting: VecDeque::new(),
             first,
@@ -148,12 +148,12 @@ impl BlockCutter {
     }
 
     /// Takes the next mel frame.
-    pub fn push(&mut self, frame: MelFrame) {
+    pub(crate) fn push(&mut self, frame: MelFrame) {
         self.waiting.push_back(frame);
     }
 
     /// Appends the block that starts at mel frame `start`, `[80, 16]`, to `out`, if it has arrived in full.
-    pub fn cut(&self, start: u64, out: &mut Vec<f32>) -> bool {
+    pub(crate) fn cut(&self, start: u64, out: &mut Vec<f32>) -> bool {
         let Some(from) = start.checked_sub(self.first).map(|from| from as usize) else {
             return false;
         };
@@ -168,7 +168,7 @@ impl BlockCutter {
     }
 
     /// Forgets the mel frames before `start`.
-    pub fn forget_before(&mut self, start: u64) {
+    pub(crate) fn forget_before(&mut self, start: u64) {
         let gone = (start.saturating_sub(self.first) as usize).min(self.waiting.len());
         self.waiting.drain(..gone);
         self.first += gone as u64;

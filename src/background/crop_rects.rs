@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::{Fault, plain_io};
 
 /// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, perhaps outside its frame.
-pub type RawRect = [i64; 4];
+pub(crate) type RawRect = [i64; 4];
 
 /// Rectangles in order, each with the number its source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const RIGHT: usize = 31;
 const TOP: usize = 52;
 
 /// Looks in `folder`, then beside it, for `crop_rects.json`, `crop_rectangles.json` and `landmarks/`.
-pub fn find(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn find(folder: &Path) -> Option<PathBuf> {
     let beside = folder.parent();
     [Some(folder), beside]
         .into_iter()
@@ -40,7 +40,7 @@ pub fn find(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Looks beside the video or picture `file` for `STEM.crop_rects.json`, then for what [`find`] looks for.
-pub fn find_for_file(file: &Path) -> Option<PathBuf> {
+pub(crate) fn find_for_file(file: &Path) -> Option<PathBuf> {
     let own = file.with_file_name(own_name(file));
     if own.exists() {
         return Some(own);
@@ -49,7 +49,7 @@ pub fn find_for_file(file: &Path) -> Option<PathBuf> {
 }
 
 /// The name that rectangles of only `file` have: `talk.crop_rects.json` for `talk.mp4`.
-pub fn own_name(file: &Path) -> OsString {
+pub(crate) fn own_name(file: &Path) -> OsString {
     let mut name = file.file_stem().unwrap_or_default().to_owned();
     name.push(".crop_rects.json");
     name

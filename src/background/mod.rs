@@ -1,13 +1,17 @@
 //! Background pictures with their crop rectangles, from a folder or a video: checked as a whole, then decoded as needed.
 
 mod cache;
-pub mod crop_rects;
+pub(crate) mod crop_rects;
 pub(crate) mod folder;
 mod footage;
-pub mod order;
+pub(crate) mod order;
 mod sequence;
 mod still;
-pub mod video;
+pub(crate) mod video;
+
+pub use crop_rects::read as read_crop_rects;
+pub use order::Order;
+pub use video::VideoFile;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +19,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rayon::prelude::*;
 
-use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::image::{Picture, Rect, Size};

@@ -21,7 +21,7 @@ const SOUNDS: [&str; 34] = [
 
 /// The jobs of all `inputs`, in the order of the inputs, of names in folders and of lines in jobs files: it depends on names
 /// alone. `defaults` are what is asked for of all clips that go into the folder `output`.
-pub fn collect(
+pub(crate) fn collect(
     inputs: &[PathBuf],
     output: &Path,
     defaults: &Request,

@@ -12,7 +12,7 @@ use crate::plan::{Plan, Request};
 
 /// A clip to make.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub(crate) struct Job {
     /// Its name in messages, events and reports; no two jobs of a run have the same.
     pub id: String,
     /// What is asked for. Outputs are relative to the output folder, and stay inside it.
@@ -70,7 +70,7 @@ impl Job {
     }
 
     /// What the folder `output` is to get of it.
-    pub fn request_in(&self, output: &Path) -> Request {
+    pub(crate) fn request_in(&self, output: &Path) -> Request {
         let mut request = self.request.clone();
         let inside = [
             &mut request.output,
@@ -86,7 +86,7 @@ impl Job {
 
     /// The line of a jobs file that asks for the same clip from any folder: every setting that shapes it, as `plan` has
     /// decided it.
-    pub fn line(&self, plan: &Plan) -> Result<String> {
+    pub(crate) fn line(&self, plan: &Plan) -> Result<String> {
         let mut line = Map::new();
         line.insert("id".into(), self.id.as_str().into());
         line.insert("audio".into(), absolute(plan.sound.path())?);

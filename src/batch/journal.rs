@@ -50,7 +50,7 @@ struct State {
 }
 
 /// The journal of a run, and what those of earlier runs say.
-pub struct Journal {
+pub(crate) struct Journal {
     folder: PathBuf,
     file: Mutex<File>,
     known: Known,
@@ -58,7 +58,7 @@ pub struct Journal {
 
 /// What journals say of the output folder.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     folder: PathBuf,
     by_key: HashMap<Key, Record>,
     by_output: HashMap<PathBuf, Vec<Written>>,
@@ -66,7 +66,7 @@ pub struct Known {
 
 impl Known {
     /// Reads the journals in `folder`; none where there is no such folder.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
         let mut known = Self {
             folder: folder.to_owned(),
             ..Self::default()
@@ -103,7 +103,7 @@ impl Known {
     }
 
     /// Whether a clip of this key is in its place, and as it was written.
-    pub fn is_finished(&self, key: &Key) -> bool {
+    pub(crate) fn is_finished(&self, key: &Key) -> bool {
         let record = self.by_key.get(key);
         record.is_some_and(|record| {
             let mut outputs = record.outputs.iter();
@@ -124,7 +124,7 @@ impl Known {
     }
 
     /// Whether what lies at `path` (relative to the output folder) is what a run put there, to the byte.
-    pub fn is_ours(&self, path: &Path) -> bool {
+    pub(crate) fn is_ours(&self, path: &Path) -> bool {
         let Some(written) = self.by_output.get(path) else {
             return false;
         };
@@ -138,7 +138,7 @@ impl Known {
 
 impl Journal {
     /// Goes on with the journal of `shard`, or of whole runs, in `folder`.
-    pub fn open(folder: &Path, shard: Option<Shard>, known: Known) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, shard: Option<Shard>, known: Known) -> Result<Self> {
         let path = match shard {
             None => folder.join(format!("{PREFIX}jsonl")),
             Some(shard) => folder.join(format!("{PREFIX}{shard}{ENDING}")),
@@ -158,12 +158,12 @@ impl Journal {
     }
 
     /// What was known when it was opened.
-    pub fn known(&self) -> &Known {
+    pub(crate) fn known(&self) -> &Known {
         &self.known
     }
 
     /// Writes down that the clip of `key` is complete in `parts`, which are to be put in their places next.
-    pub fn complete(&self, key: &Key, id: &str, parts: &[Part]) -> Result<()> {
+    pub(crate) fn complete(&self, key: &Key, id: &str, parts: &[Part]) -> Result<()> {
         let outputs = parts.iter().map(|part| {
             let place = part.place();
             Ok(Written {

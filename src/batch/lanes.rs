@@ -27,7 +27,7 @@ use crate::render::report::RenderReport;
 const PLANS_AHEAD: usize = 1;
 
 /// How jobs become plans.
-pub struct Planner<'a> {
+pub(crate) struct Planner<'a> {
     /// The output folder.
     pub output: PathBuf,
     /// `lipsync.yaml`.
@@ -44,7 +44,7 @@ pub struct Planner<'a> {
 
 impl Planner<'_> {
     /// What is to be done for a job, whatever is in the places of its outputs.
-    pub fn look(&self, job: &Job) -> Result<Plan> {
+    pub(crate) fn look(&self, job: &Job) -> Result<Plan> {
         let mut request = job.request_in(&self.output);
         request.force = true;
         Plan::among(request, self.config, &self.backdrops)
@@ -52,7 +52,7 @@ impl Planner<'_> {
 
     /// Lets `plan` replace what it may: everything by force, and what earlier runs wrote if this one goes on with them;
     /// `known` tells which that is. All else is an error.
-    pub fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
+    pub(crate) fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
         for target in plan.outputs_mut() {
             // What appears later is somebody else's.
             target.force = target.is_taken();
@@ -74,7 +74,7 @@ impl Planner<'_> {
     }
 
     /// Whether this run is to skip the job: `known` says that it is finished, and nothing has changed since.
-    pub fn is_finished(&self, job: &Job, plan: &Plan, known: &Known) -> Result<bool> {
+    pub(crate) fn is_finished(&self, job: &Job, plan: &Plan, known: &Known) -> Result<bool> {
         // The sound is read only where the answer is not clear without it.
         let may_be = self.resume && plan.outputs().all(Target::is_taken);
         Ok(may_be && known.is_finished(&self.contents.key(job, plan)?))
@@ -82,7 +82,7 @@ impl Planner<'_> {
 }
 
 /// What happens to the job of a number.
-pub enum News {
+pub(crate) enum News {
     /// Its networks are there; new ones if `is_new`, for which those of `dropped` had to go.
     Networks {
         /// The job.
@@ -124,7 +124,7 @@ pub enum News {
 }
 
 /// What all lanes share.
-pub struct Lanes<'a> {
+pub(crate) struct Lanes<'a> {
     /// All jobs.
     pub jobs: &'a [Job],
     /// How they become plans.
@@ -147,7 +147,12 @@ type Planned = (usize, Result<(Plan, Key)>);
 impl Lanes<'_> {
     /// Works on the jobs of these numbers, in this order, `count` at a time, and tells what happens on the calling thread.
     /// Jobs of which no end is told were stopped.
-    pub fn run(&self, todo: &[usize], count: usize, mut tell: impl FnMut(News)) -> Result<()> {
+    pub(crate) fn run(
+        &self,
+        todo: &[usize],
+        count: usize,
+        mut tell: impl FnMut(News),
+    ) -> Result<()> {
         let (plans, planned) = sync_channel(PLANS_AHEAD);
         // Gone with the last lane, which ends the planner.
         let planned = Arc::new(Mutex::new(planned));

@@ -14,7 +14,7 @@ use crate::error::{Fault, plain_io};
 
 /// Held until it is dropped, or its process ends in whatever way.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     /// What is locked, as long as it is open.
     files: Vec<File>,
     /// Why other runs are not kept out, where the file system knows no locks.
@@ -32,7 +32,7 @@ struct Holder {
 
 impl Lock {
     /// Locks `folder` for a whole run, or for one shard beside others.
-    pub fn take(folder: &Path, shard: Option<Shard>) -> Result<Self> {
+    pub(crate) fn take(folder: &Path, shard: Option<Shard>) -> Result<Self> {
         let whole = folder.join(format!("{PREFIX}lock"));
         let mut lock = Self {
             files: Vec::new(),

@@ -11,14 +11,14 @@
 //! Each lane renders its clips one after the other as `lipsync render` does; all lanes use one stock of networks, so that
 //! these have work while a clip starts or ends.
 
-pub mod contents;
-pub mod inputs;
-pub mod job;
+pub(crate) mod contents;
+pub(crate) mod inputs;
+pub(crate) mod job;
 mod jobs_file;
-pub mod journal;
-pub mod lanes;
-pub mod lock;
-pub mod report;
-pub mod shard;
-pub mod stock;
-pub mod survey;
+pub(crate) mod journal;
+pub(crate) mod lanes;
+pub(crate) mod lock;
+pub(crate) mod report;
+pub(crate) mod shard;
+pub(crate) mod stock;
+pub(crate) mod survey;

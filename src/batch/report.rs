@@ -12,7 +12,7 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// A run, as far as it came.
 #[derive(Debug, Default, Serialize)]
-pub struct BatchReport {
+pub(crate) struct BatchReport {
     /// Set at the end.
     pub schema_version: u32,
     /// The output folder.
@@ -50,7 +50,7 @@ pub struct BatchReport {
 
 /// How many clips came to which end.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// All of the share.
     pub clips: usize,
     /// In their places, by this run.
@@ -66,7 +66,7 @@ pub struct Totals {
 /// How a clip ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum End {
+pub(crate) enum End {
     /// It is in its place.
     Rendered,
     /// It was in its place already.
@@ -80,7 +80,7 @@ pub enum End {
 
 /// A clip of the run.
 #[derive(Debug, Default, Serialize)]
-pub struct ClipReport {
+pub(crate) struct ClipReport {
     /// Its job's name.
     pub id: String,
     /// How it ended.
@@ -95,7 +95,7 @@ pub struct ClipReport {
 
 impl BatchReport {
     /// The clips that failed: name, why, and what to do.
-    pub fn failures(&self) -> impl Iterator<Item = (&str, String, Option<String>)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, String, Option<String>)> {
         self.clips.iter().filter_map(|clip| {
             let error = clip.error.as_ref()?;
             Some((clip.id.as_str(), error.line(), error.hint.clone()))
@@ -103,7 +103,7 @@ impl BatchReport {
     }
 
     /// Sums up the clips, `wall_s` seconds after the program's start.
-    pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
         let count = |end| self.clips.iter().filter(|clip| clip.end == end).count();
         self.totals = Totals {

@@ -11,7 +11,7 @@ use crate::error::Fault;
 
 /// Part `index` (from 0) of `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub(crate) struct Shard {
     index: usize,
     count: usize,
 }
@@ -26,7 +26,7 @@ impl Shard {
 
     /// The shard that an array job of Slurm or an indexed job of Kubernetes gives this run, and the variable that says so;
     /// none outside such jobs.
-    pub fn of_array_job() -> Result<Option<(Self, &'static str)>> {
+    pub(crate) fn of_array_job() -> Result<Option<(Self, &'static str)>> {
         Self::in_environment(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
@@ -67,7 +67,7 @@ impl Shard {
     ///
     /// Each job goes to the shard with the fewest frames so far, the longest job first, so that no shard has more than the
     /// lightest one and one job. It depends on the order and the frames of the jobs alone: every run sees the same split.
-    pub fn choose(self, frames: &[u64]) -> Vec<usize> {
+    pub(crate) fn choose(self, frames: &[u64]) -> Vec<usize> {
         let mut longest_first: Vec<usize> = (0..frames.len()).collect();
         longest_first.sort_by_key(|&job| Reverse(frames[job]));
         let mut loads: BinaryHeap<Reverse<(u64, usize)>> =

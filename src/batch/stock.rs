@@ -44,7 +44,7 @@ impl Key {
 }
 
 /// A model's networks, ready to be used by several clips at a time.
-pub struct Loaded {
+pub(crate) struct Loaded {
     key: Key,
     /// Its name in messages.
     pub model: String,
@@ -69,7 +69,7 @@ pub struct Loaded {
 }
 
 /// What a clip works with.
-pub struct Ready {
+pub(crate) struct Ready {
     /// Its networks.
     pub networks: Arc<Loaded>,
     /// Memory for what is kept of its backgrounds.
@@ -83,7 +83,7 @@ pub struct Ready {
 }
 
 /// All networks of a run.
-pub struct Stock<'a> {
+pub(crate) struct Stock<'a> {
     runtime: &'a Runtime,
     /// Clips at a time, each with its own encoder.
     lanes: usize,
@@ -205,7 +205,7 @@ impl Shelf {
 
 impl<'a> Stock<'a> {
     /// An empty stock for `lanes` clips at a time.
-    pub fn new(runtime: &'a Runtime, lanes: usize) -> Self {
+    pub(crate) fn new(runtime: &'a Runtime, lanes: usize) -> Self {
         Self {
             runtime,
             lanes,
@@ -216,7 +216,7 @@ impl<'a> Stock<'a> {
 
     /// The networks that `plan` asks for, with memory for what is kept of its backgrounds. Those that do not fit into the
     /// memory limit beside them go, the one first that was not used for longest.
-    pub fn get(&self, plan: &Plan) -> Result<Ready> {
+    pub(crate) fn get(&self, plan: &Plan) -> Result<Ready> {
         // Held while networks are loaded: two clips never load the same ones.
         let mut held = self.stocked.lock().unwrap_or_else(PoisonError::into_inner);
         let backgrounds = &plan.backgrounds;

@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::error::Fault;
 
 /// What `look` finds in each job, in the order of the jobs; `threads` jobs are looked at at a time.
-pub fn survey<T: Send>(
+pub(crate) fn survey<T: Send>(
     jobs: &[Job],
     threads: usize,
     cancel: &Cancel,

@@ -37,14 +37,14 @@ use crate::render::{self, networks};
 use cost::{Cost, Others, Runs};
 use material::Material;
 use parts::{AudioEncoder, Counts, Crop, Decode, Encode, Generator, Mel, Part, Paste, Plain};
-pub use picture::draw;
+pub(crate) use picture::draw;
+pub(crate) use report::BenchReport;
 use report::rounded;
-pub use report::{BenchReport, SCHEMA_VERSION};
-pub use table::table;
+pub(crate) use table::table;
 
 /// What is measured beside what the plan says.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Later runs of everything, of which the median is taken.
     pub runs: NonZeroUsize,
     /// Presets that the encoder is measured at, beside the plan's own.
@@ -53,11 +53,11 @@ pub struct Options {
 
 /// A folder of this process's own for the clips, removed in the end.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes it where the system keeps temporary files.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("lipsync-bench-{}", std::process::id()));
         // A killed process of the same number may have left one.
         let _ = fs::remove_dir_all(&path);
@@ -70,7 +70,7 @@ impl Scratch {
     }
 
     /// Where a clip of the name `name` goes.
-    pub fn clip(&self, name: &str) -> PathBuf {
+    pub(crate) fn clip(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -83,7 +83,7 @@ impl Drop for Scratch {
 }
 
 /// Measures the render of `plan`, which writes a clip, with ONNX Runtime from `runtime`. `tell` hears what is done next.
-pub fn run(
+pub(crate) fn run(
     plan: &Plan,
     options: &Options,
     runtime: &Path,

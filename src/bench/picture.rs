@@ -23,7 +23,7 @@ const STARVED: Colour = GRID;
 const BLOCKED: Colour = [164, 168, 176];
 
 /// Draws the report.
-pub fn draw(report: &BenchReport) -> RgbImage {
+pub(crate) fn draw(report: &BenchReport) -> RgbImage {
     let title = format!("{:.1} frames a second", report.whole.frames_per_s);
     let below = format!(
         "{}; median of {}",

@@ -18,11 +18,11 @@ use crate::render::pipeline::StageTime;
 use crate::render::report::{Background, Input, Model, versions, write_json};
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// What a render costs, and its parts.
 #[derive(Debug, Serialize)]
-pub struct BenchReport {
+pub(crate) struct BenchReport {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// What it was made with.
@@ -77,7 +77,7 @@ pub struct BenchReport {
 
 /// What some work took.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// The first run, seconds.
     pub cold_s: f64,
     /// The median of the later runs, seconds.
@@ -117,7 +117,7 @@ impl Timing {
 
 /// A part alone.
 #[derive(Debug, Serialize)]
-pub struct PartReport {
+pub(crate) struct PartReport {
     /// Its name.
     pub name: String,
     /// `whole`: the whole does it. `within`: it is contained in the part `of`. `instead`: the whole does `of` in its place.
@@ -138,7 +138,7 @@ pub struct PartReport {
 
 /// How a stage of the whole spent its time.
 #[derive(Debug, Serialize)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Its name.
     pub name: &'static str,
     /// Threads that work side by side; times are their sums.
@@ -165,7 +165,7 @@ impl From<&StageTime> for Stage {
 
 /// How the measurements stand to each other.
 #[derive(Debug, Default, Serialize)]
-pub struct Ratios {
+pub(crate) struct Ratios {
     /// The part that takes longest alone.
     pub slowest_part: String,
     /// Speed of the whole, of the slowest part's alone. 1: everything else is hidden behind it.
@@ -257,12 +257,12 @@ impl BenchReport {
     }
 
     /// The part of this name.
-    pub fn part(&self, name: &str) -> Option<&PartReport> {
+    pub(crate) fn part(&self, name: &str) -> Option<&PartReport> {
         self.parts.iter().find(|part| part.name == name)
     }
 
     /// The parts that make up the whole.
-    pub fn counted(&self) -> impl Iterator<Item = &PartReport> {
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &PartReport> {
         self.parts.iter().filter(|part| part.counts == "whole")
     }
 
@@ -292,7 +292,7 @@ impl BenchReport {
     }
 
     /// Writes it to `path`; an earlier report there is replaced.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
         write_json(self, path)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::report::{BenchReport, PartReport, Timing};
 
 /// The measurements as a table, and what follows from them.
-pub fn table(report: &BenchReport) -> String {
+pub(crate) fn table(report: &BenchReport) -> String {
     let mut text = report.subject() + "\n";
     let _ = writeln!(
         text,

@@ -7,7 +7,7 @@ const BLOCK: usize = 4;
 
 /// What was measured in a pair of pictures.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Score {
+pub(crate) struct Score {
     /// Mean squared error of all planes, each weighted by its number of samples.
     pub mse: f64,
     /// Structural similarity of all planes, weighted alike, at most 1.
@@ -21,7 +21,7 @@ pub struct Score {
 }
 
 /// Compares pictures with equal planes.
-pub fn score(expected: &Planes, actual: &Planes) -> Score {
+pub(crate) fn score(expected: &Planes, actual: &Planes) -> Score {
     let count = |plane: &Plane| plane.samples.len() as f64;
     let all: f64 = expected.planes.iter().map(count).sum();
     let mut score = Score::default();
@@ -49,7 +49,7 @@ pub fn score(expected: &Planes, actual: &Planes) -> Score {
 }
 
 /// Peak signal-to-noise ratio in dB of samples of `depth` bits; infinite where there is no error.
-pub fn psnr(mse: f64, depth: u32) -> f64 {
+pub(crate) fn psnr(mse: f64, depth: u32) -> f64 {
     let peak = f64::from((1_u32 << depth) - 1);
     10.0 * (peak * peak / mse).log10()
 }

@@ -15,10 +15,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-pub use measure::{Score, psnr, score};
-pub use picture::draw;
-pub use side::Facts;
-pub use sound::SoundDifference;
+pub(crate) use measure::psnr;
+pub(crate) use picture::draw;
+pub(crate) use side::Facts;
+pub(crate) use sound::SoundDifference;
 
 use crate::cancel::Cancel;
 use crate::sync::{Look, Loudness, Making, Motion, Sync, View, rounded};
@@ -34,7 +34,7 @@ const WORST: usize = 5;
 
 /// What every pair of frames must reach.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Least PSNR, dB.
     pub min_psnr_db: Option<f64>,
     /// Least SSIM.
@@ -62,7 +62,7 @@ impl Limits {
 
 /// The figures of one pair of frames.
 #[derive(Debug, Clone, Serialize)]
-pub struct FrameFigures {
+pub(crate) struct FrameFigures {
     /// Its number, from 0.
     pub frame: usize,
     /// When the expected one is shown, in seconds; else the actual one; none between folders.
@@ -81,14 +81,14 @@ pub struct FrameFigures {
 
 impl FrameFigures {
     /// PSNR in dB, infinite where the frames are equal.
-    pub fn psnr(&self) -> f64 {
+    pub(crate) fn psnr(&self) -> f64 {
         self.psnr_db.unwrap_or(f64::INFINITY)
     }
 }
 
 /// Figures of all frames together.
 #[derive(Debug, Clone, Serialize)]
-pub struct Overall {
+pub(crate) struct Overall {
     /// Of the mean squared error of all frames, dB; none (infinite) where all are equal.
     pub psnr_db: Option<f64>,
     /// Of the frame where it is lowest, dB; none where all are equal.
@@ -109,7 +109,7 @@ pub struct Overall {
 
 /// Figures of one plane in all frames.
 #[derive(Debug, Clone, Serialize)]
-pub struct PlaneFigures {
+pub(crate) struct PlaneFigures {
     /// `Y`, `U`, `V`, `R`, `G`, `B` or `A`.
     pub plane: char,
     /// PSNR of the mean squared error, dB; none (infinite) where it is equal in all frames.
@@ -120,7 +120,7 @@ pub struct PlaneFigures {
 
 /// How well mouth and sound of each clip agree.
 #[derive(Debug, Serialize)]
-pub struct SyncPair {
+pub(crate) struct SyncPair {
     /// Of the expected clip; none without sound or without motion.
     pub expected: Option<Sync>,
     /// Of the actual clip.
@@ -131,7 +131,7 @@ pub struct SyncPair {
 
 /// What a comparison found.
 #[derive(Debug, Serialize)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     schema_version: u32,
     /// Whether all is as it should be.
     pub same: bool,
@@ -166,7 +166,7 @@ pub struct Comparison {
 impl Comparison {
     /// Compares `actual` with `expected`. `making` is what is known of the making of both; `progress` is told how many
     /// frames were compared, of how many as far as that is known.
-    pub fn of(
+    pub(crate) fn of(
         expected: &Path,
         actual: &Path,
         limits: Limits,
@@ -277,7 +277,7 @@ impl Comparison {
     }
 
     /// The figures of the worst frames, the worst first.
-    pub fn worst_frames(&self) -> impl Iterator<Item = &FrameFigures> {
+    pub(crate) fn worst_frames(&self) -> impl Iterator<Item = &FrameFigures> {
         self.worst
             .iter()
             .filter_map(|frame| self.frames.get(*frame))

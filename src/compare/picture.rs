@@ -21,7 +21,7 @@ const ENLARGED: u32 = 4;
 const PSNR_DB: [f64; 2] = [20.0, 60.0];
 
 /// Draws `plot.png`, and a page for each of the worst frames, named by its number, into the folder `target`.
-pub fn draw(comparison: &Comparison, target: Target, cancel: &Cancel) -> Result<()> {
+pub(crate) fn draw(comparison: &Comparison, target: Target, cancel: &Cancel) -> Result<()> {
     let pages = pages(comparison, cancel)?;
     let part = target.begin()?;
     let write = |name: &str, page: &RgbImage| draw::write(page, &part.path().join(name), &part);

@@ -41,7 +41,7 @@ pub(super) struct Film {
 
 /// What is said of a side.
 #[derive(Debug, Serialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// As it was given.
     pub path: String,
     /// `video` or `pictures`.

@@ -29,7 +29,7 @@ const LEAST_LIKENESS: f64 = 0.9;
 
 /// How the actual sound differs from the expected one.
 #[derive(Debug, Clone, Serialize)]
-pub struct SoundDifference {
+pub(crate) struct SoundDifference {
     /// Seconds by which it is longer.
     pub length_s: f64,
     /// Milliseconds by which it comes later, against the pictures; none where the sounds are too unlike.

@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-pub use super::yaml::Located;
+pub(crate) use super::yaml::Located;
 use super::yaml::{Document, Section, shown};
 use crate::error::{Fault, plain_io};
 use crate::timeline::FrameRate;
 
 /// The file's name where it is searched for.
-pub const NAME: &str = "lipsync.yaml";
+pub(crate) const NAME: &str = "lipsync.yaml";
 /// The environment variable that names the file.
-pub const VARIABLE: &str = "LIPSYNC_CONFIG";
+pub(crate) const VARIABLE: &str = "LIPSYNC_CONFIG";
 /// More is no configuration.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What `output.codec` may say.
-pub const CODECS: [&str; 4] = ["h264", "h265", "av1", "prores4444"];
+pub(crate) const CODECS: [&str; 4] = ["h264", "h265", "av1", "prores4444"];
 /// What `output.paste` may say.
-pub const PASTES: [&str; 2] = ["seamless", "reference"];
+pub(crate) const PASTES: [&str; 2] = ["seamless", "reference"];
 /// What `output.silence` may say.
-pub const SILENCES: [&str; 2] = ["model", "rest"];
+pub(crate) const SILENCES: [&str; 2] = ["model", "rest"];
 /// What `log_level` may say.
-pub const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
+pub(crate) const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 
 const KEYS: [&str; 6] = [
     "models_root",
@@ -58,7 +58,7 @@ const OUTPUT_KEYS: [&str; 8] = [
 ];
 
 /// Looks an environment variable up.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A `lipsync.yaml`, read and checked by itself; whether the files that it names exist is found out when they are used.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
 //! `lipsync.yaml`: its schema, where it is found, what it may say, and errors with line and column.
 
-pub mod file;
+pub(crate) mod file;
 pub(crate) mod yaml;

@@ -13,7 +13,7 @@ use crate::error::Report;
 /// How good a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     /// As it should be.
     Ok,
     /// Rendering works, but slower, or not with every option.
@@ -24,7 +24,7 @@ pub enum State {
 
 impl State {
     /// Its name in lines and in JSON.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
@@ -35,7 +35,7 @@ impl State {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What was looked at.
     pub name: String,
     /// How it is.
@@ -49,7 +49,7 @@ pub struct Finding {
 
 impl Finding {
     /// A finding without a remedy.
-    pub fn new(state: State, name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(state: State, name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             state,
@@ -59,7 +59,7 @@ impl Finding {
     }
 
     /// A thing that is as it should be.
-    pub fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(State::Ok, name, detail)
     }
 
@@ -76,14 +76,14 @@ impl Finding {
 
     /// What mends it.
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 }
 
 /// Looks at everything, from the hardware up to the models. `config` is the file that was named with `--config`.
-pub fn examine(config: Option<&Path>) -> Vec<Finding> {
+pub(crate) fn examine(config: Option<&Path>) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("lipsync", env!("CARGO_PKG_VERSION"))];
     findings.extend(hardware::examine());
     findings.extend(software::ffmpeg());

@@ -21,12 +21,12 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 pub(crate) use sheet::{Cell, grid, to_image};
-pub use sheet::{Moment, contact_sheet};
+pub(crate) use sheet::{Moment, contact_sheet};
 
 use crate::output::{Part, Target};
 
 /// Width of every picture, in pixels.
-pub const WIDTH: i32 = 1400;
+pub(crate) const WIDTH: i32 = 1400;
 /// Empty space at the edges, in pixels.
 pub(crate) const MARGIN: i32 = 32;
 
@@ -384,7 +384,7 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// Writes a picture as a PNG, whole or not at all.
-pub fn save(picture: &RgbImage, target: Target) -> Result<()> {
+pub(crate) fn save(picture: &RgbImage, target: Target) -> Result<()> {
     written(picture, target)?.commit()
 }
 

@@ -10,7 +10,7 @@ use crate::timeline::FrameIndex;
 
 /// A frame of a finished clip.
 #[derive(Debug, Clone)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// The frame as composited.
     pub frame: Picture,
     /// The crop rectangle in it.
@@ -22,7 +22,7 @@ pub struct Moment {
 }
 
 /// A picture of so many moments: each frame with its time, and below it the crop, enlarged.
-pub fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
+pub(crate) fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
     let mut canvas = Canvas::new(title, below);
     canvas.heading(
         &format!(

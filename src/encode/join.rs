@@ -28,7 +28,7 @@ use crate::output::Target;
 use crate::timeline::FrameIndex;
 
 /// A rendered part of a clip.
-pub struct PartFile {
+pub(crate) struct PartFile {
     path: PathBuf,
     tag: PartTag,
     input: Input,
@@ -39,7 +39,7 @@ pub struct PartFile {
 
 impl PartFile {
     /// Opens a part and reads what it says of itself.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         crate::ffmpeg::init()?;
         let unreadable = || Fault::failed(format!("cannot read `{}`", path.display()));
         let file = File::open(path).map_err(|e| unreadable().because(plain_io(&e)))?;
@@ -75,11 +75,6 @@ impl PartFile {
         })
     }
 
-    /// What it says of itself.
-    pub fn tag(&self) -> &PartTag {
-        &self.tag
-    }
-
     fn parameters(&self) -> Result<Parameters> {
         match self.input.stream(self.stream) {
             Some(stream) => Ok(stream.parameters().clone()),
@@ -108,11 +103,11 @@ impl PartFile {
 }
 
 /// All parts of one clip, in order.
-pub struct Parts(Vec<PartFile>);
+pub(crate) struct Parts(Vec<PartFile>);
 
 impl Parts {
     /// Puts parts in order. Fails if one is missing, there twice, or of another clip.
-    pub fn sorted(mut parts: Vec<PartFile>) -> Result<Self> {
+    pub(crate) fn sorted(mut parts: Vec<PartFile>) -> Result<Self> {
         parts.sort_by_key(|part| part.tag.part);
         let Some((first, others)) = parts.split_first() else {
             return Err(Fault::usage("there are no parts to join").into());
@@ -169,12 +164,12 @@ impl Parts {
     }
 
     /// What the parts have in common is that of the first.
-    pub fn tag(&self) -> &PartTag {
+    pub(crate) fn tag(&self) -> &PartTag {
         &self.0[0].tag
     }
 
     /// Fails if `container` cannot hold their pictures.
-    pub fn fit_into(&self, container: Container) -> Result<()> {
+    pub(crate) fn fit_into(&self, container: Container) -> Result<()> {
         let first = &self.0[0];
         match VideoEncoder::named(&first.tag.encoder) {
             Some(encoder) => container.check(encoder),
@@ -185,7 +180,7 @@ impl Parts {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 }
@@ -249,7 +244,7 @@ fn are_alike(a: &Parameters, b: &Parameters) -> bool {
 }
 
 /// Where a joined clip goes, and what is in it beside the parts' pictures.
-pub struct JoinSpec<'a> {
+pub(crate) struct JoinSpec<'a> {
     /// Its place.
     pub target: Target,
     /// The kind of file.
@@ -262,7 +257,7 @@ pub struct JoinSpec<'a> {
 }
 
 /// Writes the clip, and tells how its sound is written. `progress` gets the number of frames written so far.
-pub fn join(
+pub(crate) fn join(
     parts: Parts,
     spec: JoinSpec<'_>,
     cancel: &Cancel,

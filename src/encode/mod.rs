@@ -1,25 +1,31 @@
 //! Where finished frames go.
 
-pub mod clip;
-pub mod codec;
-pub mod composed;
-pub mod container;
+pub(crate) mod clip;
+pub(crate) mod codec;
+pub(crate) mod composed;
+pub(crate) mod container;
 #[cfg(feature = "credentials")]
-pub mod credentials;
-pub mod join;
-pub mod mark;
+pub(crate) mod credentials;
+pub(crate) mod join;
+pub(crate) mod mark;
 mod package;
-pub mod part_tag;
-pub mod png;
-pub mod segment;
+pub(crate) mod part_tag;
+pub(crate) mod png;
+pub(crate) mod segment;
 mod sound;
 mod track;
 mod video;
 
+pub use clip::{ClipFile, ClipFormat, ClipSpec};
+pub use codec::{Codec, VideoEncoder};
+pub use composed::Composed;
+pub use container::Container;
+pub use mark::Mark;
+pub use png::PngFolder;
+
 use anyhow::Result;
 
 use crate::background::Forms;
-use crate::encode::composed::Composed;
 use crate::output::Part;
 
 /// Takes the clip's frames in order. Dropped before [`FrameSink::finish`], it leaves nothing behind.

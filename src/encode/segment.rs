@@ -10,7 +10,7 @@ use std::str::FromStr;
 use crate::error::Fault;
 
 /// Frames from one border to the next, and from a key frame to the next at most: x264's own `keyint`.
-pub const SEGMENT: u64 = 250;
+pub(crate) const SEGMENT: u64 = 250;
 
 /// One of the parts that a clip is cut into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use ffmpeg_next as ff;
 /// Loads FFmpeg, makes it ready, and keeps it from writing to stderr: what it has to say comes back as errors.
 ///
 /// Whoever calls FFmpeg calls this first: where the libraries are not there, this is what says so.
-pub fn init() -> Result<()> {
+pub(crate) fn init() -> Result<()> {
     static DONE: OnceLock<Result<(), ff::Error>> = OnceLock::new();
     #[cfg(ffmpeg_on_demand)]
     on_demand::load()?;
@@ -25,7 +25,7 @@ pub fn init() -> Result<()> {
 }
 
 /// Lets FFmpeg write what it warns of to stderr.
-pub fn speak() -> Result<()> {
+pub(crate) fn speak() -> Result<()> {
     init()?;
     ff::log::set_level(ff::log::Level::Warning);
     Ok(())
@@ -36,7 +36,7 @@ pub fn speak() -> Result<()> {
     unsafe_code,
     reason = "ffmpeg-next knows only the versions of the single libraries"
 )]
-pub fn version() -> Result<String> {
+pub(crate) fn version() -> Result<String> {
     init()?;
     // SAFETY: the function returns a string with its zero that lies in the library for good.
     let text = unsafe { CStr::from_ptr(ff::ffi::av_version_info()) };

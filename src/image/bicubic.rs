@@ -30,7 +30,7 @@ struct Column {
 
 /// A resize between two fixed sizes, planned once.
 #[derive(Debug)]
-pub struct Bicubic {
+pub(crate) struct Bicubic {
     columns: Vec<Column>,
     rows: Vec<Tap>,
     from: (usize, usize),
@@ -39,7 +39,7 @@ pub struct Bicubic {
 
 /// A view of interleaved pixels inside a larger picture, 8-bit or float.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a, T = u8> {
+pub(crate) struct View<'a, T = u8> {
     /// Values from the view's first one on.
     pub pixels: &'a [T],
     /// Values from one row to the next.
@@ -48,7 +48,7 @@ pub struct View<'a, T = u8> {
 
 impl Bicubic {
     /// Plans from `(width, height)` to `(width, height)`, all at least 1.
-    pub fn new(from: (usize, usize), to: (usize, usize)) -> Self {
+    pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         let columns = (0..to.0).map(|x| {
             let (first, weight) = kernel_at(x, from.0, to.0);
             let at = (first + OVER as i64) as usize * CHANNELS;
@@ -69,12 +69,12 @@ impl Bicubic {
     }
 
     /// Whether the plan leads from `from` to `to`.
-    pub fn fits(&self, from: (usize, usize), to: (usize, usize)) -> bool {
+    pub(crate) fn fits(&self, from: (usize, usize), to: (usize, usize)) -> bool {
         self.from == from && (self.columns.len(), self.rows.len()) == to
     }
 
     /// Resizes three interleaved 8-bit channels, rows in parallel; `target` rows are `stride` bytes apart.
-    pub fn resize(&self, source: View<'_>, target: &mut [u8], stride: usize) {
+    pub(crate) fn resize(&self, source: View<'_>, target: &mut [u8], stride: usize) {
         target
             .par_chunks_mut(stride)
             .take(self.rows.len())
@@ -93,7 +93,7 @@ impl Bicubic {
     }
 
     /// Row `y` of the result, three interleaved channels, before it is rounded.
-    pub fn row<'l, T: Copy + Into<f32>>(
+    pub(crate) fn row<'l, T: Copy + Into<f32>>(
         &self,
         source: View<'_, T>,
         y: usize,
@@ -136,7 +136,7 @@ impl Bicubic {
 
 /// Memory for one row at a time, which stays from row to row.
 #[derive(Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     /// The source rows under the kernel, blended, with the edges repeated.
     blend: Vec<f32>,
     values: Vec<f32>,

@@ -1,8 +1,11 @@
 //! Pictures: their types, resizing, colours as encoders want them, and buffers that are used again.
 
-pub mod bicubic;
+pub(crate) mod bicubic;
 mod picture;
-pub mod pool;
-pub mod yuv420;
+pub(crate) mod pool;
+pub(crate) mod yuv420;
+
+pub use pool::Pool;
+pub use yuv420::{Converter, Yuv420};
 
 pub use picture::{Picture, Rect, Size};

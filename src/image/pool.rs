@@ -47,7 +47,7 @@ impl<T: Default> Drop for Pooled<T> {
 }
 
 /// The memory of `items`, for items that borrow from somewhere else: the standard library collects in place.
-pub fn emptied<T, U>(items: Vec<T>) -> Vec<U> {
+pub(crate) fn emptied<T, U>(items: Vec<T>) -> Vec<U> {
     items.into_iter().filter_map(|_| None).collect()
 }
 

@@ -54,7 +54,7 @@ impl Yuv420 {
 }
 
 /// Columns and rows, rounded up to what [`Yuv420`] can hold.
-pub fn even(size: Size) -> Size {
+pub(crate) fn even(size: Size) -> Size {
     Size {
         width: size.width.next_multiple_of(STEP),
         height: size.height.next_multiple_of(STEP),
@@ -64,7 +64,7 @@ pub fn even(size: Size) -> Size {
 /// `rect` grown to whole values of U and V, in a picture of `size`: what is outside has its values for itself.
 ///
 /// At an odd picture's last column or row it ends there.
-pub fn grown(rect: Rect, size: Size) -> Rect {
+pub(crate) fn grown(rect: Rect, size: Size) -> Rect {
     Rect {
         x0: rect.x0 / STEP * STEP,
         y0: rect.y0 / STEP * STEP,

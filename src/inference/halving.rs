@@ -12,7 +12,7 @@ use crate::face::OUTPUT_LEN;
 
 /// There was not enough memory, in the words of who ran out of it. As a cause in an error, it lets [`Halving`] try again.
 #[derive(Debug)]
-pub struct OutOfMemory(pub String);
+pub(crate) struct OutOfMemory(pub String);
 
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +23,7 @@ impl fmt::Display for OutOfMemory {
 impl std::error::Error for OutOfMemory {}
 
 /// Whether memory ran out.
-pub fn is_out_of_memory(error: &anyhow::Error) -> bool {
+pub(crate) fn is_out_of_memory(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error>::is::<OutOfMemory>)

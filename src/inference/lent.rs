@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{AudioEncoder, Face, Generator};
 
 /// Generators of one network, lent for a batch at a time.
-pub struct Lender<G> {
+pub(crate) struct Lender<G> {
     free: Mutex<Vec<G>>,
     returned: Condvar,
     count: usize,
@@ -15,7 +15,7 @@ pub struct Lender<G> {
 
 impl<G> Lender<G> {
     /// Lends `generators`.
-    pub fn new(generators: Vec<G>) -> Self {
+    pub(crate) fn new(generators: Vec<G>) -> Self {
         Self {
             count: generators.len(),
             free: Mutex::new(generators),
@@ -24,7 +24,7 @@ impl<G> Lender<G> {
     }
 
     /// As many borrowers as there are generators: with them, a render can use all of these at once.
-    pub fn borrowers(&self) -> Vec<Borrower<'_, G>> {
+    pub(crate) fn borrowers(&self) -> Vec<Borrower<'_, G>> {
         (0..self.count).map(|_| Borrower(self)).collect()
     }
 
@@ -59,7 +59,7 @@ impl<G> Drop for Loan<'_, G> {
 }
 
 /// Paints with whichever generator is free.
-pub struct Borrower<'a, G>(&'a Lender<G>);
+pub(crate) struct Borrower<'a, G>(&'a Lender<G>);
 
 impl<G: Generator> Generator for Borrower<'_, G> {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
@@ -70,7 +70,7 @@ impl<G: Generator> Generator for Borrower<'_, G> {
 }
 
 /// An audio encoder that takes one request after the other.
-pub struct Shared<'a, E>(pub &'a Mutex<E>);
+pub(crate) struct Shared<'a, E>(pub &'a Mutex<E>);
 
 impl<E: AudioEncoder> AudioEncoder for Shared<'_, E> {
     fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {

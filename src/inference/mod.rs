@@ -1,14 +1,17 @@
 //! The networks' contract; `onnx` runs real ones, `stub` stands in for them in tests.
 
 pub(crate) mod graph;
-pub mod halving;
+pub(crate) mod halving;
 pub mod kernel;
-pub mod lent;
-pub mod onnx;
-pub mod precision;
+pub(crate) mod lent;
+pub(crate) mod onnx;
+pub(crate) mod precision;
 #[cfg(test)]
-pub mod stub;
+pub(crate) mod stub;
 pub(crate) mod threads;
+
+pub use onnx::probe::Probe;
+pub use onnx::{Hardware, Keep, Networks, PlainGenerator, Runtime, Tune};
 
 use anyhow::Result;
 

@@ -5,7 +5,7 @@
 /// Networks that work side by side on frames of their own, one thread each, waste nothing on waiting for each other
 /// inside every operator; more than eight of them would cost more memory than they bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Generators that work side by side.
     pub generators: usize,
     /// Threads inside each of them.
@@ -17,7 +17,7 @@ const MOST_GENERATORS: usize = 8;
 
 impl Budget {
     /// For `threads` CPU threads (1 or more), or for so many GPUs, on which networks hardly need any.
-    pub fn new(threads: usize, gpus: usize) -> Self {
+    pub(crate) fn new(threads: usize, gpus: usize) -> Self {
         if gpus > 0 {
             return Self {
                 generators: GENERATORS_A_GPU * gpus,

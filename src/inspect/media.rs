@@ -13,7 +13,7 @@ use crate::sync::rounded;
 
 /// A container and its first sound and picture streams.
 #[derive(Debug, Clone, Serialize)]
-pub struct Media {
+pub(crate) struct Media {
     /// FFmpeg's name of the container: `wav`, `mov,mp4,m4a,3gp,3g2,mj2`.
     pub container: String,
     /// Length that the container states, in seconds.
@@ -28,7 +28,7 @@ pub struct Media {
 
 /// A picture stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct VideoStream {
+pub(crate) struct VideoStream {
     /// FFmpeg's name of the codec.
     pub codec: String,
     /// Columns.
@@ -59,7 +59,7 @@ pub struct VideoStream {
 
 /// A sound stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AudioStream {
+pub(crate) struct AudioStream {
     /// FFmpeg's name of the codec.
     pub codec: String,
     /// Bits of a sample, where the codec keeps samples as they are.
@@ -76,7 +76,7 @@ pub struct AudioStream {
 
 impl Media {
     /// Reads the headers of `path`.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
         ffmpeg::init()?;
         let Some(text) = path.to_str() else {
@@ -119,7 +119,7 @@ impl Media {
     }
 
     /// The tag that says that the pictures are made by a machine, if there is one.
-    pub fn mark(&self) -> Option<&str> {
+    pub(crate) fn mark(&self) -> Option<&str> {
         const SAYINGS: [&str; 4] = [
             "trainedalgorithmicmedia",
             "ai-generated",

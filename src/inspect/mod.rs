@@ -2,11 +2,11 @@
 //!
 //! A survey never stops at the first fault: it lists them all. It fails only where nothing can be read.
 
-pub mod background;
-pub mod media;
-pub mod model;
-pub mod sound;
-pub mod video;
+pub(crate) mod background;
+pub(crate) mod media;
+pub(crate) mod model;
+pub(crate) mod sound;
+pub(crate) mod video;
 
 use std::fmt;
 use std::fs;
@@ -36,7 +36,7 @@ type Row = (&'static str, String);
 
 /// All that was found at a path.
 #[derive(Debug, Serialize)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     schema_version: u32,
     /// The path as it was given.
     path: String,
@@ -50,7 +50,7 @@ pub struct Inspection {
 /// What a path turned out to be.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Subject {
+pub(crate) enum Subject {
     /// One network, or a model's two.
     Model(ModelSurvey),
     /// Numbered pictures with rectangles.
@@ -64,7 +64,7 @@ pub enum Subject {
 impl Inspection {
     /// Finds out what `path` is and surveys it; `making` names the rectangles of a background folder or a video, and the
     /// backgrounds of a video.
-    pub fn of(path: &Path, making: &Making, cancel: &Cancel) -> Result<Self> {
+    pub(crate) fn of(path: &Path, making: &Making, cancel: &Cancel) -> Result<Self> {
         let mut warnings = Vec::new();
         let found = &mut warnings;
         let kind = kind(path)?;
@@ -94,7 +94,7 @@ impl Inspection {
     }
 
     /// Draws it, 1400 pixels wide.
-    pub fn draw(&self, cancel: &Cancel) -> Result<RgbImage> {
+    pub(crate) fn draw(&self, cancel: &Cancel) -> Result<RgbImage> {
         let (path, warnings) = (self.path.as_str(), self.warnings.as_slice());
         match &self.subject {
             Subject::Model(survey) => Ok(survey.draw(path, warnings)),

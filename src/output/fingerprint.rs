@@ -15,16 +15,16 @@ const PIECE: usize = 1 << 20;
 
 /// A digest (XXH3, 128 bits); written as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u128);
+pub(crate) struct Fingerprint(u128);
 
 impl Fingerprint {
     /// Of a text.
-    pub fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str) -> Self {
         Self(xxh3_128(text.as_bytes()))
     }
 
     /// Of the bytes of the file at `path`.
-    pub fn of_file(path: &Path) -> Result<Self> {
+    pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let mut hash = Xxh3::new();
         let mut piece = vec![0; PIECE];
         let mut read = || -> std::io::Result<()> {
@@ -43,7 +43,7 @@ impl Fingerprint {
     }
 
     /// Of the bytes of `files`, one after the other, and where each ends. Their names do not matter.
-    pub fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
+    pub(crate) fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
         let mut all = Xxh3::new();
         for file in files {
             all.update(&Self::of_file(file)?.0.to_le_bytes());
@@ -52,7 +52,7 @@ impl Fingerprint {
     }
 
     /// Of a file, or of the names and bytes of a folder's files.
-    pub fn of_output(path: &Path) -> Result<Self> {
+    pub(crate) fn of_output(path: &Path) -> Result<Self> {
         let mut all = Xxh3::new();
         for file in files_of(path).map_err(|e| unreadable(path, &e))? {
             if file != path {
@@ -64,7 +64,7 @@ impl Fingerprint {
     }
 
     /// Of a network's file, and of the files beside it whose names begin with its own: its weights, where they lie outside.
-    pub fn of_network(path: &Path) -> Result<Self> {
+    pub(crate) fn of_network(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -88,7 +88,7 @@ impl fmt::Display for Fingerprint {
 }
 
 /// The file at `path`, or those in the folder there, in order.
-pub fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.metadata()?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

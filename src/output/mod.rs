@@ -1,6 +1,6 @@
 //! An output appears whole or not at all: it is written under a hidden name beside its place and renamed last.
 
-pub mod fingerprint;
+pub(crate) mod fingerprint;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;

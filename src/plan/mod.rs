@@ -2,7 +2,7 @@
 
 mod backdrops;
 mod cut;
-pub mod model;
+pub(crate) mod model;
 mod outputs;
 mod presenter;
 pub(crate) mod request;
@@ -33,14 +33,14 @@ use crate::inference::onnx::{Device, Hardware, Placement};
 use crate::inference::precision::Precision;
 use crate::output::Target;
 use crate::timeline::{BackgroundIndex, FrameRate};
-pub use backdrops::Backdrops;
-pub use cut::Cut;
+pub(crate) use backdrops::Backdrops;
+pub(crate) use cut::Cut;
 use model::ModelFiles;
 use outputs::Outputs;
 use presenter::Presenter;
-pub use request::Request;
+pub(crate) use request::Request;
 use setting::Decisions;
-pub use setting::{Origin, Setting};
+pub(crate) use setting::{Origin, Setting};
 
 /// Frames that go through the generator at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

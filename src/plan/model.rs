@@ -11,7 +11,7 @@ use crate::error::{Fault, plain_io};
 /// The family whose contract this renderer speaks.
 const FAMILY: &str = "synctalk-328";
 /// The bundled model that is used when none is named.
-pub const DEFAULT_MODEL: &str = "ada";
+pub(crate) const DEFAULT_MODEL: &str = "ada";
 
 /// A model's files.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub(crate) fn has_speech() -> bool {
 
 /// Pictures spread over `backgrounds`, and moments of the bundled speech, so that the same presenter always gives the same
 /// samples; of `sound` where no speech is bundled.
-pub fn take(
+pub(crate) fn take(
     backgrounds: &Backgrounds,
     sound: &Sound,
     encoder: &mut dyn AudioEncoder,

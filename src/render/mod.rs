@@ -1,11 +1,13 @@
 //! One clip: a plan and networks -> outputs that are complete and checked, but not yet in their places.
 
-pub mod calibration;
-pub mod memory;
-pub mod networks;
-pub mod pipeline;
-pub mod preview;
-pub mod report;
+pub(crate) mod calibration;
+pub(crate) mod memory;
+pub(crate) mod networks;
+pub(crate) mod pipeline;
+pub(crate) mod preview;
+pub(crate) mod report;
+
+pub use pipeline::{Clip, Selection, run as run_pipeline};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ use crate::inference::{AudioEncoder, Generator};
 use crate::output::{Part, Target};
 use crate::plan::{Plan, Silence};
 use memory::Room;
-use pipeline::{Clip, Selection, StageTime};
+use pipeline::StageTime;
 use preview::Preview;
 
 /// What is to be rendered, and how much at a time.

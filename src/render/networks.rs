@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::plan::model::ModelFiles;
 
 /// Loads the networks as `plan` asks for them.
-pub fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
+pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
     let cache = assets::cache_folder();
     let tune = Tune {
         precision: plan.precision,
@@ -26,7 +26,7 @@ pub fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
 }
 
 /// Runs the networks once, and shares out the memory that they leave. `batch`: how many frames at a time.
-pub fn make_room(plan: &Plan, networks: &mut Networks, batch: usize) -> Result<Room> {
+pub(crate) fn make_room(plan: &Plan, networks: &mut Networks, batch: usize) -> Result<Room> {
     networks.warm_up(batch)?;
     let size = plan.backgrounds.size();
     let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());

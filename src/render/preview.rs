@@ -14,7 +14,7 @@ use crate::render::pipeline::Clip;
 const MOMENTS: u64 = 12;
 
 /// The frames of a clip of `frames` frames that are shown: twelve, evenly apart, or all if there are fewer.
-pub fn moments(frames: u64) -> Vec<u64> {
+pub(crate) fn moments(frames: u64) -> Vec<u64> {
     let count = frames.min(MOMENTS);
     // The middle of each twelfth: neither the first frame nor the last says much.
     (0..count)
@@ -23,7 +23,7 @@ pub fn moments(frames: u64) -> Vec<u64> {
 }
 
 /// Passes frames on to the output, if there is one, and keeps some of them.
-pub struct Preview<'a> {
+pub(crate) struct Preview<'a> {
     clip: Clip<'a>,
     sink: Option<Box<dyn FrameSink>>,
     wanted: Vec<u64>,
@@ -34,7 +34,7 @@ pub struct Preview<'a> {
 
 impl<'a> Preview<'a> {
     /// Keeps the frames `wanted` (in rising order) of `clip`, and passes all on to `sink`.
-    pub fn new(clip: Clip<'a>, wanted: Vec<u64>, sink: Option<Box<dyn FrameSink>>) -> Self {
+    pub(crate) fn new(clip: Clip<'a>, wanted: Vec<u64>, sink: Option<Box<dyn FrameSink>>) -> Self {
         Self {
             clip,
             sink,
@@ -45,7 +45,7 @@ impl<'a> Preview<'a> {
     }
 
     /// What was kept so far.
-    pub fn take(&mut self) -> Vec<Moment> {
+    pub(crate) fn take(&mut self) -> Vec<Moment> {
         std::mem::take(&mut self.kept)
     }
 }

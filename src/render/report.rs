@@ -18,11 +18,11 @@ use crate::plan::model::ModelFiles;
 use crate::render::Rendered;
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// A render, as far as it came. What was not known yet when it failed is left out.
 #[derive(Debug, Default, Serialize)]
-pub struct RenderReport {
+pub(crate) struct RenderReport {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The speech.
@@ -98,7 +98,7 @@ pub struct RenderReport {
 
 /// The speech.
 #[derive(Debug, Serialize)]
-pub struct Input {
+pub(crate) struct Input {
     /// Its file.
     pub path: String,
     /// Samples a second.
@@ -122,7 +122,7 @@ impl Input {
 
 /// What was written.
 #[derive(Debug, Serialize)]
-pub struct Output {
+pub(crate) struct Output {
     /// The clip, the folder of frames, or `-` for stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -154,7 +154,7 @@ pub struct Output {
 
 /// A part of a clip.
 #[derive(Debug, Serialize)]
-pub struct Part {
+pub(crate) struct Part {
     /// Which one, from 0.
     pub index: u64,
     /// How many there are.
@@ -167,7 +167,7 @@ pub struct Part {
 
 /// The networks.
 #[derive(Debug, Serialize)]
-pub struct Model {
+pub(crate) struct Model {
     /// Its name.
     pub model_id: String,
     /// The generator network's file.
@@ -188,7 +188,7 @@ impl Model {
 
 /// The presenter.
 #[derive(Debug, Serialize)]
-pub struct Background {
+pub(crate) struct Background {
     /// The folder or video.
     pub path: String,
     /// Its pictures.
@@ -206,7 +206,7 @@ impl Background {
 
 /// How a stage spent its time.
 #[derive(Debug, Serialize)]
-pub struct StageReport {
+pub(crate) struct StageReport {
     /// How many threads of it work side by side; the times are their sums.
     pub workers: usize,
     /// Seconds at work.
@@ -219,7 +219,7 @@ pub struct StageReport {
 
 impl RenderReport {
     /// Takes over what was decided.
-    pub fn set_plan(&mut self, plan: &Plan) {
+    pub(crate) fn set_plan(&mut self, plan: &Plan) {
         let sound = &plan.sound;
         self.input = Some(Input::of(sound));
         let size = plan.backgrounds.size();
@@ -259,7 +259,7 @@ impl RenderReport {
     }
 
     /// Takes over how the clip's sound is written, and how the stages spent their time.
-    pub fn set_rendered(&mut self, rendered: &Rendered) {
+    pub(crate) fn set_rendered(&mut self, rendered: &Rendered) {
         if let Some(output) = &mut self.output {
             output.sound.clone_from(&rendered.sound);
         }
@@ -279,7 +279,7 @@ impl RenderReport {
     }
 
     /// Takes over how the work ended, `wall_s` seconds after the program's start.
-    pub fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
         self.versions.extend(versions());
         self.wall_s = seconds(wall_s);
@@ -303,7 +303,7 @@ impl RenderReport {
     }
 
     /// Writes it to `path`; an earlier report there is replaced.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
         write_json(self, path)
     }
 }
@@ -324,7 +324,7 @@ pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
 }
 
 /// Fails if a report could not be written to `path`, or would replace something that is no report.
-pub fn check(path: &Path) -> Result<()> {
+pub(crate) fn check(path: &Path) -> Result<()> {
     target(path).check()?;
     let is_report = || {
         let json: Option<serde_json::Value> = fs::read(path)

@@ -19,7 +19,7 @@ const LEVELS: f64 = SPEECH_RATE as f64 / mel::HOP as f64;
 
 /// The loudness of a sound over time.
 #[derive(Debug)]
-pub struct Loudness {
+pub(crate) struct Loudness {
     /// Level k is that of the moment k / 80 seconds: 0 (30 dB below the loudest moments and less) to 1 (as they
     /// are).
     levels: Vec<f64>,
@@ -27,7 +27,7 @@ pub struct Loudness {
 
 impl Loudness {
     /// Listens to all of it.
-    pub fn of(sound: &Sound, cancel: &Cancel) -> Result<Self> {
+    pub(crate) fn of(sound: &Sound, cancel: &Cancel) -> Result<Self> {
         let mut spectrogram = MelSpectrogram::new(sound.frames_at(SPEECH_RATE));
         let [low, high] = HEARD.map(|hz| mel::band_of_hz(hz) as usize);
         let mut decibels = Vec::new();

@@ -11,10 +11,10 @@ mod scenery;
 
 use serde::Serialize;
 
-pub use loudness::Loudness;
+pub(crate) use loudness::Loudness;
 pub(crate) use motion::luma;
-pub use motion::{Look, Making, Motion, View};
-pub use scenery::Scenery;
+pub(crate) use motion::{Look, Making, Motion, View};
+pub(crate) use scenery::Scenery;
 
 use crate::image::Rect;
 use mouth::{Cells, correlation};
@@ -38,7 +38,7 @@ const ABOVE_CHANCE: f64 = 1.2;
 
 /// How far apart mouth and sound are.
 #[derive(Debug, Serialize)]
-pub struct Sync {
+pub(crate) struct Sync {
     /// Milliseconds by which the sound comes after the mouth; negative where it comes before.
     pub lag_ms: f64,
     /// Correlation of both at this lag, -1..1.
@@ -65,7 +65,7 @@ pub struct Sync {
 
 impl Sync {
     /// Compares motion and sound; none where there is too little of them.
-    pub fn of(motion: &Motion, loudness: &Loudness) -> Option<Self> {
+    pub(crate) fn of(motion: &Motion, loudness: &Loudness) -> Option<Self> {
         let times = &motion.middles();
         if times.len() < FEWEST {
             return None;
@@ -107,17 +107,17 @@ impl Sync {
     }
 
     /// Whether mouth and sound are surely apart.
-    pub fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         self.is_sure && self.lag_ms.abs() > OFF_MS
     }
 
     /// The area that was found by itself.
-    pub fn region(&self) -> Option<Rect> {
+    pub(crate) fn region(&self) -> Option<Rect> {
         self.region.map(|[x0, y0, x1, y1]| Rect { x0, y0, x1, y1 })
     }
 
     /// What is said of it.
-    pub fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         if !self.is_sure {
             return "not sure: mouth and sound do not move together clearly enough".into();
         }
@@ -131,7 +131,7 @@ impl Sync {
     }
 
     /// What that rests on.
-    pub fn numbers(&self) -> String {
+    pub(crate) fn numbers(&self) -> String {
         let place = match self.region {
             Some([x0, y0, x1, y1]) => format!("motion found in [{x0}, {y0}, {x1}, {y1}]"),
             None if self.with_background => "motion against the background".into(),

@@ -23,7 +23,7 @@ const FOREIGN: f32 = 6.0;
 
 /// What is looked at in the frames of a video.
 #[derive(Debug)]
-pub enum View {
+pub(crate) enum View {
     /// The whole picture.
     Whole,
     /// A crop rectangle for each frame; the last one for all that follow. At least one.
@@ -34,7 +34,7 @@ pub enum View {
 
 /// What the user says of a clip's making.
 #[derive(Debug, Clone, Default)]
-pub struct Making {
+pub(crate) struct Making {
     /// The backgrounds that it was rendered with.
     pub background: Option<PathBuf>,
     /// Their rectangles; without backgrounds, those of the clip's frames.
@@ -43,7 +43,7 @@ pub struct Making {
 
 /// One frame in small.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub(crate) struct Look {
     /// Mean brightness of each cell, 0..255, row by row.
     cells: Vec<f32>,
     /// The crop rectangle that was looked at.
@@ -57,7 +57,7 @@ pub struct Look {
 impl View {
     /// What is best looked at in `clip`, whose pictures have `size`: without backgrounds, in its rectangles, which may lie
     /// beside it (`talk.crop_rects.json` for `talk.mp4`); without those, in all of it.
-    pub fn of(
+    pub(crate) fn of(
         clip: &Path,
         size: Size,
         making: &Making,
@@ -81,7 +81,7 @@ impl View {
     }
 
     /// Looks at frame `index`; `luma` is its brightness, `[height, width]`, full range.
-    pub fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
+    pub(crate) fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
         let plain = |rect: Option<Rect>| Look {
             cells: brightness(luma, size, self.grid(size), rect.unwrap_or(whole(size))),
             rect,
@@ -193,7 +193,7 @@ fn brightness(luma: &[u8], size: Size, (across, down): (usize, usize), area: Rec
 
 /// The frames of a video in small.
 #[derive(Debug)]
-pub struct Motion {
+pub(crate) struct Motion {
     view: View,
     size: Size,
     /// When each frame begins to be shown, in seconds.
@@ -212,10 +212,10 @@ pub struct Motion {
 
 impl Motion {
     /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
-    pub const KEPT: usize = 3000;
+    pub(crate) const KEPT: usize = 3000;
 
     /// No frames yet; pictures of `size`.
-    pub fn new(size: Size, view: View) -> Self {
+    pub(crate) fn new(size: Size, view: View) -> Self {
         Self {
             view,
             size,
@@ -228,19 +228,14 @@ impl Motion {
         }
     }
 
-    /// What is looked at.
-    pub fn view(&self) -> &View {
-        &self.view
-    }
-
     /// Looks at the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
-    pub fn watch(&mut self, seconds: f64, luma: &[u8]) {
+    pub(crate) fn watch(&mut self, seconds: f64, luma: &[u8]) {
         let look = self.view.look(self.times.len(), luma, self.size);
         self.push(seconds, look);
     }
 
     /// Adds what was seen in the next frame, which is shown from `seconds` on.
-    pub fn push(&mut self, seconds: f64, look: Look) {
+    pub(crate) fn push(&mut self, seconds: f64, look: Look) {
         let mut cells = look.cells;
         let mut pairs = self.anchor.iter().zip(&cells);
         let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL);

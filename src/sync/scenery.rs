@@ -14,7 +14,7 @@ use crate::timeline::FrameRate;
 /// Backgrounds in small. A frame's own is found by what surrounds the mouth, so that the order in which they were played,
 /// and from where, need not be known.
 #[derive(Debug)]
-pub struct Scenery {
+pub(crate) struct Scenery {
     backgrounds: Vec<Small>,
 }
 
@@ -32,7 +32,12 @@ struct Small {
 
 impl Scenery {
     /// Looks at all backgrounds in `path`, a folder, picture or video, for a clip whose pictures have `size`.
-    pub fn of(path: &Path, crop_rects: Option<&Path>, size: Size, cancel: &Cancel) -> Result<Self> {
+    pub(crate) fn of(
+        path: &Path,
+        crop_rects: Option<&Path>,
+        size: Size,
+        cancel: &Cancel,
+    ) -> Result<Self> {
         let backgrounds = Backgrounds::open(path, crop_rects, FrameRate::TRAINED, false)?;
         if backgrounds.size() != size {
             return Err(Fault::failed(format!(

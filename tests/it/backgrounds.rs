@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-use lipsync::background::order::Order;
-use lipsync::background::video::VideoFile;
+use lipsync::background::Order;
+use lipsync::background::VideoFile;
 use lipsync::background::{Background, BackgroundCache, Backgrounds, Forms};
 use lipsync::image::{Picture, Size};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};

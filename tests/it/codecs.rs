@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use lipsync::audio::Sound;
+use lipsync::encode::Container;
 use lipsync::encode::FrameSink;
-use lipsync::encode::clip::{ClipFile, ClipFormat, ClipSpec};
-use lipsync::encode::codec::VideoEncoder;
-use lipsync::encode::container::Container;
-use lipsync::encode::mark::Mark;
-use lipsync::encode::png::PngFolder;
+use lipsync::encode::Mark;
+use lipsync::encode::PngFolder;
+use lipsync::encode::VideoEncoder;
+use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::error::{Exit, Report};
 use lipsync::image::{Picture, Size};
 use lipsync::output::{Kind, Target};

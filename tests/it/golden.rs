@@ -2,14 +2,14 @@
 
 use std::fs;
 
+use lipsync::audio::Listener;
 use lipsync::audio::Sound;
-use lipsync::audio::embeddings::Listener;
-use lipsync::audio::mel::{BANDS, MelSpectrogram};
-use lipsync::audio::window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
-use lipsync::background::order::Order;
+use lipsync::audio::{BANDS, MelSpectrogram};
+use lipsync::audio::{EMBEDDING_LEN, WINDOW_LEN, Windows};
+use lipsync::background::Order;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::image::{Picture, Rect};
-use lipsync::inference::onnx::{Hardware, Networks, Tune};
+use lipsync::inference::{Hardware, Networks, Tune};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 use serde_json::Value;
 

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use lipsync::audio::window::WINDOW_LEN;
+use lipsync::audio::WINDOW_LEN;
 use lipsync::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use lipsync::image::Picture;
 use lipsync::inference::kernel::Steps;
-use lipsync::inference::onnx::{Hardware, Keep, Networks, PlainGenerator, Tune};
 use lipsync::inference::{Face, Generator as _};
+use lipsync::inference::{Hardware, Keep, Networks, PlainGenerator, Tune};
 use serde_json::Value;
 
 use crate::support::{Place, assert_fits, golden, pictures, project, runtime};

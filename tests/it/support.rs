@@ -6,12 +6,11 @@ use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
-use lipsync::assets;
 use lipsync::background::Background;
-use lipsync::encode::composed::Composed;
-use lipsync::image::yuv420::{Converter, Yuv420};
+use lipsync::encode::Composed;
+use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
-use lipsync::inference::onnx::Runtime;
+use lipsync::inference::Runtime;
 use tempfile::TempDir;
 
 /// The program under test.
@@ -30,7 +29,7 @@ pub(crate) fn golden(path: &str) -> PathBuf {
 /// ONNX Runtime, of which a process can have one only.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::load(&assets::runtime_library().unwrap()).unwrap())
+    RUNTIME.get_or_init(|| Runtime::load(&lipsync::runtime_library().unwrap()).unwrap())
 }
 
 /// A temporary folder (with a space in its name) where commands run: `tiny/` holds small networks, `bg/` the golden

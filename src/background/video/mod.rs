@@ -19,8 +19,8 @@ use ff::media::Type;
 use ff::{Dictionary, color, format};
 use ffmpeg_next as ff;
 
-pub use planes::{Plane, Planes};
-pub use reader::VideoReader;
+pub(crate) use planes::{Plane, Planes};
+pub(crate) use reader::VideoReader;
 
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;

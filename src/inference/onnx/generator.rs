@@ -21,7 +21,7 @@ use crate::inference::precision::{Precision, Samples, Tuning};
 use crate::inference::{Face, Generator};
 
 /// Takes samples of a presenter, of which the audio encoder hears the speech.
-pub type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
+pub(crate) type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
 
 /// What may be made of the generator's file.
 #[derive(Clone, Copy)]

@@ -111,7 +111,7 @@ impl Probe {
 }
 
 /// What a file would have to be to serve as `role`, in words.
-pub fn expected(role: &str) -> String {
+pub(crate) fn expected(role: &str) -> String {
     let roles = [AUDIO_ENCODER, GENERATOR];
     let wanted = roles.into_iter().filter(|r| r.name == role);
     let words = wanted.map(|r| {

@@ -36,7 +36,7 @@ const CUT_LEVELS: f64 = 4.0;
 
 /// What was found in a background folder. Frames are named by the numbers of their files.
 #[derive(Debug, Serialize)]
-pub struct BackgroundSurvey {
+pub(crate) struct BackgroundSurvey {
     /// The folder that holds the pictures.
     pub folder: String,
     /// Pictures with a number.
@@ -79,7 +79,7 @@ pub struct BackgroundSurvey {
 
 /// What was found in the rectangles.
 #[derive(Debug, Serialize)]
-pub struct RectangleSurvey {
+pub(crate) struct RectangleSurvey {
     /// Where they were read from.
     pub source: String,
     /// How many there are.
@@ -104,7 +104,7 @@ pub struct RectangleSurvey {
 
 /// A rectangle that moves too far within one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Jump {
+pub(crate) struct Jump {
     /// The frame before.
     pub from: u64,
     /// The frame after.

@@ -25,7 +25,7 @@ const FAMILY: &str = "synctalk-328";
 
 /// What was found in a model's files.
 #[derive(Debug, Serialize)]
-pub struct ModelSurvey {
+pub(crate) struct ModelSurvey {
     /// Its name, from model.yaml.
     pub model_id: Option<String>,
     /// Its family, from model.yaml.
@@ -40,7 +40,7 @@ pub struct ModelSurvey {
 
 /// What was found in one network.
 #[derive(Debug, Serialize)]
-pub struct NetworkSurvey {
+pub(crate) struct NetworkSurvey {
     /// The file's name.
     pub file: String,
     /// What it can serve as: `audio encoder`, `generator`, or none.

@@ -23,7 +23,7 @@ const CLIPPED_LISTED: usize = 1000;
 
 /// What was found in a sound.
 #[derive(Debug, Serialize)]
-pub struct SoundSurvey {
+pub(crate) struct SoundSurvey {
     #[serde(skip)]
     sound: Sound,
     /// FFmpeg's name of the container.

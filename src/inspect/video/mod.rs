@@ -22,7 +22,7 @@ const FROZEN: f64 = 1.0;
 
 /// What was found in a video.
 #[derive(Debug, Serialize)]
-pub struct VideoSurvey {
+pub(crate) struct VideoSurvey {
     /// The container and its streams.
     #[serde(flatten)]
     pub media: Media,
