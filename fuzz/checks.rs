@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use lipsync::ConfigFile;
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
 use lipsync::background::Backgrounds;
 use lipsync::background::read_crop_rects;
 use lipsync::inference::Probe;
@@ -41,7 +41,7 @@ fn with_file<T>(name: &str, data: &[u8], check: impl FnOnce(&Path) -> T) -> T {
 /// The sound of a WAV file; what is no WAV goes to FFmpeg.
 pub(crate) fn wav(data: &[u8]) {
     with_file("sound.wav", data, |path| {
-        let Ok(sound) = Sound::open(path, None) else {
+        let Ok(sound) = AudioFile::open(path, None) else {
             return;
         };
         assert!(sound.frames > 0 && sound.seconds() > 0.0);

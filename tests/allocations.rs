@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 
 use lipsync::Cancel;
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
 use lipsync::background::Backgrounds;
 use lipsync::background::Order;
 use lipsync::encode::Container;
@@ -26,8 +26,8 @@ use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::encode::{Codec, VideoEncoder};
 use lipsync::face::{OUTPUT_LEN, Paste};
 use lipsync::inference::{AudioEncoder, Face, Generator};
-use lipsync::output::{Kind, Target};
-use lipsync::render::{Clip, Selection};
+use lipsync::output::{OutputKind, Target};
+use lipsync::render::{Clip, FrameSelection};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// Frames of the shorter render.
@@ -107,13 +107,13 @@ fn material(folder: &Path) {
 /// Allocations of a render of so many frames, from the first batch to the last frame in the encoder.
 fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize {
     let fps = FrameRate::TRAINED;
-    let sound = Sound::open(
+    let sound = AudioFile::open(
         &folder.join("talk.wav"),
         Some(fps.seconds(FrameIndex(frames))),
     )
     .unwrap();
     let backgrounds = Backgrounds::open(&folder.join("frames"), None, fps, false).unwrap();
-    let selection = Selection::Range(0..frames);
+    let selection = FrameSelection::Range(0..frames);
     let clip = Clip {
         sound: &sound,
         rest: None,
@@ -145,7 +145,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
     };
     let target = Target {
         path: folder.join("out.mp4"),
-        kind: Kind::File,
+        kind: OutputKind::File,
         force: true,
     };
     let mut sink = ClipFile::create(target, spec, &sound).unwrap();

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use lipsync::Cancel;
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
 use lipsync::background::Backgrounds;
 use lipsync::background::Order;
 use lipsync::encode::Container;
@@ -21,9 +21,9 @@ use lipsync::encode::PngFolder;
 use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::encode::{Codec, VideoEncoder};
 use lipsync::face::Paste;
-use lipsync::inference::{Hardware, Networks, Runtime, Tune};
-use lipsync::output::{Kind, Target};
-use lipsync::render::{Clip, Selection};
+use lipsync::inference::{Hardware, Networks, Runtime, TuneOptions};
+use lipsync::output::{OutputKind, Target};
+use lipsync::render::{Clip, FrameSelection};
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 
 const CLIPS: usize = 1000;
@@ -89,12 +89,12 @@ fn material(folder: &Path) {
 }
 
 fn render(folder: &Path, networks: &mut Networks, number: usize) {
-    let sound = Sound::open(&folder.join("talk.wav"), None).unwrap();
+    let sound = AudioFile::open(&folder.join("talk.wav"), None).unwrap();
     let backgrounds =
         Backgrounds::open(&folder.join("frames"), None, FrameRate::TRAINED, false).unwrap();
     let fps = FrameRate::TRAINED;
     let frames = fps.frames_covering(sound.frames, sound.rate);
-    let selection = Selection::Range(0..frames);
+    let selection = FrameSelection::Range(0..frames);
     let clip = Clip {
         sound: &sound,
         rest: None,
@@ -114,9 +114,9 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
     let target = Target {
         path: folder.join(if as_pictures { "out" } else { "out.mp4" }),
         kind: if as_pictures {
-            Kind::Frames
+            OutputKind::Frames
         } else {
-            Kind::File
+            OutputKind::File
         },
         force: true,
     };
@@ -166,7 +166,7 @@ fn a_thousand_clips_leave_nothing_behind() {
         &tiny.join("tiny_audio_encoder.onnx"),
         &tiny.join("tiny_generator.onnx"),
         Hardware::cpu(2),
-        Tune::EXACT,
+        TuneOptions::EXACT,
     )
     .unwrap();
     let mut settled = None;

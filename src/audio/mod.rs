@@ -2,17 +2,17 @@
 //!
 //! hound reads plain WAV files; FFmpeg decodes all others.
 
-pub(crate) mod activity;
-pub(crate) mod embeddings;
 mod ffmpeg;
 pub(crate) mod mel;
 mod resampler;
+pub(crate) mod voice_activity;
 mod wav;
 pub(crate) mod window;
+pub(crate) mod window_reader;
 
-pub use embeddings::Listener;
 pub use mel::{BANDS, HOP, MelSpectrogram, frame_count};
 pub use window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
+pub use window_reader::WindowReader;
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -37,7 +37,7 @@ const LOUDEST: f32 = 8.0;
 
 /// A sound file whose length and kind are known, and readers over it.
 #[derive(Debug, Clone)]
-pub struct Sound {
+pub struct AudioFile {
     path: PathBuf,
     /// Samples a second.
     pub rate: u32,
@@ -51,7 +51,7 @@ pub struct Sound {
     copy_from: Option<i64>,
 }
 
-impl Sound {
+impl AudioFile {
     /// Opens a sound file, or a video with sound, and checks that all it promises is there.
     ///
     /// `limit`, in seconds, shortens the sound. Only a plain WAV file tells its exact length; others are decoded once for
@@ -107,12 +107,12 @@ impl Sound {
     }
 
     /// The sound as it is, at `rate` samples a second.
-    pub fn reader(&self, rate: u32) -> Result<SoundReader> {
-        SoundReader::new(self, self.channels, rate)
+    pub fn reader(&self, rate: u32) -> Result<AudioReader> {
+        AudioReader::new(self, self.channels, rate)
     }
 
     /// These samples of the sound, as they are.
-    pub fn slice(&self, samples: Range<u64>) -> Result<SoundReader> {
+    pub fn slice(&self, samples: Range<u64>) -> Result<AudioReader> {
         let mut reader = self.reader(self.rate)?;
         reader.skip = samples.start;
         reader.left = samples.end.min(self.frames);
@@ -120,8 +120,8 @@ impl Sound {
     }
 
     /// The sound as the networks hear it: mono (the mean of the channels), [`SPEECH_RATE`].
-    pub fn speech(&self) -> Result<SoundReader> {
-        SoundReader::new(self, 1, SPEECH_RATE)
+    pub fn speech(&self) -> Result<AudioReader> {
+        AudioReader::new(self, 1, SPEECH_RATE)
     }
 
     /// The sound as its file stores it. None where it must be decoded to be right: it is shortened, or its packets have
@@ -132,8 +132,8 @@ impl Sound {
     }
 }
 
-/// Reads a [`Sound`] from its start in pieces.
-pub struct SoundReader {
+/// Reads a [`AudioFile`] from its start in pieces.
+pub struct AudioReader {
     path: PathBuf,
     source: Source,
     /// Channels in the file.
@@ -155,7 +155,7 @@ enum Source {
 }
 
 impl Source {
-    fn open(sound: &Sound) -> Result<Self> {
+    fn open(sound: &AudioFile) -> Result<Self> {
         if sound.plain
             && let Some(reader) = WavReader::open(&sound.path, open_file(&sound.path)?)?
         {
@@ -165,8 +165,8 @@ impl Source {
     }
 }
 
-impl SoundReader {
-    fn new(sound: &Sound, channels: u16, rate: u32) -> Result<Self> {
+impl AudioReader {
+    fn new(sound: &AudioFile, channels: u16, rate: u32) -> Result<Self> {
         let resampler = (rate != sound.rate)
             .then(|| Resampler::new(sound.rate, rate, usize::from(channels)))
             .transpose()?;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn speech(path: &Path) -> Vec<f32> {
-        let mut reader = Sound::open(path, None).unwrap().speech().unwrap();
+        let mut reader = AudioFile::open(path, None).unwrap().speech().unwrap();
         let mut out = Vec::new();
         while reader.read(&mut out).unwrap() {}
         out
@@ -369,8 +369,8 @@ mod tests {
             spec,
             (0..60_000).map(|i| (i as f32 * 0.01).sin() * 0.9),
         );
-        let sound = Sound::open(&path, None).unwrap();
-        let read = |mut reader: SoundReader| {
+        let sound = AudioFile::open(&path, None).unwrap();
+        let read = |mut reader: AudioReader| {
             let mut out = Vec::new();
             while reader.read(&mut out).unwrap() {}
             out

@@ -16,14 +16,14 @@ use crate::timeline::BackgroundIndex;
 
 /// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Forms {
+pub struct FrameFormats {
     /// R G B, and alpha.
     pub rgb: bool,
     /// Planes for an encoder.
     pub yuv420: bool,
 }
 
-impl Forms {
+impl FrameFormats {
     /// R G B alone.
     pub const RGB: Self = Self {
         rgb: true,
@@ -65,7 +65,12 @@ pub struct Background {
 }
 
 impl Background {
-    pub(super) fn new(place: usize, frame: Picture, rect: Rect, forms: Forms) -> Result<Self> {
+    pub(super) fn new(
+        place: usize,
+        frame: Picture,
+        rect: Rect,
+        forms: FrameFormats,
+    ) -> Result<Self> {
         let crop = face::crop(&frame, rect);
         let area = yuv420::grown(rect, frame.size());
         let mut under = Picture::default();
@@ -86,7 +91,7 @@ impl Background {
     }
 
     /// Memory that one of `backgrounds` takes at most, in bytes.
-    fn most_bytes(backgrounds: &Backgrounds, forms: Forms) -> usize {
+    fn most_bytes(backgrounds: &Backgrounds, forms: FrameFormats) -> usize {
         let size = backgrounds.size();
         let pixels = size.width as usize * size.height as usize;
         let areas = backgrounds.rects.iter().map(|&rect| {
@@ -103,16 +108,16 @@ impl Background {
 
 /// Pictures of files that were decoded and stay, for all that show them.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Pictures>);
+pub(super) struct DecodedFrames(Mutex<Pictures>);
 
 #[derive(Debug, Default)]
 struct Pictures {
     /// By their place and forms.
-    by_place: HashMap<(usize, Forms), Arc<Background>>,
+    by_place: HashMap<(usize, FrameFormats), Arc<Background>>,
     bytes: usize,
 }
 
-impl Kept {
+impl DecodedFrames {
     fn pictures(&self) -> MutexGuard<'_, Pictures> {
         // Whoever panicked here left a whole map behind.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,9 +139,9 @@ impl Kept {
 /// the latest; going backward, it decodes a run of pictures at a time and hands them out from the end.
 pub struct BackgroundCache<'a> {
     backgrounds: &'a Backgrounds,
-    forms: Forms,
+    forms: FrameFormats,
     /// Pictures of a video by their place.
-    kept: BTreeMap<usize, Arc<Background>>,
+    decoded: BTreeMap<usize, Arc<Background>>,
     /// Files that were asked for last and had to be decoded.
     missing: Vec<usize>,
     /// The pictures of all that were asked for last.
@@ -149,11 +154,11 @@ pub struct BackgroundCache<'a> {
 
 impl<'a> BackgroundCache<'a> {
     /// An empty cache over `backgrounds` that keeps up to so many bytes, and of a video at least one picture.
-    pub fn new(backgrounds: &'a Backgrounds, bytes: usize, forms: Forms) -> Self {
+    pub fn new(backgrounds: &'a Backgrounds, bytes: usize, forms: FrameFormats) -> Self {
         Self {
             backgrounds,
             forms,
-            kept: BTreeMap::new(),
+            decoded: BTreeMap::new(),
             missing: Vec::new(),
             passing: Vec::new(),
             bytes,
@@ -190,9 +195,9 @@ impl<'a> BackgroundCache<'a> {
         self.missing.clear();
         self.passing.clear();
         {
-            let kept = self.backgrounds.kept.pictures();
+            let decoded = self.backgrounds.decoded.pictures();
             for index in places {
-                match kept.by_place.get(&(index.0, self.forms)) {
+                match decoded.by_place.get(&(index.0, self.forms)) {
                     Some(picture) => self.passing.push(Arc::clone(picture)),
                     None => self.missing.push(index.0),
                 }
@@ -218,12 +223,12 @@ impl<'a> BackgroundCache<'a> {
             .par_iter()
             .map(|&place| load(backgrounds, place, &paths[place], forms).map(Arc::new))
             .collect::<Result<_>>()?;
-        let mut kept = backgrounds.kept.pictures();
+        let mut stored = backgrounds.decoded.pictures();
         for picture in decoded {
-            let fits = kept.bytes + self.each <= self.bytes;
+            let fits = stored.bytes + self.each <= self.bytes;
             let key = (picture.place, forms);
-            if fits && kept.by_place.insert(key, Arc::clone(&picture)).is_none() {
-                kept.bytes += self.each;
+            if fits && stored.by_place.insert(key, Arc::clone(&picture)).is_none() {
+                stored.bytes += self.each;
             }
             self.passing.push(picture);
         }
@@ -231,8 +236,8 @@ impl<'a> BackgroundCache<'a> {
     }
 
     fn get_shown(&mut self, footage: &'a Footage, wanted: usize) -> Result<Arc<Background>> {
-        if let Some(kept) = self.kept.get(&wanted) {
-            return Ok(Arc::clone(kept));
+        if let Some(decoded) = self.decoded.get(&wanted) {
+            return Ok(Arc::clone(decoded));
         }
         let room = (self.bytes / self.each).max(1);
         let reader = match &mut self.reader {
@@ -241,24 +246,29 @@ impl<'a> BackgroundCache<'a> {
         };
         for place in footage.sequence.run_to(wanted, room, reader.at) {
             // Room first, so that there is never one picture too many.
-            while self.kept.len() >= room {
-                let last_is_passed = self.kept.keys().next_back() > Some(&wanted);
+            while self.decoded.len() >= room {
+                let last_is_passed = self.decoded.keys().next_back() > Some(&wanted);
                 let _ = if last_is_passed {
-                    self.kept.pop_last()
+                    self.decoded.pop_last()
                 } else {
-                    self.kept.pop_first()
+                    self.decoded.pop_first()
                 };
             }
             let mut frame = Picture::default();
             reader.read(place, &mut frame)?;
             let background = self.backgrounds.prepared(place, frame, self.forms)?;
-            self.kept.insert(place, Arc::new(background));
+            self.decoded.insert(place, Arc::new(background));
         }
-        Ok(Arc::clone(&self.kept[&wanted]))
+        Ok(Arc::clone(&self.decoded[&wanted]))
     }
 }
 
-fn load(backgrounds: &Backgrounds, place: usize, path: &Path, forms: Forms) -> Result<Background> {
+fn load(
+    backgrounds: &Backgrounds,
+    place: usize,
+    path: &Path,
+    forms: FrameFormats,
+) -> Result<Background> {
     let frame = backgrounds.load(path)?;
     backgrounds.prepared(place, frame, forms)
 }

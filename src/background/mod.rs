@@ -23,8 +23,8 @@ use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::image::{Picture, Rect, Size};
 use crate::timeline::{BackgroundIndex, FrameRate};
-use cache::Kept;
-pub use cache::{Background, BackgroundCache, Forms};
+use cache::DecodedFrames;
+pub use cache::{Background, BackgroundCache, FrameFormats};
 use crop_rects::{CropRects, RawRect};
 use footage::{Footage, FootageReader};
 
@@ -38,7 +38,7 @@ pub struct Backgrounds {
     keep_alpha: bool,
     has_alpha: bool,
     /// Pictures of files that were decoded and stay, for all clips that show them.
-    kept: Kept,
+    decoded: DecodedFrames,
     /// What the user should know although it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -121,7 +121,7 @@ impl Backgrounds {
             size,
             keep_alpha: false,
             has_alpha,
-            kept: Kept::default(),
+            decoded: DecodedFrames::default(),
             warnings,
         })
     }
@@ -153,7 +153,7 @@ impl Backgrounds {
             size,
             keep_alpha: false,
             has_alpha: first.alpha.is_some(),
-            kept: Kept::default(),
+            decoded: DecodedFrames::default(),
             warnings,
         })
     }
@@ -235,12 +235,12 @@ impl Backgrounds {
 
     /// Memory that its decoded pictures hold, in bytes.
     pub fn kept_bytes(&self) -> usize {
-        self.kept.bytes()
+        self.decoded.bytes()
     }
 
     /// Lets its decoded pictures go.
     pub fn forget(&self) {
-        self.kept.forget();
+        self.decoded.forget();
     }
 
     /// What is decoded for `index`: the number of a file, or of a picture among those of the video that are shown.
@@ -252,7 +252,12 @@ impl Backgrounds {
     }
 
     /// The picture at `place` as the pipeline takes it.
-    fn prepared(&self, place: usize, mut frame: Picture, forms: Forms) -> Result<Background> {
+    fn prepared(
+        &self,
+        place: usize,
+        mut frame: Picture,
+        forms: FrameFormats,
+    ) -> Result<Background> {
         if !self.keep_alpha {
             frame.flatten();
         }

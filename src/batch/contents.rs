@@ -13,16 +13,16 @@ use crate::plan::Plan;
 use crate::timeline::BackgroundIndex;
 
 /// A digest of what a clip is made of, in hexadecimal digits.
-pub(crate) type Key = String;
+pub(crate) type ClipDigest = String;
 
 /// Digests of models and backgrounds, which many clips share: each is read once a run.
 #[derive(Debug, Default)]
-pub(crate) struct Contents(Mutex<HashMap<PathBuf, Fingerprint>>);
+pub(crate) struct ContentDigests(Mutex<HashMap<PathBuf, Fingerprint>>);
 
-impl Contents {
+impl ContentDigests {
     /// The key of `job`: of the bytes of its sound, networks and background pictures, of the rectangles, of every setting
     /// that shapes the clip, of its outputs, and of lipsync's version.
-    pub(crate) fn key(&self, job: &Job, plan: &Plan) -> Result<Key> {
+    pub(crate) fn key(&self, job: &Job, plan: &Plan) -> Result<ClipDigest> {
         let model = &plan.model;
         let mut files = vec![Fingerprint::of_file(plan.sound.path())?];
         for network in [&model.generator, &model.audio_encoder] {

@@ -13,10 +13,10 @@ use std::time::UNIX_EPOCH;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::contents::Key;
+use super::contents::ClipDigest;
 use super::shard::Shard;
 use crate::error::{Fault, plain_io};
-use crate::output::Part;
+use crate::output::StagedOutput;
 use crate::output::fingerprint::{Fingerprint, files_of};
 
 /// How all names of the files that batch keeps in an output folder begin.
@@ -26,7 +26,7 @@ const ENDING: &str = ".jsonl";
 /// A line: a clip that is complete.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
-    key: Key,
+    key: ClipDigest,
     id: String,
     outputs: Vec<Written>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Journal {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     folder: PathBuf,
-    by_key: HashMap<Key, Record>,
+    by_key: HashMap<ClipDigest, Record>,
     by_output: HashMap<PathBuf, Vec<Written>>,
 }
 
@@ -103,7 +103,7 @@ impl Known {
     }
 
     /// Whether a clip of this key is in its place, and as it was written.
-    pub(crate) fn is_finished(&self, key: &Key) -> bool {
+    pub(crate) fn is_finished(&self, key: &ClipDigest) -> bool {
         let record = self.by_key.get(key);
         record.is_some_and(|record| {
             let mut outputs = record.outputs.iter();
@@ -163,7 +163,12 @@ impl Journal {
     }
 
     /// Writes down that the clip of `key` is complete in `parts`, which are to be put in their places next.
-    pub(crate) fn complete(&self, key: &Key, id: &str, parts: &[Part]) -> Result<()> {
+    pub(crate) fn complete(
+        &self,
+        key: &ClipDigest,
+        id: &str,
+        parts: &[StagedOutput],
+    ) -> Result<()> {
         let outputs = parts.iter().map(|part| {
             let place = part.place();
             Ok(Written {
@@ -226,7 +231,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
     let target = crate::output::Target {
         path: path.to_owned(),
-        kind: crate::output::Kind::File,
+        kind: crate::output::OutputKind::File,
         force: true,
     };
     target.cannot_write(error)
@@ -235,12 +240,12 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::{Kind, Target};
+    use crate::output::{OutputKind, Target};
 
-    fn part(folder: &Path, name: &str, content: &[u8]) -> Part {
+    fn part(folder: &Path, name: &str, content: &[u8]) -> StagedOutput {
         let target = Target {
             path: folder.join(name),
-            kind: Kind::File,
+            kind: OutputKind::File,
             force: true,
         };
         let part = target.begin().unwrap();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::audio::embeddings::Listener;
 use crate::audio::window::WINDOW_LEN;
-use crate::background::{Background, BackgroundCache, Forms};
+use crate::audio::window_reader::WindowReader;
+use crate::background::{Background, BackgroundCache, FrameFormats};
 use crate::face::{OUTPUT_LEN, Paste, Paster};
 use crate::image::Picture;
 use crate::inference::onnx::Networks;
@@ -53,7 +53,7 @@ impl Material {
     pub(super) fn gather(
         plan: &Plan,
         clip: Clip<'_>,
-        forms: Forms,
+        forms: FrameFormats,
         networks: &mut Networks,
     ) -> Result<Self> {
         let frames = plan.frames as usize;
@@ -139,7 +139,7 @@ fn hear(plan: &Plan, encoder: &mut dyn AudioEncoder) -> Result<(Vec<Vec<f32>>, V
         calls: Vec::new(),
     };
     let mut windows = vec![0.0; plan.frames as usize * WINDOW_LEN];
-    let mut listener = Listener::new(&plan.sound, plan.fps, FrameIndex(0), &mut recorder)?;
+    let mut listener = WindowReader::new(&plan.sound, plan.fps, FrameIndex(0), &mut recorder)?;
     for (frame, window) in (0..).zip(windows.chunks_exact_mut(WINDOW_LEN)) {
         listener.window(FrameIndex(frame), window)?;
     }

@@ -19,19 +19,19 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::background::Forms;
+use crate::background::FrameFormats;
 use crate::cancel::Cancel;
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::VideoSettings;
-use crate::encode::composed::Composed;
+use crate::encode::composed::ComposedFrame;
 use crate::error::{Fault, plain_io};
 use crate::face::Paster;
 use crate::image::Picture;
 use crate::image::pool::Pool;
-use crate::inference::onnx::{Networks, PlainGenerator, Runtime};
-use crate::output::{Kind, Target};
+use crate::inference::onnx::{BaselineGenerator, Networks, Runtime};
+use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
-use crate::render::pipeline::{Clip, Selection, StageTime};
+use crate::render::pipeline::{Clip, FrameSelection, StageTime};
 use crate::render::report::peak_memory;
 use crate::render::{self, networks};
 use cost::{Cost, Others, Runs};
@@ -100,7 +100,7 @@ pub(crate) fn run(
     let batch = plan.batch.on(&networks.placement);
     let room = networks::make_room(plan, &mut networks, batch)?;
     let load = started.elapsed();
-    let frames = Selection::Range(0..plan.frames);
+    let frames = FrameSelection::Range(0..plan.frames);
     let bench = Bench {
         plan,
         clip: render::clip(plan, &frames, None, batch, room),
@@ -121,7 +121,7 @@ pub(crate) fn run(
     };
     let material = Material::gather(plan, bench.clip, bench.forms(), &mut networks)?;
     let composed = bench.composed(&material);
-    let original = PlainGenerator::load(&library, &plan.model.generator, &networks.placement)?;
+    let original = BaselineGenerator::load(&library, &plan.model.generator, &networks.placement)?;
     let mut parts = bench.parts(&material, &composed, original, &formats);
     let mut measured = Vec::new();
     for part in &mut parts {
@@ -189,7 +189,7 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn whole(&self, networks: &mut Networks) -> Result<whole::Rendered> {
+    fn whole(&self, networks: &mut Networks) -> Result<whole::RenderedClip> {
         whole::render(
             self.plan,
             self.clip,
@@ -201,17 +201,17 @@ impl<'a> Bench<'a> {
     }
 
     /// What the clip's frames are put together from.
-    fn forms(&self) -> Forms {
+    fn forms(&self) -> FrameFormats {
         self.format.video.encoder.forms()
     }
 
     /// The held frames as they come to the encoder.
-    fn composed(&self, material: &Material) -> Vec<Composed> {
+    fn composed(&self, material: &Material) -> Vec<ComposedFrame> {
         let (pool, mut paster) = (Pool::<Picture>::default(), Paster::default());
         let composed = material.held.iter().map(|held| {
             let mut patch = pool.take();
             held.paste(self.plan.paste, &mut paster, &mut patch);
-            Composed {
+            ComposedFrame {
                 background: Arc::clone(&held.background),
                 patch: Some(patch),
             }
@@ -223,8 +223,8 @@ impl<'a> Bench<'a> {
     fn parts<'p>(
         &self,
         material: &'p Material,
-        composed: &'p [Composed],
-        original: PlainGenerator,
+        composed: &'p [ComposedFrame],
+        original: BaselineGenerator,
         formats: &[ClipFormat],
     ) -> Vec<Box<dyn Part + 'p>>
     where
@@ -265,7 +265,7 @@ impl<'a> Bench<'a> {
                         .target
                         .path
                         .with_file_name(format!("alone.{}", extension(self.target))),
-                    kind: Kind::File,
+                    kind: OutputKind::File,
                     force: true,
                 },
                 counts: if n == 0 {

@@ -8,14 +8,14 @@ use super::material::{Held, Material, there_and_back};
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::MelSpectrogram;
 use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH, WINDOW_LEN};
-use crate::background::{BackgroundCache, Forms};
+use crate::background::{BackgroundCache, FrameFormats};
 use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipFormat};
-use crate::encode::composed::Composed;
+use crate::encode::composed::ComposedFrame;
 use crate::face::{self, CROP, INNER, INPUT_LEN, OUTPUT_LEN, Paster};
 use crate::image::Picture;
 use crate::image::yuv420::Yuv420;
-use crate::inference::onnx::{Networks, PlainGenerator};
+use crate::inference::onnx::{BaselineGenerator, Networks};
 use crate::inference::{AudioEncoder as _, Face, Generator as Paints};
 use crate::output::Target;
 use crate::plan::Plan;
@@ -68,7 +68,7 @@ fn pixels(plan: &Plan) -> usize {
 }
 
 /// Bytes of a whole picture in the forms in which it is kept.
-fn kept_pixels(plan: &Plan, forms: Forms) -> usize {
+fn kept_pixels(plan: &Plan, forms: FrameFormats) -> usize {
     let rgb = if forms.rgb { pixels(plan) * 3 } else { 0 };
     let planes = Yuv420::bytes(plan.backgrounds.size());
     rgb + if forms.yuv420 { planes } else { 0 }
@@ -79,7 +79,7 @@ pub(super) struct Decode<'a> {
     pub(super) plan: &'a Plan,
     pub(super) clip: Clip<'a>,
     /// What the output needs them in.
-    pub(super) forms: Forms,
+    pub(super) forms: FrameFormats,
 }
 
 impl Part for Decode<'_> {
@@ -290,14 +290,14 @@ impl Part for Generator<'_> {
 /// The unmodified generator, as ONNX Runtime runs it with its own defaults.
 pub(super) struct Plain<'a> {
     pub(super) material: &'a Material,
-    pub(super) generator: PlainGenerator,
+    pub(super) generator: BaselineGenerator,
     /// The network's input of each frame, made beforehand: only the network's own `run` is measured.
     pub(super) inputs: Vec<Vec<f32>>,
     pub(super) output: Vec<f32>,
 }
 
 impl<'a> Plain<'a> {
-    pub(super) fn new(material: &'a Material, generator: PlainGenerator) -> Self {
+    pub(super) fn new(material: &'a Material, generator: BaselineGenerator) -> Self {
         let input = |held: &Held| {
             let mut input = vec![0.0; INPUT_LEN];
             face::network_input(&held.background.crop, &mut input);
@@ -380,7 +380,7 @@ pub(super) struct Encode<'a> {
     pub(super) plan: &'a Plan,
     pub(super) format: ClipFormat,
     /// Frames that go there and back.
-    pub(super) frames: &'a [Composed],
+    pub(super) frames: &'a [ComposedFrame],
     pub(super) target: Target,
     /// Whether the whole encodes so.
     pub(super) counts: Counts,

@@ -74,14 +74,14 @@ fn draw_shares(canvas: &mut Canvas, report: &BenchReport) {
     for part in report.counted() {
         sum += part.timing.cpu_ms_per_frame;
         let end = area.x + (sum / all * f64::from(area.width)).round() as i32;
-        let cut = Area::new(x, area.y, end - x, area.height);
-        canvas.fill(cut, colour(&part.name));
+        let range = Area::new(x, area.y, end - x, area.height);
+        canvas.fill(range, colour(&part.name));
         let share = format!("{:.0} %", 100.0 * part.timing.cpu_ms_per_frame / all);
         for (line, text) in [part.name.as_str(), &share].iter().enumerate() {
             let width = text.chars().count() as i32 * Type::Body.advance();
-            if width + 8 <= cut.width {
-                let y = cut.y + 5 + line as i32 * Type::Body.line();
-                canvas.text_centred(cut.x + cut.width / 2, y, Type::Body, PAPER, text);
+            if width + 8 <= range.width {
+                let y = range.y + 5 + line as i32 * Type::Body.line();
+                canvas.text_centred(range.x + range.width / 2, y, Type::Body, PAPER, text);
             }
         }
         x = end;

@@ -15,7 +15,7 @@ use crate::inference::onnx::Networks;
 use crate::inference::precision::Tuning;
 use crate::plan::Plan;
 use crate::render::pipeline::StageTime;
-use crate::render::report::{Background, Input, Model, versions, write_json};
+use crate::render::report::{Background, Input, ModelReport, versions, write_json};
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -32,7 +32,7 @@ pub(crate) struct BenchReport {
     /// The speech.
     pub input: Input,
     /// The networks.
-    pub model: Model,
+    pub model: ModelReport,
     /// The presenter.
     pub background: Background,
     /// Columns of the frames.
@@ -194,7 +194,7 @@ impl BenchReport {
             versions: versions().collect(),
             cores: thread::available_parallelism().map_or(1, usize::from),
             input: Input::of(&plan.sound),
-            model: Model::of(&plan.model),
+            model: ModelReport::of(&plan.model),
             background: Background::of(plan),
             width: size.width,
             height: size.height,

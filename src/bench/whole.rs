@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::render::pipeline::{self, Clip, StageTime};
 
 /// How a render went.
-pub(super) struct Rendered {
+pub(super) struct RenderedClip {
     /// How each stage spent its time.
     pub(super) stages: Vec<StageTime>,
     /// From its start to the first frame that the encoder took.
@@ -28,7 +28,7 @@ pub(super) fn render(
     target: Target,
     networks: &mut Networks,
     cancel: &Cancel,
-) -> Result<Rendered> {
+) -> Result<RenderedClip> {
     // Like every render, this one begins with no picture decoded.
     plan.backgrounds.forget();
     let started = Instant::now();
@@ -49,7 +49,7 @@ pub(super) fn render(
         },
     )?;
     sink.finish()?;
-    Ok(Rendered {
+    Ok(RenderedClip {
         stages,
         first_frame: first_frame.unwrap_or_else(|| started.elapsed()),
     })

@@ -16,7 +16,7 @@ use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::inference::onnx::Device;
 use crate::inference::precision::Precision;
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 use crate::plan::request;
 use crate::plan::{BatchSize, Origin, Plan, Request, Setting};
 use crate::render::report;
@@ -149,7 +149,7 @@ pub(super) fn bench(
 ) -> Result<()> {
     let plot = args.plot.clone().map(|path| Target {
         path,
-        kind: Kind::File,
+        kind: OutputKind::File,
         force: args.force,
     });
     if let Some(target) = &plot {

@@ -9,7 +9,7 @@ use super::ui::Ui;
 use crate::cancel::Cancel;
 use crate::compare::{self, Comparison, Limits};
 use crate::error::Fault;
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 use crate::sync::Making;
 
 /// Say whether a clip is what it was expected to be: frame by frame, and its sound
@@ -74,7 +74,7 @@ fn similarity(text: &str) -> Result<f64, String> {
 pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let pictures = args.diff.map(|path| Target {
         path,
-        kind: Kind::Pictures,
+        kind: OutputKind::Pictures,
         force: args.force,
     });
     if let Some(target) = &pictures {

@@ -9,7 +9,7 @@ use super::ui::Ui;
 use crate::cancel::Cancel;
 use crate::draw;
 use crate::inspect::Inspection;
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 use crate::sync::Making;
 
 /// Say what a file or folder is, and what is wrong with it
@@ -46,7 +46,7 @@ pub(super) struct InspectArgs {
 pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let picture = args.png.map(|path| Target {
         path,
-        kind: Kind::File,
+        kind: OutputKind::File,
         force: args.force,
     });
     if let Some(target) = &picture {

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use serde_json::json;
 
 use super::ui::Ui;
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::cancel::Cancel;
 use crate::encode::container::Container;
 use crate::encode::join::{self, JoinSpec, PartFile, Parts};
@@ -118,7 +118,7 @@ fn target(args: &JoinArgs) -> Result<(Target, Container)> {
 }
 
 /// The sound of the whole clip, which must be the one that the parts were rendered from.
-fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<Sound> {
+fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<AudioFile> {
     let path = audio.unwrap_or(Path::new(&tag.sound.path));
     let hint = "name the sound that the parts were rendered from with --audio";
     if !path.exists() {
@@ -139,5 +139,5 @@ fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<Sound> {
         .hint(hint)
         .into());
     }
-    Sound::open(path, tag.sound.limit)
+    AudioFile::open(path, tag.sound.limit)
 }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::error::{Fault, Report};
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 
 /// Time between two plain progress lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ impl Ui {
             Err(e) => {
                 let stdout = Target {
                     path: "-".into(),
-                    kind: Kind::Stdout,
+                    kind: OutputKind::Stdout,
                     force: false,
                 };
                 Err(stdout.cannot_write(&e))

@@ -1,6 +1,6 @@
 //! How much two pictures differ: PSNR, SSIM and the largest difference, as FFmpeg's filters `psnr` and `ssim` define them.
 
-use crate::background::video::{Plane, Planes};
+use crate::background::video::{PlanarPicture, Plane};
 
 /// Columns and rows of a block; a window of SSIM is two by two of them, and windows overlap by one.
 const BLOCK: usize = 4;
@@ -21,7 +21,7 @@ pub(crate) struct Score {
 }
 
 /// Compares pictures with equal planes.
-pub(crate) fn score(expected: &Planes, actual: &Planes) -> Score {
+pub(crate) fn score(expected: &PlanarPicture, actual: &PlanarPicture) -> Score {
     let count = |plane: &Plane| plane.samples.len() as f64;
     let all: f64 = expected.planes.iter().map(count).sum();
     let mut score = Score::default();
@@ -180,8 +180,8 @@ mod tests {
         }
     }
 
-    fn grey(depth: u32, plane: Plane) -> Planes {
-        Planes {
+    fn grey(depth: u32, plane: Plane) -> PlanarPicture {
+        PlanarPicture {
             depth,
             full_range: true,
             planes: vec![plane],
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn planes_count_by_their_samples_and_places_are_the_pictures() {
-        let planes = |dot: u16| Planes {
+        let planes = |dot: u16| PlanarPicture {
             depth: 8,
             full_range: false,
             planes: vec![

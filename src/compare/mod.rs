@@ -3,11 +3,11 @@
 //! Frames are decoded on the calling thread and measured on all others as they come; nothing of a frame is kept but its
 //! figures.
 
+mod audio;
 mod measure;
 mod picture;
 mod run;
 mod side;
-mod sound;
 mod text;
 
 use std::path::Path;
@@ -15,10 +15,10 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+pub(crate) use audio::AudioDifference;
 pub(crate) use measure::psnr;
 pub(crate) use picture::draw;
 pub(crate) use side::Facts;
-pub(crate) use sound::SoundDifference;
 
 use crate::cancel::Cancel;
 use crate::sync::{Look, Loudness, Making, Motion, Sync, View, rounded};
@@ -152,7 +152,7 @@ pub(crate) struct Comparison {
     /// All frames together; none where none could be compared.
     pub overall: Option<Overall>,
     /// How the sounds differ; none where a side has none.
-    pub sound: Option<SoundDifference>,
+    pub sound: Option<AudioDifference>,
     /// How well mouth and sound agree.
     pub sync: SyncPair,
     /// Numbers of the worst frames, the worst first; equal ones are none of them.
@@ -205,7 +205,7 @@ impl Comparison {
         let [first, second] = &sides;
         let delay = |side: &Side| side.film().map_or(0.0, |film| film.media.picture_delay());
         let sound = match (first.sound(), second.sound()) {
-            (Some(a), Some(b)) => Some(SoundDifference::of(
+            (Some(a), Some(b)) => Some(AudioDifference::of(
                 (a, delay(first)),
                 (b, delay(second)),
                 cancel,
@@ -265,7 +265,7 @@ impl Comparison {
             let word = |sound: &Option<String>| if sound.is_some() { "one" } else { "none" };
             differ("sound", word(&e.sound).into(), word(&a.sound).into());
         }
-        found.extend(self.sound.iter().flat_map(SoundDifference::faults));
+        found.extend(self.sound.iter().flat_map(AudioDifference::faults));
         let failed = self.overall.as_ref().map_or(0, |overall| overall.failed);
         if failed > 0 {
             let verb = if failed == 1 { "is" } else { "are" };

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::audio::Sound;
-use crate::background::video::{Planes, VideoFile, VideoReader};
+use crate::audio::AudioFile;
+use crate::background::video::{PlanarPicture, VideoFile, VideoReader};
 use crate::background::{self, folder};
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
@@ -36,7 +36,7 @@ pub(super) enum Source {
 pub(super) struct Film {
     pub(super) file: VideoFile,
     pub(super) media: Media,
-    pub(super) sound: Option<Sound>,
+    pub(super) sound: Option<AudioFile>,
 }
 
 /// What is said of a side.
@@ -87,7 +87,7 @@ impl Side {
         }
         let file = VideoFile::open(path)?;
         let media = Media::open(path)?;
-        let sound = media.audio.as_ref().map(|_| Sound::open(path, None));
+        let sound = media.audio.as_ref().map(|_| AudioFile::open(path, None));
         Ok(Self {
             path: path.to_owned(),
             size: file.size,
@@ -106,7 +106,7 @@ impl Side {
         }
     }
 
-    pub(super) fn sound(&self) -> Option<&Sound> {
+    pub(super) fn sound(&self) -> Option<&AudioFile> {
         self.film()?.sound.as_ref()
     }
 
@@ -207,7 +207,7 @@ pub(super) struct Frames<'a> {
     source: FrameSource<'a>,
     size: Size,
     colours: Colours,
-    planes: Pool<Planes>,
+    planes: Pool<PlanarPicture>,
     pictures: Pool<Picture>,
 }
 
@@ -218,7 +218,7 @@ enum FrameSource<'a> {
 
 /// A frame on its way to be measured, decoded as far as only one thread can do it.
 pub(super) enum Shot<'a> {
-    Planes(Pooled<Planes>),
+    PlanarPicture(Pooled<PlanarPicture>),
     Picture(Pooled<Picture>),
     File(&'a Path, Size),
 }
@@ -239,7 +239,7 @@ impl<'a> Frames<'a> {
                     Colours::Stored => {
                         let mut planes = self.planes.take();
                         reader.planes(&mut planes)?;
-                        Shot::Planes(planes)
+                        Shot::PlanarPicture(planes)
                     }
                     Colours::Rgb => {
                         let mut picture = self.pictures.take();
@@ -265,7 +265,7 @@ impl Shot<'_> {
     /// The frame itself; a picture of a folder must have the size of the first one.
     pub(super) fn develop(self) -> Result<Seen> {
         match self {
-            Self::Planes(planes) => Ok(Seen::Planes(planes)),
+            Self::PlanarPicture(planes) => Ok(Seen::PlanarPicture(planes)),
             Self::Picture(picture) => Ok(Seen::Picture(picture)),
             Self::File(path, size) => load(path, size).map(Seen::Loaded),
         }
@@ -274,7 +274,7 @@ impl Shot<'_> {
 
 /// A decoded frame.
 pub(super) enum Seen {
-    Planes(Pooled<Planes>),
+    PlanarPicture(Pooled<PlanarPicture>),
     Picture(Pooled<Picture>),
     Loaded(Picture),
 }
@@ -282,7 +282,7 @@ pub(super) enum Seen {
 impl Seen {
     fn picture(&self) -> Option<&Picture> {
         match self {
-            Self::Planes(_) => None,
+            Self::PlanarPicture(_) => None,
             Self::Picture(picture) => Some(picture),
             Self::Loaded(picture) => Some(picture),
         }
@@ -294,11 +294,11 @@ impl Seen {
     }
 
     /// Its planes: those that are stored, or R G B, and A with `alpha`.
-    pub(super) fn planes(&self, alpha: bool) -> Cow<'_, Planes> {
+    pub(super) fn planes(&self, alpha: bool) -> Cow<'_, PlanarPicture> {
         match self {
-            Self::Planes(planes) => Cow::Borrowed(planes),
-            Self::Picture(picture) => Cow::Owned(Planes::of_picture(picture, alpha)),
-            Self::Loaded(picture) => Cow::Owned(Planes::of_picture(picture, alpha)),
+            Self::PlanarPicture(planes) => Cow::Borrowed(planes),
+            Self::Picture(picture) => Cow::Owned(PlanarPicture::of_picture(picture, alpha)),
+            Self::Loaded(picture) => Cow::Owned(PlanarPicture::of_picture(picture, alpha)),
         }
     }
 
@@ -306,7 +306,7 @@ impl Seen {
     pub(super) fn luma(&self) -> Vec<u8> {
         let mut luma = Vec::new();
         match self {
-            Self::Planes(planes) => planes.luma(&mut luma),
+            Self::PlanarPicture(planes) => planes.luma(&mut luma),
             Self::Picture(picture) => sync::luma(picture, &mut luma),
             Self::Loaded(picture) => sync::luma(picture, &mut luma),
         }

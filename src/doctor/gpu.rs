@@ -171,7 +171,7 @@ fn version(name: &str, library: &Library) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::onnx::{Gpu, Obstacle};
+    use crate::inference::onnx::{CudaUnavailable, Gpu};
 
     #[test]
     fn the_kernel_module_tells_driver_and_gpus() {
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_cpu_on_a_gpu_machine_is_a_warning() {
         let text = "libcudnn.so.9: cannot open shared object file: No such file or directory";
-        let finding = use_of_gpu(&Placement::cpu(Some(Obstacle::of(text, |_| false))));
+        let finding = use_of_gpu(&Placement::cpu(Some(CudaUnavailable::of(text, |_| false))));
         assert_eq!(finding.state, State::Warning);
         assert!(finding.detail.contains("cuDNN 9 is missing"), "{finding:?}");
         assert!(finding.remedy.unwrap().contains("setup.sh --gpu"));

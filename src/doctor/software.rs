@@ -11,7 +11,7 @@ use ffmpeg_next as ff;
 
 use super::{Finding, State};
 use crate::assets;
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
 use crate::background::Backgrounds;
 use crate::config::file::ConfigFile;
@@ -19,7 +19,7 @@ use crate::error::{Fault, plain_io};
 use crate::face::{CROP, OUTPUT_LEN};
 use crate::image::Picture;
 use crate::inference::Face;
-use crate::inference::onnx::{Device, Hardware, Networks, Placement, Runtime, Tune};
+use crate::inference::onnx::{Device, Hardware, Networks, Placement, Runtime, TuneOptions};
 use crate::inference::{AudioEncoder as _, Generator as _};
 use crate::plan::model::ModelFiles;
 use crate::timeline::FrameRate;
@@ -124,7 +124,7 @@ pub(super) fn bundled() -> Vec<Finding> {
         Err(error) => return vec![Finding::of(State::Warning, "bundled files", &error)],
     };
     let name = "bundled sample";
-    vec![match Sound::open(&sample, None) {
+    vec![match AudioFile::open(&sample, None) {
         Ok(sound) => {
             let detail = format!("`{}`: {:.2} s", sample.display(), sound.seconds());
             Finding::ok(name, detail)
@@ -191,7 +191,7 @@ fn run_once(runtime: &Runtime, files: &ModelFiles) -> Result<Placement> {
             device: Device::Auto,
             ..Hardware::cpu(cores)
         },
-        Tune::EXACT,
+        TuneOptions::EXACT,
     )?;
     let mut embedding = vec![0.0; EMBEDDING_LEN];
     networks

@@ -21,9 +21,9 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 pub(crate) use sheet::{Cell, grid, to_image};
-pub(crate) use sheet::{Moment, contact_sheet};
+pub(crate) use sheet::{SheetFrame, contact_sheet};
 
-use crate::output::{Part, Target};
+use crate::output::{StagedOutput, Target};
 
 /// Width of every picture, in pixels.
 pub(crate) const WIDTH: i32 = 1400;
@@ -389,14 +389,14 @@ pub(crate) fn save(picture: &RgbImage, target: Target) -> Result<()> {
 }
 
 /// Writes a picture as a PNG that is not yet in its place.
-pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<Part> {
+pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<StagedOutput> {
     let part = target.begin()?;
     write(picture, part.path(), &part)?;
     Ok(part)
 }
 
 /// Writes a picture as a PNG to `path`, which is `part` or lies in it.
-pub(crate) fn write(picture: &RgbImage, path: &Path, part: &Part) -> Result<()> {
+pub(crate) fn write(picture: &RgbImage, path: &Path, part: &StagedOutput) -> Result<()> {
     // In memory first: the encoder's errors do not tell a full disk from others.
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)

@@ -10,7 +10,7 @@ use crate::timeline::FrameIndex;
 
 /// A frame of a finished clip.
 #[derive(Debug, Clone)]
-pub(crate) struct Moment {
+pub(crate) struct SheetFrame {
     /// The frame as composited.
     pub frame: Picture,
     /// The crop rectangle in it.
@@ -22,7 +22,7 @@ pub(crate) struct Moment {
 }
 
 /// A picture of so many moments: each frame with its time, and below it the crop, enlarged.
-pub(crate) fn contact_sheet(moments: &[Moment], title: &str, below: &str) -> RgbImage {
+pub(crate) fn contact_sheet(moments: &[SheetFrame], title: &str, below: &str) -> RgbImage {
     let mut canvas = Canvas::new(title, below);
     canvas.heading(
         &format!(
@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn a_sheet_shows_every_moment() {
-        let moments: Vec<Moment> = (0..12)
-            .map(|i| Moment {
+        let moments: Vec<SheetFrame> = (0..12)
+            .map(|i| SheetFrame {
                 frame: Picture {
                     pixels: vec![20 * i as u8; 64 * 36 * 3],
                     ..Picture::new(64, 36)

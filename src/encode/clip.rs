@@ -4,20 +4,20 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::FrameSink;
+use super::audio::AudioTrack;
 use super::codec::VideoSettings;
 use super::container::Container;
 use super::mark::Mark;
 use super::package::{Package, PackageSpec};
 use super::part_tag::PartTag;
-use super::sound::AudioTrack;
 use super::video::VideoTrack;
-use crate::audio::Sound;
-use crate::background::Forms;
-use crate::encode::composed::Composed;
+use crate::audio::AudioFile;
+use crate::background::FrameFormats;
+use crate::encode::composed::ComposedFrame;
 #[cfg(feature = "credentials")]
 use crate::encode::credentials::Signer;
 use crate::image::Size;
-use crate::output::{Part, Target};
+use crate::output::{StagedOutput, Target};
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Threads of the video encoder where the bytes may not depend on the machine's cores.
@@ -72,7 +72,7 @@ impl ClipSpec {
 
 /// How a clip's sound is written.
 #[derive(Debug, Clone, Serialize)]
-pub struct ClipSound {
+pub struct ClipAudio {
     /// FFmpeg's name of the codec.
     pub codec: &'static str,
     /// Whether the input's own packets are taken.
@@ -89,7 +89,7 @@ pub struct ClipFile {
 
 impl ClipFile {
     /// Starts a clip at `target` with the sound of `sound`.
-    pub fn create(target: Target, spec: ClipSpec, sound: &Sound) -> Result<Self> {
+    pub fn create(target: Target, spec: ClipSpec, sound: &AudioFile) -> Result<Self> {
         let part = spec.part.as_ref();
         let samples = part.map_or(sound.frames, |part| part.samples);
         let mut package = Package::open(
@@ -127,12 +127,12 @@ impl ClipFile {
     }
 
     /// How the sound is written.
-    pub fn sound(&self) -> ClipSound {
+    pub fn sound(&self) -> ClipAudio {
         self.audio.told()
     }
 
     /// Encodes the sound until `seconds`, so that the muxer never holds back pictures to interleave them, and a frame.
-    fn encode(&mut self, frame: &Composed) -> Result<()> {
+    fn encode(&mut self, frame: &ComposedFrame) -> Result<()> {
         let until = self.spec.fps.seconds(FrameIndex(self.video.next + 1));
         self.audio.write_until(&mut self.package.muxer, until)?;
         self.video.write(&mut self.package.muxer, frame)
@@ -146,15 +146,15 @@ impl ClipFile {
 }
 
 impl FrameSink for ClipFile {
-    fn forms(&self) -> Forms {
+    fn forms(&self) -> FrameFormats {
         self.spec.format.video.encoder.forms()
     }
 
-    fn write(&mut self, frame: &Composed) -> Result<()> {
+    fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
         self.encode(frame).map_err(|e| self.package.explained(e))
     }
 
-    fn complete(mut self: Box<Self>) -> Result<Option<Part>> {
+    fn complete(mut self: Box<Self>) -> Result<Option<StagedOutput>> {
         self.encode_rest().map_err(|e| self.package.explained(e))?;
         let (video, sound) = (self.spec.format.video.encoder.id, self.audio.codec_id());
         let Self { package, .. } = *self;

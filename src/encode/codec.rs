@@ -9,7 +9,7 @@ use ff::codec::Id;
 use ff::encoder;
 use ffmpeg_next as ff;
 
-use crate::background::Forms;
+use crate::background::FrameFormats;
 use crate::error::Fault;
 
 /// A way of compressing pictures, as it is asked for.
@@ -332,10 +332,10 @@ impl VideoEncoder {
     }
 
     /// What frames for it are put together from.
-    pub fn forms(&self) -> Forms {
+    pub fn forms(&self) -> FrameFormats {
         match self.pixels {
-            Pixels::Yuv420 => Forms::YUV420,
-            Pixels::Yuva444 => Forms::RGB,
+            Pixels::Yuv420 => FrameFormats::YUV420,
+            Pixels::Yuva444 => FrameFormats::RGB,
         }
     }
 

@@ -10,14 +10,14 @@ use crate::image::pool::Pooled;
 
 /// A finished frame.
 #[derive(Debug)]
-pub struct Composed {
+pub struct ComposedFrame {
     /// What it shows around the face, and all that it shows where the mouth rests.
     pub background: Arc<Background>,
     /// R G B of [`Background::area`] with the new mouth in it; none where the networks did not paint.
     pub patch: Option<Pooled<Picture>>,
 }
 
-impl Composed {
+impl ComposedFrame {
     /// Makes `into` the whole frame; the background must have been prepared with its R G B.
     pub fn draw(&self, into: &mut Picture) -> Result<()> {
         let rgb = self.background.rgb.as_ref();

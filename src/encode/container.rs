@@ -9,7 +9,7 @@ use ffmpeg_next as ff;
 
 use super::codec::{Codec, VideoEncoder};
 use crate::error::Fault;
-use crate::output::Kind;
+use crate::output::OutputKind;
 
 /// A kind of clip file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Container {
 
 /// A way of compressing sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SoundCodec {
+pub enum AudioCodec {
     /// AAC-LC.
     Aac,
     /// Opus.
@@ -62,10 +62,10 @@ impl Container {
     }
 
     /// What it is written to.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> OutputKind {
         match self {
-            Self::Fragments => Kind::Stdout,
-            _ => Kind::File,
+            Self::Fragments => OutputKind::Stdout,
+            _ => OutputKind::File,
         }
     }
 
@@ -97,10 +97,10 @@ impl Container {
     }
 
     /// How sound is compressed in it.
-    pub fn sound_codec(self) -> SoundCodec {
+    pub fn sound_codec(self) -> AudioCodec {
         match self {
-            Self::WebM => SoundCodec::Opus,
-            _ => SoundCodec::Aac,
+            Self::WebM => AudioCodec::Opus,
+            _ => AudioCodec::Aac,
         }
     }
 
@@ -215,7 +215,7 @@ fn codec_name(id: Id) -> &'static str {
 /// Bits of an AAC frame for each channel, at most (ISO/IEC 14496-3, 4.5.1.1), and its samples.
 const AAC_FRAME: (u64, u64) = (6144, 1024);
 
-impl SoundCodec {
+impl AudioCodec {
     /// Fails if it cannot use `bits` a second for so many channels at `rate` Hz.
     pub fn check_bits(self, bits: usize, channels: u16, rate: u32) -> Result<()> {
         let channels = u64::from(channels);
@@ -260,9 +260,9 @@ mod tests {
 
     #[test]
     fn sound_limits_depend_on_the_sound() {
-        assert!(SoundCodec::Aac.check_bits(192_000, 1, 44_100).is_ok());
-        assert!(SoundCodec::Aac.check_bits(192_000, 1, 16_000).is_err());
-        assert!(SoundCodec::Opus.check_bits(510_000, 2, 48_000).is_ok());
-        assert!(SoundCodec::Opus.check_bits(510_000, 1, 48_000).is_err());
+        assert!(AudioCodec::Aac.check_bits(192_000, 1, 44_100).is_ok());
+        assert!(AudioCodec::Aac.check_bits(192_000, 1, 16_000).is_err());
+        assert!(AudioCodec::Opus.check_bits(510_000, 2, 48_000).is_ok());
+        assert!(AudioCodec::Opus.check_bits(510_000, 1, 48_000).is_err());
     }
 }

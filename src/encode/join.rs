@@ -9,16 +9,16 @@ use ff::format::context::{Input, StreamIo};
 use ff::{Dictionary, Packet, Rational, Rescale, codec, encoder, format, media};
 use ffmpeg_next as ff;
 
-use super::clip::ClipSound;
+use super::audio::AudioTrack;
+use super::clip::ClipAudio;
 use super::codec::VideoEncoder;
 use super::container::Container;
 use super::mark::Mark;
 use super::package::{Package, PackageSpec};
 use super::part_tag::PartTag;
-use super::sound::AudioTrack;
 use super::track::plain;
 use super::video::tag_hvc1;
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::cancel::Cancel;
 #[cfg(feature = "credentials")]
 use crate::encode::credentials::Signer;
@@ -250,7 +250,7 @@ pub(crate) struct JoinSpec<'a> {
     /// The kind of file.
     pub container: Container,
     /// The whole clip's sound.
-    pub sound: &'a Sound,
+    pub sound: &'a AudioFile,
     /// Who signs it.
     #[cfg(feature = "credentials")]
     pub signer: Option<Signer>,
@@ -262,7 +262,7 @@ pub(crate) fn join(
     spec: JoinSpec<'_>,
     cancel: &Cancel,
     mut progress: impl FnMut(u64),
-) -> Result<ClipSound> {
+) -> Result<ClipAudio> {
     let tag = parts.tag().clone();
     let base = Rational(tag.fps.den as i32, tag.fps.num as i32);
     let parameters = parts.0[0].parameters()?;

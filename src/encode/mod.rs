@@ -1,5 +1,6 @@
 //! Where finished frames go.
 
+mod audio;
 pub(crate) mod clip;
 pub(crate) mod codec;
 pub(crate) mod composed;
@@ -12,35 +13,34 @@ mod package;
 pub(crate) mod part_tag;
 pub(crate) mod png;
 pub(crate) mod segment;
-mod sound;
 mod track;
 mod video;
 
 pub use clip::{ClipFile, ClipFormat, ClipSpec};
 pub use codec::{Codec, VideoEncoder};
-pub use composed::Composed;
+pub use composed::ComposedFrame;
 pub use container::Container;
 pub use mark::Mark;
 pub use png::PngFolder;
 
 use anyhow::Result;
 
-use crate::background::Forms;
-use crate::output::Part;
+use crate::background::FrameFormats;
+use crate::output::StagedOutput;
 
 /// Takes the clip's frames in order. Dropped before [`FrameSink::finish`], it leaves nothing behind.
 pub trait FrameSink {
     /// What its frames are put together from.
-    fn forms(&self) -> Forms;
+    fn forms(&self) -> FrameFormats;
 
     /// The next frame, whose background has these forms.
-    fn write(&mut self, frame: &Composed) -> Result<()>;
+    fn write(&mut self, frame: &ComposedFrame) -> Result<()>;
 
     /// After the last frame: completes and checks the output, which is then to be put in its place; none if it has no place.
-    fn complete(self: Box<Self>) -> Result<Option<Part>>;
+    fn complete(self: Box<Self>) -> Result<Option<StagedOutput>>;
 
     /// After the last frame: completes, checks and publishes the output.
     fn finish(self: Box<Self>) -> Result<()> {
-        self.complete()?.map_or(Ok(()), Part::commit)
+        self.complete()?.map_or(Ok(()), StagedOutput::commit)
     }
 }

@@ -18,7 +18,7 @@ use super::track::plain;
 #[cfg(feature = "credentials")]
 use crate::encode::credentials::{Signer, Statement};
 use crate::error::Fault;
-use crate::output::{Kind, Part, Target};
+use crate::output::{OutputKind, StagedOutput, Target};
 use crate::timeline::FrameRate;
 
 /// What the file is to be, apart from its streams.
@@ -45,7 +45,7 @@ pub(super) struct Package {
     spec: PackageSpec,
     target: Target,
     /// None if it goes to stdout.
-    part: Option<Part>,
+    part: Option<StagedOutput>,
 }
 
 impl Package {
@@ -53,10 +53,14 @@ impl Package {
     pub(super) fn open(target: Target, spec: PackageSpec) -> Result<Self> {
         crate::ffmpeg::init()?;
         let part = match target.kind {
-            Kind::Stdout => None,
-            Kind::File | Kind::Frames | Kind::Pictures => Some(target.clone().begin()?),
+            OutputKind::Stdout => None,
+            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
+                Some(target.clone().begin()?)
+            }
         };
-        let path = part.as_ref().map_or(Path::new("pipe:1"), Part::path);
+        let path = part
+            .as_ref()
+            .map_or(Path::new("pipe:1"), StagedOutput::path);
         if path.to_str().is_none() {
             return Err(Fault::failed(format!(
                 "cannot write {target}: FFmpeg takes only paths in UTF-8"
@@ -99,7 +103,11 @@ impl Package {
 
     /// Writes what stands behind the packets, and checks that the file holds streams of these codecs. It is then to be put
     /// in its place; none if it went to stdout.
-    pub(super) fn complete(mut self, video: codec::Id, sound: codec::Id) -> Result<Option<Part>> {
+    pub(super) fn complete(
+        mut self,
+        video: codec::Id,
+        sound: codec::Id,
+    ) -> Result<Option<StagedOutput>> {
         let written = self.muxer.write_trailer();
         written.map_err(|e| self.explained(plain(e).into()))?;
         let Self {
@@ -109,7 +117,7 @@ impl Package {
             part,
         } = self;
         drop(muxer);
-        append_mark(part.as_ref().map(Part::path), &spec)
+        append_mark(part.as_ref().map(StagedOutput::path), &spec)
             .map_err(|e| explained(e.into(), &target, part.as_ref()))?;
         let Some(part) = part else {
             return Ok(None);
@@ -125,9 +133,9 @@ impl Package {
     }
 }
 
-fn explained(error: Error, target: &Target, part: Option<&Part>) -> Error {
+fn explained(error: Error, target: &Target, part: Option<&StagedOutput>) -> Error {
     match error.downcast::<io::Error>() {
-        Ok(io) => match part.and_then(Part::removed) {
+        Ok(io) => match part.and_then(StagedOutput::removed) {
             Some(removed) => removed.into(),
             None => target.cannot_write(&io).into(),
         },
@@ -156,7 +164,7 @@ fn append_mark(path: Option<&Path>, spec: &PackageSpec) -> io::Result<()> {
 
 /// The part with Content Credentials in it, if somebody signs the clip.
 #[cfg(feature = "credentials")]
-fn signed(part: Part, spec: &PackageSpec, target: &Target) -> Result<Part> {
+fn signed(part: StagedOutput, spec: &PackageSpec, target: &Target) -> Result<StagedOutput> {
     let media_type = spec.container.signed_as();
     let (Some(signer), Some(mark), Some(media_type)) = (&spec.signer, &spec.mark, media_type)
     else {

@@ -37,7 +37,7 @@ pub struct PartTag {
     /// Frames a second, exactly.
     pub fps: FrameRate,
     /// The whole clip's sound.
-    pub sound: SoundTag,
+    pub sound: AudioTag,
     /// The model in the clip's mark; none if it has no mark.
     pub mark: Option<String>,
     /// Whether the bytes are the same on every run.
@@ -48,7 +48,7 @@ pub struct PartTag {
 
 /// The sound that a clip has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SoundTag {
+pub struct AudioTag {
     /// Its file when the part was rendered.
     pub path: String,
     /// What the file holds, see [`Fingerprint`](crate::output::fingerprint::Fingerprint).

@@ -6,17 +6,17 @@ use std::path::Path;
 
 use super::FrameSink;
 use super::mark::Mark;
-use crate::background::Forms;
-use crate::encode::composed::Composed;
+use crate::background::FrameFormats;
+use crate::encode::composed::ComposedFrame;
 use crate::image::Picture;
-use crate::output::{Part, Target};
+use crate::output::{StagedOutput, Target};
 
 /// The chunk in which PNG keeps XMP (XMP specification, part 3, 1.1.5).
 const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// Writes `000000.png`, `000001.png`, ..
 pub struct PngFolder {
-    part: Part,
+    part: StagedOutput,
     next: u64,
     /// The packet that says how the pictures were made.
     xmp: Option<String>,
@@ -37,11 +37,11 @@ impl PngFolder {
 }
 
 impl FrameSink for PngFolder {
-    fn forms(&self) -> Forms {
-        Forms::RGB
+    fn forms(&self) -> FrameFormats {
+        FrameFormats::RGB
     }
 
-    fn write(&mut self, frame: &Composed) -> anyhow::Result<()> {
+    fn write(&mut self, frame: &ComposedFrame) -> anyhow::Result<()> {
         frame.draw(&mut self.whole)?;
         let path = self.part.path().join(format!("{:06}.png", self.next));
         self.next += 1;
@@ -49,7 +49,7 @@ impl FrameSink for PngFolder {
             .map_err(|e| self.part.cannot_write(&e).into())
     }
 
-    fn complete(self: Box<Self>) -> anyhow::Result<Option<Part>> {
+    fn complete(self: Box<Self>) -> anyhow::Result<Option<StagedOutput>> {
         Ok(Some(self.part))
     }
 }

@@ -11,7 +11,7 @@ use super::codec::Pixels;
 use super::container::Container;
 use super::track::Track;
 use crate::background::Background;
-use crate::encode::composed::Composed;
+use crate::encode::composed::ComposedFrame;
 use crate::encode::segment::SEGMENT;
 use crate::error::Fault;
 use crate::image::yuv420::{self, Converter, Yuv420};
@@ -145,7 +145,7 @@ impl VideoTrack {
         })
     }
 
-    pub(super) fn write(&mut self, muxer: &mut Output, composed: &Composed) -> Result<()> {
+    pub(super) fn write(&mut self, muxer: &mut Output, composed: &ComposedFrame) -> Result<()> {
         if self.next > 0 && self.next.is_multiple_of(SEGMENT) {
             let opening = &self.opening;
             self.track
@@ -230,7 +230,7 @@ fn is_free(frame: &frame::Video) -> bool {
 
 /// Makes `frame` the background's planes, with what the networks painted converted over them.
 fn draw_yuv420(
-    composed: &Composed,
+    composed: &ComposedFrame,
     converter: &mut Converter,
     changed: &mut Yuv420,
     frame: &mut frame::Video,
@@ -361,7 +361,7 @@ mod tests {
             patch.copy_from(&under);
             let mouth = noise(rect.width(), rect.height(), 11);
             patch.put(&mouth, rect.within(area));
-            let composed = Composed {
+            let composed = ComposedFrame {
                 background: Arc::new(Background {
                     place: 0,
                     rect,

@@ -10,7 +10,7 @@ use super::{Face, Generator};
 use crate::audio::window::WINDOW_LEN;
 use crate::face::OUTPUT_LEN;
 
-/// There was not enough memory, in the words of who ran out of it. As a cause in an error, it lets [`Halving`] try again.
+/// There was not enough memory, in the words of who ran out of it. As a cause in an error, it lets [`BatchHalving`] try again.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory(pub String);
 
@@ -55,19 +55,19 @@ impl BatchLimit {
 }
 
 /// A generator that halves its batch whenever memory runs out, down to single frames, and keeps to it from then on.
-pub struct Halving<G> {
+pub struct BatchHalving<G> {
     generator: G,
     limit: BatchLimit,
 }
 
-impl<G> Halving<G> {
+impl<G> BatchHalving<G> {
     /// `generator` within `limit`, which it shares with those beside it.
     pub fn new(generator: G, limit: BatchLimit) -> Self {
         Self { generator, limit }
     }
 }
 
-impl<G: Generator> Generator for Halving<G> {
+impl<G: Generator> Generator for BatchHalving<G> {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
         let mut done = 0;
         while done < faces.len() {
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    fn paint(generator: &mut Halving<Small>, count: usize) -> Result<Vec<f32>> {
+    fn paint(generator: &mut BatchHalving<Small>, count: usize) -> Result<Vec<f32>> {
         let crop = Picture::new(CROP, CROP);
         let face = Face { crop: &crop };
         let audio: Vec<f32> = (0..count * WINDOW_LEN)
@@ -140,12 +140,12 @@ mod tests {
             .collect())
     }
 
-    fn halving(memory: usize, limit: &BatchLimit) -> Halving<Small> {
+    fn halving(memory: usize, limit: &BatchLimit) -> BatchHalving<Small> {
         let small = Small {
             memory,
             batches: Vec::new(),
         };
-        Halving::new(small, limit.clone())
+        BatchHalving::new(small, limit.clone())
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         }
         let crop = Picture::new(CROP, CROP);
         let face = Face { crop: &crop };
-        let mut generator = Halving::new(Broken(0), BatchLimit::default());
+        let mut generator = BatchHalving::new(Broken(0), BatchLimit::default());
         let (audio, mut output) = (vec![0.0; 2 * WINDOW_LEN], vec![0.0; 2 * OUTPUT_LEN]);
         assert!(generator.generate(&[face; 2], &audio, &mut output).is_err());
         assert_eq!(generator.generator.0, 1);

@@ -3,15 +3,15 @@
 pub(crate) mod graph;
 pub(crate) mod halving;
 pub mod kernel;
-pub(crate) mod lent;
 pub(crate) mod onnx;
 pub(crate) mod precision;
+pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod stub;
 pub(crate) mod threads;
 
 pub use onnx::probe::Probe;
-pub use onnx::{Hardware, Keep, Networks, PlainGenerator, Runtime, Tune};
+pub use onnx::{BaselineGenerator, FeatureLimits, Hardware, Networks, Runtime, TuneOptions};
 
 use anyhow::Result;
 

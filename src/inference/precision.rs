@@ -53,14 +53,14 @@ impl Tuning {
 
 /// What a presenter looks and sounds like: what integer networks are fitted to and measured on.
 #[derive(Debug, Default)]
-pub struct Samples {
+pub struct CalibrationSamples {
     /// Crops of the backgrounds, 328x328, R G B.
     pub crops: Vec<crate::image::Picture>,
     /// Audio windows `[16, 512]`, one for each crop.
     pub windows: Vec<Vec<f32>>,
 }
 
-impl Samples {
+impl CalibrationSamples {
     /// A digest of what is in it.
     pub(crate) fn digest(&self) -> [u8; 16] {
         let mut hash = Xxh3::new();

@@ -5,7 +5,7 @@
 /// Networks that work side by side on frames of their own, one thread each, waste nothing on waiting for each other
 /// inside every operator; more than eight of them would cost more memory than they bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Budget {
+pub(crate) struct ThreadBudget {
     /// Generators that work side by side.
     pub generators: usize,
     /// Threads inside each of them.
@@ -15,7 +15,7 @@ pub(crate) struct Budget {
 /// Each holds the network's weights and the activations of its batch.
 const MOST_GENERATORS: usize = 8;
 
-impl Budget {
+impl ThreadBudget {
     /// For `threads` CPU threads (1 or more), or for so many GPUs, on which networks hardly need any.
     pub(crate) fn new(threads: usize, gpus: usize) -> Self {
         if gpus > 0 {
@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn no_core_is_counted_twice() {
         for threads in 1..=64 {
-            let budget = Budget::new(threads, 0);
+            let budget = ThreadBudget::new(threads, 0);
             let used = budget.generators * budget.threads_each;
             assert!((threads.div_ceil(2)..=threads).contains(&used), "{threads}");
         }
-        assert_eq!(Budget::new(16, 1).generators, 2);
-        assert_eq!(Budget::new(16, 4).generators, 8);
+        assert_eq!(ThreadBudget::new(16, 1).generators, 2);
+        assert_eq!(ThreadBudget::new(16, 4).generators, 8);
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! A survey never stops at the first fault: it lists them all. It fails only where nothing can be read.
 
+pub(crate) mod audio;
 pub(crate) mod background;
 pub(crate) mod media;
 pub(crate) mod model;
-pub(crate) mod sound;
 pub(crate) mod video;
 
 use std::fmt;
@@ -19,10 +19,10 @@ use serde::Serialize;
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::sync::{Making, rounded};
+use audio::AudioSurvey;
 use background::BackgroundSurvey;
 use media::Media;
 use model::ModelSurvey;
-use sound::SoundSurvey;
 use video::VideoSurvey;
 
 /// Version of the JSON; keys are only ever added to it.
@@ -56,7 +56,7 @@ pub(crate) enum Subject {
     /// Numbered pictures with rectangles.
     Background(Box<BackgroundSurvey>),
     /// A sound.
-    Sound(SoundSurvey),
+    AudioFile(AudioSurvey),
     /// Moving pictures, perhaps with sound.
     Video(Box<VideoSurvey>),
 }
@@ -79,7 +79,9 @@ impl Inspection {
             Kind::Background => Subject::Background(Box::new(BackgroundSurvey::of(
                 path, crop_rects, found, cancel,
             )?)),
-            Kind::Sound(media) => Subject::Sound(SoundSurvey::of(path, media, found, cancel)?),
+            Kind::AudioFile(media) => {
+                Subject::AudioFile(AudioSurvey::of(path, media, found, cancel)?)
+            }
             Kind::Video(media) => {
                 let survey = VideoSurvey::of(path, media, making, found, cancel)?;
                 Subject::Video(Box::new(survey))
@@ -99,7 +101,7 @@ impl Inspection {
         match &self.subject {
             Subject::Model(survey) => Ok(survey.draw(path, warnings)),
             Subject::Background(survey) => survey.draw(path, warnings, cancel),
-            Subject::Sound(survey) => survey.draw(path, warnings, cancel),
+            Subject::AudioFile(survey) => survey.draw(path, warnings, cancel),
             Subject::Video(survey) => survey.draw(path, warnings, cancel),
         }
     }
@@ -111,7 +113,7 @@ impl fmt::Display for Inspection {
         let (what, rows) = match &self.subject {
             Subject::Model(survey) => ("model", survey.rows()),
             Subject::Background(survey) => ("background folder", survey.rows()),
-            Subject::Sound(survey) => ("sound", survey.rows()),
+            Subject::AudioFile(survey) => ("sound", survey.rows()),
             Subject::Video(survey) => ("video", survey.rows()),
         };
         writeln!(f, "{what} `{}`", self.path)?;
@@ -129,7 +131,7 @@ impl fmt::Display for Inspection {
 enum Kind {
     Model,
     Background,
-    Sound(Media),
+    AudioFile(Media),
     Video(Media),
 }
 
@@ -162,7 +164,7 @@ fn kind(path: &Path) -> Result<Kind> {
     if media.video.is_some() {
         Ok(Kind::Video(media))
     } else if media.audio.is_some() {
-        Ok(Kind::Sound(media))
+        Ok(Kind::AudioFile(media))
     } else {
         Err(fault()
             .because("it holds neither sound nor moving pictures")

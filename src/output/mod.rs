@@ -21,7 +21,7 @@ const SECOND: &str = "-2";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum OutputKind {
     /// One file.
     File,
     /// A folder of numbered PNGs.
@@ -32,7 +32,7 @@ pub enum Kind {
     Stdout,
 }
 
-impl Kind {
+impl OutputKind {
     /// Whether it is a folder.
     fn is_folder(self) -> bool {
         matches!(self, Self::Frames | Self::Pictures)
@@ -45,7 +45,7 @@ pub struct Target {
     /// Its final name.
     pub path: PathBuf,
     /// What it is.
-    pub kind: Kind,
+    pub kind: OutputKind,
     /// Whether an existing one is replaced.
     pub force: bool,
 }
@@ -53,7 +53,7 @@ pub struct Target {
 impl Target {
     /// Fails if the output could not be put there: before any work is done.
     pub fn check(&self) -> Result<()> {
-        if self.kind == Kind::Stdout {
+        if self.kind == OutputKind::Stdout {
             return if io::stdout().is_terminal() {
                 Err(Fault::usage("a clip cannot be written to the terminal")
                     .hint("pipe it into a program, or name a file with -o")
@@ -74,7 +74,7 @@ impl Target {
                 .into());
         }
         rustix::fs::access(folder, Access::WRITE_OK).map_err(|e| self.cannot_write(&e.into()))?;
-        if self.kind == Kind::File && self.path.is_dir() {
+        if self.kind == OutputKind::File && self.path.is_dir() {
             return Err(
                 Fault::failed(format!("cannot write `{shown}`: it is a folder"))
                     .hint("name a file with -o")
@@ -83,7 +83,7 @@ impl Target {
         }
         if self.kind.is_folder() && self.path.exists() && !self.path.is_dir() {
             let (what, flag) = match self.kind {
-                Kind::Pictures => ("pictures", "--diff"),
+                OutputKind::Pictures => ("pictures", "--diff"),
                 _ => ("frames", "--frames"),
             };
             return Err(
@@ -100,7 +100,7 @@ impl Target {
             && let Some(other) = foreign_entry(&self.path, self.kind)?
         {
             let (what, all) = match self.kind {
-                Kind::Pictures => ("pictures of a comparison", "numbered PNGs and plot.png"),
+                OutputKind::Pictures => ("pictures of a comparison", "numbered PNGs and plot.png"),
                 _ => ("frames", "numbered PNGs"),
             };
             return Err(Fault::failed(format!(
@@ -148,29 +148,31 @@ impl Target {
     }
 
     /// Removes what killed runs left behind, and starts a hidden part beside the target (for a file or a folder).
-    pub fn begin(self) -> Result<Part> {
+    pub fn begin(self) -> Result<StagedOutput> {
         self.check()?;
         self.remove_stale();
         self.start("")
     }
 
     /// Starts a part; `suffix` tells apart those of one process.
-    fn start(self, suffix: &str) -> Result<Part> {
+    fn start(self, suffix: &str) -> Result<StagedOutput> {
         let mut name = self.part_prefix();
         name.push(format!("{}{suffix}.part", std::process::id()));
         let path = fs::canonicalize(self.folder())
             .map_err(|e| self.cannot_write(&e))?
             .join(name);
         let lock = match self.kind {
-            Kind::File => OpenOptions::new().write(true).create_new(true).open(&path),
-            Kind::Frames | Kind::Pictures => fs::create_dir(&path).and_then(|()| File::open(&path)),
-            Kind::Stdout => Err(io::ErrorKind::Unsupported.into()),
+            OutputKind::File => OpenOptions::new().write(true).create_new(true).open(&path),
+            OutputKind::Frames | OutputKind::Pictures => {
+                fs::create_dir(&path).and_then(|()| File::open(&path))
+            }
+            OutputKind::Stdout => Err(io::ErrorKind::Unsupported.into()),
         };
         let lock = lock.map_err(|e| self.cannot_write(&e))?;
         // Held while this process lives; another run takes an unlocked part for abandoned. A file system without
         // locks only loses that clean-up.
         let _ = lock.try_lock();
-        Ok(Part {
+        Ok(StagedOutput {
             target: self,
             path,
             lock,
@@ -211,11 +213,11 @@ impl Target {
     /// Whether something is there already.
     pub(crate) fn is_taken(&self) -> bool {
         match self.kind {
-            Kind::File => self.path.symlink_metadata().is_ok(),
-            Kind::Frames | Kind::Pictures => {
+            OutputKind::File => self.path.symlink_metadata().is_ok(),
+            OutputKind::Frames | OutputKind::Pictures => {
                 fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
             }
-            Kind::Stdout => false,
+            OutputKind::Stdout => false,
         }
     }
 
@@ -235,7 +237,7 @@ impl Target {
             | io::ErrorKind::FileTooLarge => Fault::machine(message)
                 .because(plain_io(error))
                 .hint("free space or choose another place with -o"),
-            _ if self.kind == Kind::Stdout => fault.because(plain_io(error)),
+            _ if self.kind == OutputKind::Stdout => fault.because(plain_io(error)),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => fault
                 .because(format!(
                     "the folder `{}` is read-only: {}",
@@ -288,22 +290,24 @@ fn remove_if_abandoned(part: &Path) {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            Kind::Stdout => f.write_str("to stdout"),
-            Kind::File | Kind::Frames | Kind::Pictures => write!(f, "`{}`", self.path.display()),
+            OutputKind::Stdout => f.write_str("to stdout"),
+            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
+                write!(f, "`{}`", self.path.display())
+            }
         }
     }
 }
 
-/// An output that is being written. Dropped without [`Part::commit`], it vanishes.
+/// An output that is being written. Dropped without [`StagedOutput::commit`], it vanishes.
 #[derive(Debug)]
-pub struct Part {
+pub struct StagedOutput {
     target: Target,
     path: PathBuf,
     lock: File,
     done: bool,
 }
 
-impl Part {
+impl StagedOutput {
     /// Where to write: an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -316,7 +320,7 @@ impl Part {
 
     /// A second, empty part of the same output: for a step that copies this one and changes it on the way.
     #[cfg(feature = "credentials")]
-    pub fn another(&self) -> Result<Part> {
+    pub fn another(&self) -> Result<StagedOutput> {
         self.target.clone().start(SECOND)
     }
 
@@ -326,16 +330,16 @@ impl Part {
             self.lock.sync_all()?;
             match (self.target.kind, self.target.force) {
                 // Unlike a rename, a link fails where somebody else's file has appeared meanwhile.
-                (Kind::File, false) => {
+                (OutputKind::File, false) => {
                     fs::hard_link(&self.path, &self.target.path)?;
                     fs::remove_file(&self.path)
                 }
                 // A folder is only ever renamed onto an empty one.
-                (Kind::File | Kind::Stdout, true)
-                | (Kind::Frames | Kind::Pictures | Kind::Stdout, false) => {
+                (OutputKind::File | OutputKind::Stdout, true)
+                | (OutputKind::Frames | OutputKind::Pictures | OutputKind::Stdout, false) => {
                     fs::rename(&self.path, &self.target.path)
                 }
-                (Kind::Frames | Kind::Pictures, true) => self.replace_folder(),
+                (OutputKind::Frames | OutputKind::Pictures, true) => self.replace_folder(),
             }
         };
         match place() {
@@ -392,7 +396,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for StagedOutput {
     fn drop(&mut self) {
         if !self.done {
             remove(&self.path);
@@ -410,7 +414,7 @@ fn remove(path: &Path) {
 }
 
 /// Something in a folder that an output of this kind does not write.
-fn foreign_entry(folder: &Path, kind: Kind) -> Result<Option<PathBuf>> {
+fn foreign_entry(folder: &Path, kind: OutputKind) -> Result<Option<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|e| {
         Fault::failed(format!("cannot read folder `{}`", folder.display())).because(plain_io(&e))
     })?;
@@ -418,7 +422,8 @@ fn foreign_entry(folder: &Path, kind: Kind) -> Result<Option<PathBuf>> {
         let digits = path
             .file_stem()
             .is_some_and(|s| s.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-        let is_plot = kind == Kind::Pictures && path.file_name().is_some_and(|n| n == "plot.png");
+        let is_plot =
+            kind == OutputKind::Pictures && path.file_name().is_some_and(|n| n == "plot.png");
         let digits = digits || is_plot;
         digits && path.extension().is_some_and(|e| e == "png") && path.is_file()
     };
@@ -432,7 +437,7 @@ fn foreign_entry(folder: &Path, kind: Kind) -> Result<Option<PathBuf>> {
 mod tests {
     use super::*;
 
-    fn target(path: PathBuf, kind: Kind, force: bool) -> Target {
+    fn target(path: PathBuf, kind: OutputKind, force: bool) -> Target {
         Target { path, kind, force }
     }
 
@@ -449,9 +454,15 @@ mod tests {
     fn a_dropped_part_leaves_nothing_and_a_committed_one_only_the_output() {
         let dir = tempfile::tempdir().unwrap();
         let clip = dir.path().join("a clip.mp4");
-        drop(target(clip.clone(), Kind::File, false).begin().unwrap());
+        drop(
+            target(clip.clone(), OutputKind::File, false)
+                .begin()
+                .unwrap(),
+        );
         assert!(names(dir.path()).is_empty());
-        let part = target(clip.clone(), Kind::File, false).begin().unwrap();
+        let part = target(clip.clone(), OutputKind::File, false)
+            .begin()
+            .unwrap();
         fs::write(part.path(), b"film").unwrap();
         part.commit().unwrap();
         assert_eq!(names(dir.path()), ["a clip.mp4"]);
@@ -462,7 +473,9 @@ mod tests {
     fn an_output_that_appears_meanwhile_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let clip = dir.path().join("a.mp4");
-        let part = target(clip.clone(), Kind::File, false).begin().unwrap();
+        let part = target(clip.clone(), OutputKind::File, false)
+            .begin()
+            .unwrap();
         fs::write(&clip, b"somebody's work").unwrap();
         assert!(part.commit().is_err());
         assert_eq!(fs::read(&clip).unwrap(), b"somebody's work");
@@ -480,7 +493,7 @@ mod tests {
         fs::write(&living, b"in use").unwrap();
         let other = File::open(&living).unwrap();
         other.try_lock().unwrap();
-        drop(target(clip, Kind::File, false).begin().unwrap());
+        drop(target(clip, OutputKind::File, false).begin().unwrap());
         assert_eq!(
             names(dir.path()),
             [".a.mp4.99999998.part", ".a.mp4.mine.part"]
@@ -493,8 +506,14 @@ mod tests {
         let frames = dir.path().join("frames");
         fs::create_dir(&frames).unwrap();
         fs::write(frames.join("000000.png"), b"old").unwrap();
-        assert!(target(frames.clone(), Kind::Frames, false).begin().is_err());
-        let part = target(frames.clone(), Kind::Frames, true).begin().unwrap();
+        assert!(
+            target(frames.clone(), OutputKind::Frames, false)
+                .begin()
+                .is_err()
+        );
+        let part = target(frames.clone(), OutputKind::Frames, true)
+            .begin()
+            .unwrap();
         fs::write(part.path().join("000001.png"), b"new").unwrap();
         part.commit().unwrap();
         assert_eq!(
@@ -502,7 +521,11 @@ mod tests {
             (vec!["frames".into()], vec!["000001.png".into()])
         );
         fs::write(frames.join("notes.txt"), b"mine").unwrap();
-        assert!(target(frames.clone(), Kind::Frames, true).begin().is_err());
+        assert!(
+            target(frames.clone(), OutputKind::Frames, true)
+                .begin()
+                .is_err()
+        );
         assert_eq!(names(&frames), ["000001.png", "notes.txt"]);
     }
 }

@@ -1,10 +1,10 @@
 //! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided.
 
-mod backdrops;
-mod cut;
 pub(crate) mod model;
+mod open_backgrounds;
 mod outputs;
 mod presenter;
+mod range;
 pub(crate) mod request;
 mod setting;
 
@@ -20,7 +20,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::assets;
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::config::file::ConfigFile;
@@ -33,11 +33,11 @@ use crate::inference::onnx::{Device, Hardware, Placement};
 use crate::inference::precision::Precision;
 use crate::output::Target;
 use crate::timeline::{BackgroundIndex, FrameRate};
-pub(crate) use backdrops::Backdrops;
-pub(crate) use cut::Cut;
 use model::ModelFiles;
+pub(crate) use open_backgrounds::OpenBackgrounds;
 use outputs::Outputs;
 use presenter::Presenter;
+pub(crate) use range::FrameRange;
 pub(crate) use request::Request;
 use setting::Decisions;
 pub(crate) use setting::{Origin, Setting};
@@ -99,7 +99,7 @@ pub enum Silence {
 #[derive(Debug)]
 pub struct Plan {
     /// The speech, checked.
-    pub sound: Sound,
+    pub sound: AudioFile,
     /// The networks' files.
     pub model: ModelFiles,
     /// Path of the background folder or video.
@@ -132,7 +132,7 @@ pub struct Plan {
     /// Frames of the whole clip.
     pub frames: u64,
     /// Those that are rendered.
-    pub cut: Cut,
+    pub range: FrameRange,
     /// Seconds that the sound was shortened to, if it was asked for.
     pub limit: Option<f64>,
     /// Where to run the networks.
@@ -152,14 +152,14 @@ pub struct Plan {
 impl Plan {
     /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
     pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
-        Self::among(request, config, &Backdrops::default())
+        Self::among(request, config, &OpenBackgrounds::default())
     }
 
     /// The same for one clip of many: backgrounds are opened once for all of them.
     pub fn among(
         request: Request,
         config: Option<&ConfigFile>,
-        backdrops: &Backdrops,
+        backdrops: &OpenBackgrounds,
     ) -> Result<Self> {
         let mut request = request.filled_from(config);
         let mut decisions = Decisions::default();
@@ -169,7 +169,7 @@ impl Plan {
         };
         let fps = decisions.choose("fps", request.fps.take(), FrameRate::TRAINED, text);
         let outputs = Outputs::decide(&mut request, &audio)?;
-        let sound = Sound::open(&audio, request.limit)?;
+        let sound = AudioFile::open(&audio, request.limit)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
         outputs.check(&audio, request.makes_folders)?;
         // PNGs can be transparent.
@@ -211,7 +211,7 @@ impl Plan {
             ),
             batch: decisions.choose("batch", request.batch, BatchSize::Auto, text),
             frames: fps.frames_covering(sound.frames, sound.rate),
-            cut: Cut::of(request.part, fps, &sound)?,
+            range: FrameRange::of(request.part, fps, &sound)?,
             limit: request.limit,
             fps,
             sound,
@@ -238,7 +238,7 @@ impl Plan {
         Ok(ClipSpec {
             size: self.backgrounds.size(),
             fps: self.fps,
-            frames: self.cut.count(),
+            frames: self.range.count(),
             part: self.part_tag(&format)?,
             format,
             threads: self.hardware.threads,

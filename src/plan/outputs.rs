@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::request::Request;
 use super::setting::{Decisions, Origin, Setting};
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::{Codec, VideoEncoder};
 use crate::encode::container::Container;
@@ -16,7 +16,7 @@ use crate::encode::credentials::{Signer, SignerFiles};
 use crate::encode::mark::Mark;
 use crate::encode::segment::Part;
 use crate::error::Fault;
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 
 /// What is written.
 pub(super) struct Outputs {
@@ -32,13 +32,13 @@ impl Outputs {
         let force = request.force;
         let contact_sheet = request.contact_sheet.take().map(|path| Target {
             path,
-            kind: Kind::File,
+            kind: OutputKind::File,
             force,
         });
         let clip = match (request.output.take(), request.frames.take()) {
             (None, Some(path)) => {
                 compression_must_be_left_open(request)?;
-                let kind = Kind::Frames;
+                let kind = OutputKind::Frames;
                 Some((Target { path, kind, force }, None))
             }
             (None, None) if contact_sheet.is_some() => {
@@ -86,7 +86,7 @@ impl Outputs {
     pub(super) fn format(
         &self,
         request: &mut Request,
-        sound: &Sound,
+        sound: &AudioFile,
         decisions: &mut Decisions,
     ) -> Result<Option<ClipFormat>> {
         let Some((_, Some(container))) = self.clip else {

@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::assets;
-use crate::audio::Sound;
-use crate::audio::embeddings::Listener;
+use crate::audio::AudioFile;
 use crate::audio::window::WINDOW_LEN;
-use crate::background::{BackgroundCache, Backgrounds, Forms};
+use crate::audio::window_reader::WindowReader;
+use crate::background::{BackgroundCache, Backgrounds, FrameFormats};
 use crate::inference::AudioEncoder;
-use crate::inference::precision::Samples;
+use crate::inference::precision::CalibrationSamples;
 use crate::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// Pictures, and moments of speech.
@@ -27,25 +27,25 @@ pub(crate) fn has_speech() -> bool {
 /// samples; of `sound` where no speech is bundled.
 pub(crate) fn take(
     backgrounds: &Backgrounds,
-    sound: &Sound,
+    sound: &AudioFile,
     encoder: &mut dyn AudioEncoder,
-) -> Result<Samples> {
+) -> Result<CalibrationSamples> {
     let count = backgrounds.count() as u64;
     // In rising order: a video is decoded forward.
     let indices: Vec<_> = (0..COUNT)
         .map(|n| BackgroundIndex((n * count / COUNT) as usize))
         .collect();
-    let mut cache = BackgroundCache::new(backgrounds, 0, Forms::default());
-    let mut samples = Samples::default();
+    let mut cache = BackgroundCache::new(backgrounds, 0, FrameFormats::default());
+    let mut samples = CalibrationSamples::default();
     for index in indices {
         let mut found = Vec::new();
         cache.get(&[index], &mut found)?;
         samples.crops.extend(found.iter().map(|b| b.crop.clone()));
     }
     let bundled = assets::home().map(|home| home.join(SPEECH));
-    let bundled = bundled.and_then(|path| Sound::open(&path, None)).ok();
+    let bundled = bundled.and_then(|path| AudioFile::open(&path, None)).ok();
     let speech = bundled.as_ref().unwrap_or(sound);
-    let mut listener = Listener::new(speech, FrameRate::TRAINED, FrameIndex(0), encoder)?;
+    let mut listener = WindowReader::new(speech, FrameRate::TRAINED, FrameIndex(0), encoder)?;
     let frames = FrameRate::TRAINED.frames_covering(speech.frames, speech.rate);
     let stride = STRIDE.min(frames / COUNT);
     for n in 0..COUNT {

@@ -18,7 +18,7 @@ const UNKNOWN: usize = 300_000_000;
 
 /// Memory for what is made of each background once and kept, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct MemoryBudget {
     /// For decoded backgrounds.
     pub backgrounds: usize,
     /// For what the generator makes of them.
@@ -27,7 +27,7 @@ pub struct Room {
     pub lacking: usize,
 }
 
-impl Room {
+impl MemoryBudget {
     /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
     /// features get four fifths if it `has_features`: a byte of them saves more work than one of a background.
     pub fn within(limit: usize, size: Size, has_features: bool) -> Self {
@@ -86,15 +86,15 @@ mod tests {
             height: 720,
         };
         let (mega, encoding) = (1_000_000, encoding(size));
-        let room = Room::beside(100 * mega, 400 * mega, encoding, true);
+        let room = MemoryBudget::beside(100 * mega, 400 * mega, encoding, true);
         assert_eq!(room.backgrounds + room.features, 300 * mega - encoding);
         assert!(room.features > room.backgrounds);
-        let room = Room::beside(500 * mega, 900 * mega, encoding, false);
+        let room = MemoryBudget::beside(500 * mega, 900 * mega, encoding, false);
         assert_eq!(
             (room.backgrounds, room.features),
             (400 * mega - encoding, 0)
         );
-        let room = Room::beside(500 * mega, 400 * mega, encoding, true);
+        let room = MemoryBudget::beside(500 * mega, 400 * mega, encoding, true);
         assert_eq!((room.backgrounds, room.features), (0, 0));
         assert_eq!(room.lacking, 100 * mega + encoding);
     }

@@ -7,56 +7,56 @@ pub(crate) mod pipeline;
 pub(crate) mod preview;
 pub(crate) mod report;
 
-pub use pipeline::{Clip, Selection, run as run_pipeline};
+pub use pipeline::{Clip, FrameSelection, run as run_pipeline};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::audio::activity::{Activity, Rest};
+use crate::audio::voice_activity::{Rest, VoiceActivity};
 use crate::cancel::Cancel;
-use crate::draw::{self, Moment};
+use crate::draw::{self, SheetFrame};
 use crate::encode::FrameSink;
-use crate::encode::clip::{ClipFile, ClipSound};
+use crate::encode::clip::{ClipAudio, ClipFile};
 use crate::encode::png::PngFolder;
 use crate::inference::{AudioEncoder, Generator};
-use crate::output::{Part, Target};
+use crate::output::{StagedOutput, Target};
 use crate::plan::{Plan, Silence};
-use memory::Room;
+use memory::MemoryBudget;
 use pipeline::StageTime;
 use preview::Preview;
 
 /// What is to be rendered, and how much at a time.
-pub struct Work<'a> {
+pub struct ClipRender<'a> {
     plan: &'a Plan,
-    frames: Selection,
+    frames: FrameSelection,
     batch: usize,
-    room: Room,
+    room: MemoryBudget,
 }
 
-/// What came of it. Dropped without [`Rendered::publish`], nothing is left.
-pub struct Rendered {
+/// What came of it. Dropped without [`RenderedClip::publish`], nothing is left.
+pub struct RenderedClip {
     /// The outputs, under hidden names.
-    pub parts: Vec<Part>,
+    pub parts: Vec<StagedOutput>,
     /// How each stage spent its time.
     pub stages: Vec<StageTime>,
     /// How the clip's sound is written; none where no clip is.
-    pub sound: Option<ClipSound>,
+    pub sound: Option<ClipAudio>,
 }
 
-impl Rendered {
+impl RenderedClip {
     /// Puts the outputs in their places.
     pub fn publish(self) -> Result<()> {
-        self.parts.into_iter().try_for_each(Part::commit)
+        self.parts.into_iter().try_for_each(StagedOutput::commit)
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> ClipRender<'a> {
     /// All that `plan` asks for, `batch` frames at a time, in `room`: every frame of a clip or of a part of it, or the moments of a contact
     /// sheet.
-    pub fn new(plan: &'a Plan, batch: usize, room: Room) -> Self {
+    pub fn new(plan: &'a Plan, batch: usize, room: MemoryBudget) -> Self {
         let frames = match plan.target {
-            Some(_) => Selection::Range(plan.cut.frames.clone()),
-            None => Selection::Picked(preview::moments(plan.frames)),
+            Some(_) => FrameSelection::Range(plan.range.frames.clone()),
+            None => FrameSelection::Picked(preview::moments(plan.frames)),
         };
         Self {
             plan,
@@ -91,11 +91,11 @@ impl<'a> Work<'a> {
         generators: &mut [impl Generator],
         cancel: &Cancel,
         progress: impl FnMut(u64),
-    ) -> Result<Rendered> {
+    ) -> Result<RenderedClip> {
         let plan = self.plan;
         let rest = match plan.silence {
             Silence::Model => None,
-            Silence::Rest => Some(Rest::in_pauses(&Activity::of(&plan.sound, cancel)?)),
+            Silence::Rest => Some(Rest::in_pauses(&VoiceActivity::of(&plan.sound, cancel)?)),
         };
         let clip = clip(plan, &self.frames, rest.as_ref(), self.batch, self.room);
         // Kept only if they are to be drawn.
@@ -108,11 +108,11 @@ impl<'a> Work<'a> {
         let mut sink = Box::new(Preview::new(clip, wanted, sink));
         let stages = pipeline::run(clip, encoder, generators, sink.as_mut(), cancel, progress)?;
         let kept = sink.take();
-        let mut parts: Vec<Part> = sink.complete()?.into_iter().collect();
+        let mut parts: Vec<StagedOutput> = sink.complete()?.into_iter().collect();
         if let Some(target) = &plan.contact_sheet {
             parts.push(contact_sheet(plan, &kept, target)?);
         }
-        Ok(Rendered {
+        Ok(RenderedClip {
             parts,
             stages,
             sound,
@@ -123,10 +123,10 @@ impl<'a> Work<'a> {
 /// The work on `frames` of `plan`'s clip, `batch` of them at a time, in `room`; `rest` says where the mouth rests.
 pub fn clip<'a>(
     plan: &'a Plan,
-    frames: &'a Selection,
+    frames: &'a FrameSelection,
     rest: Option<&'a Rest>,
     batch: usize,
-    room: Room,
+    room: MemoryBudget,
 ) -> Clip<'a> {
     Clip {
         sound: &plan.sound,
@@ -143,7 +143,7 @@ pub fn clip<'a>(
 }
 
 /// Where frames go, and how the sound goes with them.
-type Sink = (Option<Box<dyn FrameSink>>, Option<ClipSound>);
+type Sink = (Option<Box<dyn FrameSink>>, Option<ClipAudio>);
 
 /// Where the frames go; nowhere if only moments were asked for.
 fn sink(plan: &Plan) -> Result<Sink> {
@@ -163,7 +163,7 @@ fn sink(plan: &Plan) -> Result<Sink> {
     })
 }
 
-fn contact_sheet(plan: &Plan, moments: &[Moment], target: &Target) -> Result<Part> {
+fn contact_sheet(plan: &Plan, moments: &[SheetFrame], target: &Target) -> Result<StagedOutput> {
     let name = plan.sound.path().file_name().unwrap_or_default();
     let title = format!("{} - {}", name.to_string_lossy(), plan.model.id);
     let below = format!(

@@ -3,16 +3,16 @@
 use anyhow::Result;
 
 use super::calibration;
-use super::memory::Room;
+use super::memory::MemoryBudget;
 use crate::assets;
-use crate::inference::onnx::{Keep, Networks, Runtime, Tune};
+use crate::inference::onnx::{FeatureLimits, Networks, Runtime, TuneOptions};
 use crate::plan::Plan;
 use crate::plan::model::ModelFiles;
 
 /// Loads the networks as `plan` asks for them.
 pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
     let cache = assets::cache_folder();
-    let tune = Tune {
+    let tune = TuneOptions {
         precision: plan.precision,
         samples: Some(&|encoder| calibration::take(&plan.backgrounds, &plan.sound, encoder)),
         cache: cache.as_deref(),
@@ -26,13 +26,19 @@ pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
 }
 
 /// Runs the networks once, and shares out the memory that they leave. `batch`: how many frames at a time.
-pub(crate) fn make_room(plan: &Plan, networks: &mut Networks, batch: usize) -> Result<Room> {
+pub(crate) fn make_room(
+    plan: &Plan,
+    networks: &mut Networks,
+    batch: usize,
+) -> Result<MemoryBudget> {
     networks.warm_up(batch)?;
     let size = plan.backgrounds.size();
     let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
-    let limit = plan.memory_limit.unwrap_or_else(|| Room::usual_limit(file));
-    let room = Room::within(limit, size, networks.has_features());
-    networks.features().keep(Keep {
+    let limit = plan
+        .memory_limit
+        .unwrap_or_else(|| MemoryBudget::usual_limit(file));
+    let room = MemoryBudget::within(limit, size, networks.has_features());
+    networks.features().keep(FeatureLimits {
         bytes: room.features,
         backgrounds: plan.backgrounds.count(),
     });

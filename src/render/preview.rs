@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 
-use crate::background::Forms;
-use crate::draw::Moment;
+use crate::background::FrameFormats;
+use crate::draw::SheetFrame;
 use crate::encode::FrameSink;
-use crate::encode::composed::Composed;
+use crate::encode::composed::ComposedFrame;
 use crate::image::Picture;
-use crate::output::Part;
+use crate::output::StagedOutput;
 use crate::render::pipeline::Clip;
 
 /// Moments in a picture.
@@ -29,7 +29,7 @@ pub(crate) struct Preview<'a> {
     wanted: Vec<u64>,
     /// Frames that have passed.
     passed: u64,
-    kept: Vec<Moment>,
+    kept: Vec<SheetFrame>,
 }
 
 impl<'a> Preview<'a> {
@@ -45,28 +45,31 @@ impl<'a> Preview<'a> {
     }
 
     /// What was kept so far.
-    pub(crate) fn take(&mut self) -> Vec<Moment> {
+    pub(crate) fn take(&mut self) -> Vec<SheetFrame> {
         std::mem::take(&mut self.kept)
     }
 }
 
 impl FrameSink for Preview<'_> {
-    fn forms(&self) -> Forms {
-        let sink = self.sink.as_ref().map_or(Forms::default(), |s| s.forms());
+    fn forms(&self) -> FrameFormats {
+        let sink = self
+            .sink
+            .as_ref()
+            .map_or(FrameFormats::default(), |s| s.forms());
         if self.wanted.is_empty() {
             sink
         } else {
-            sink.and(Forms::RGB)
+            sink.and(FrameFormats::RGB)
         }
     }
 
-    fn write(&mut self, frame: &Composed) -> Result<()> {
+    fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
         let index = self.clip.frames.get(self.passed);
         self.passed += 1;
         if let Some(index) = index.filter(|index| self.wanted.binary_search(&index.0).is_ok()) {
             let mut whole = Picture::default();
             frame.draw(&mut whole)?;
-            self.kept.push(Moment {
+            self.kept.push(SheetFrame {
                 frame: whole,
                 rect: self.clip.backgrounds.rect(self.clip.background(index)),
                 index,
@@ -79,7 +82,7 @@ impl FrameSink for Preview<'_> {
         }
     }
 
-    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+    fn complete(self: Box<Self>) -> Result<Option<StagedOutput>> {
         self.sink.map_or(Ok(None), FrameSink::complete)
     }
 }

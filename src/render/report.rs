@@ -7,15 +7,15 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::audio::Sound;
-use crate::encode::clip::ClipSound;
+use crate::audio::AudioFile;
+use crate::encode::clip::ClipAudio;
 use crate::error::{self, Fault};
 use crate::ffmpeg;
 use crate::inference::precision::Tuning;
-use crate::output::{Kind, Target};
+use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
 use crate::plan::model::ModelFiles;
-use crate::render::Rendered;
+use crate::render::RenderedClip;
 
 /// Version of the report's shape; it changes when a field changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -33,7 +33,7 @@ pub(crate) struct RenderReport {
     pub output: Option<Output>,
     /// The networks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<Model>,
+    pub model: Option<ModelReport>,
     /// The presenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
@@ -110,7 +110,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    pub(crate) fn of(sound: &Sound) -> Self {
+    pub(crate) fn of(sound: &AudioFile) -> Self {
         Self {
             path: shown(sound.path()),
             rate: sound.rate,
@@ -140,7 +140,7 @@ pub(crate) struct Output {
     pub preset: Option<String>,
     /// The clip's sound.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sound: Option<ClipSound>,
+    pub sound: Option<ClipAudio>,
     /// Columns of the frames.
     pub width: u32,
     /// Rows of the frames.
@@ -167,7 +167,7 @@ pub(crate) struct Part {
 
 /// The networks.
 #[derive(Debug, Serialize)]
-pub(crate) struct Model {
+pub(crate) struct ModelReport {
     /// Its name.
     pub model_id: String,
     /// The generator network's file.
@@ -176,7 +176,7 @@ pub(crate) struct Model {
     pub audio_encoder: String,
 }
 
-impl Model {
+impl ModelReport {
     pub(crate) fn of(model: &ModelFiles) -> Self {
         Self {
             model_id: model.id.clone(),
@@ -227,8 +227,8 @@ impl RenderReport {
         self.output = Some(Output {
             path: plan.target.as_ref().map(|target| shown(&target.path)),
             kind: plan.target.as_ref().map(|target| match target.kind {
-                Kind::Frames | Kind::Pictures => "frames",
-                Kind::File | Kind::Stdout => "video",
+                OutputKind::Frames | OutputKind::Pictures => "frames",
+                OutputKind::File | OutputKind::Stdout => "video",
             }),
             encoder: format.map(|format| format.video.encoder.name),
             crf: format.and_then(|format| format.video.crf),
@@ -242,13 +242,13 @@ impl RenderReport {
                 .as_ref()
                 .map(|target| shown(&target.path)),
         });
-        self.model = Some(Model::of(&plan.model));
+        self.model = Some(ModelReport::of(&plan.model));
         self.background = Some(Background::of(plan));
-        self.frames = Some(plan.cut.count());
-        self.part = plan.cut.part.map(|part| Part {
+        self.frames = Some(plan.range.count());
+        self.part = plan.range.part.map(|part| Part {
             index: part.index,
             of: part.of,
-            first_frame: plan.cut.frames.start,
+            first_frame: plan.range.frames.start,
             clip_frames: plan.frames,
         });
         self.fps = Some(plan.fps.as_f64());
@@ -259,7 +259,7 @@ impl RenderReport {
     }
 
     /// Takes over how the clip's sound is written, and how the stages spent their time.
-    pub(crate) fn set_rendered(&mut self, rendered: &Rendered) {
+    pub(crate) fn set_rendered(&mut self, rendered: &RenderedClip) {
         if let Some(output) = &mut self.output {
             output.sound.clone_from(&rendered.sound);
         }
@@ -345,7 +345,7 @@ pub(crate) fn check(path: &Path) -> Result<()> {
 fn target(path: &Path) -> Target {
     Target {
         path: path.to_owned(),
-        kind: Kind::File,
+        kind: OutputKind::File,
         force: true,
     }
 }

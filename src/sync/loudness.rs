@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::mouth;
 use crate::audio::mel::{self, MelSpectrogram};
-use crate::audio::{SPEECH_RATE, Sound};
+use crate::audio::{AudioFile, SPEECH_RATE};
 use crate::cancel::Cancel;
 
 /// Frequencies that are listened to, Hz: lower ones sound through closed lips too (voice, m, n), higher ones through
@@ -27,7 +27,7 @@ pub(crate) struct Loudness {
 
 impl Loudness {
     /// Listens to all of it.
-    pub(crate) fn of(sound: &Sound, cancel: &Cancel) -> Result<Self> {
+    pub(crate) fn of(sound: &AudioFile, cancel: &Cancel) -> Result<Self> {
         let mut spectrogram = MelSpectrogram::new(sound.frames_at(SPEECH_RATE));
         let [low, high] = HEARD.map(|hz| mel::band_of_hz(hz) as usize);
         let mut decibels = Vec::new();

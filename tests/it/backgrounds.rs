@@ -10,7 +10,7 @@ use anyhow::Result;
 use image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use lipsync::background::Order;
 use lipsync::background::VideoFile;
-use lipsync::background::{Background, BackgroundCache, Backgrounds, Forms};
+use lipsync::background::{Background, BackgroundCache, Backgrounds, FrameFormats};
 use lipsync::image::{Picture, Size};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 use proptest::collection::vec;
@@ -341,7 +341,7 @@ fn first_pixels(
     bytes: usize,
 ) -> (usize, Vec<u8>) {
     let backgrounds = Backgrounds::open(path, None, fps, false).unwrap();
-    let mut cache = BackgroundCache::new(&backgrounds, bytes, Forms::RGB);
+    let mut cache = BackgroundCache::new(&backgrounds, bytes, FrameFormats::RGB);
     let indices: Vec<BackgroundIndex> = (0..count)
         .map(|i| order.background(FrameIndex(i), backgrounds.count(), BackgroundIndex(0)))
         .collect();
@@ -363,7 +363,7 @@ fn only(path: &Path, keep_alpha: bool) -> Picture {
 
 /// One picture, decoded alone.
 fn one(backgrounds: &Backgrounds, index: usize) -> Result<Arc<Background>> {
-    let mut cache = BackgroundCache::new(backgrounds, 0, Forms::RGB);
+    let mut cache = BackgroundCache::new(backgrounds, 0, FrameFormats::RGB);
     let mut pictures = Vec::new();
     cache.get(&[BackgroundIndex(index)], &mut pictures)?;
     Ok(pictures.remove(0))
@@ -805,7 +805,7 @@ fn damaged_videos_are_read_or_refused() {
                 .rev()
                 .map(BackgroundIndex)
                 .collect();
-            let mut cache = BackgroundCache::new(&backgrounds, 1 << 20, Forms::YUV420);
+            let mut cache = BackgroundCache::new(&backgrounds, 1 << 20, FrameFormats::YUV420);
             let _ = cache.get(&all, &mut Vec::new());
         }
         Ok(())

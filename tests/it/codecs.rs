@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
 use lipsync::encode::Container;
 use lipsync::encode::FrameSink;
 use lipsync::encode::Mark;
@@ -13,7 +13,7 @@ use lipsync::encode::VideoEncoder;
 use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
 use lipsync::error::{Exit, Report};
 use lipsync::image::{Picture, Size};
-use lipsync::output::{Kind, Target};
+use lipsync::output::{OutputKind, Target};
 use lipsync::timeline::FrameRate;
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ fn quarters(shift: usize) -> Picture {
 fn target(path: &Path) -> Target {
     Target {
         path: path.to_owned(),
-        kind: Kind::File,
+        kind: OutputKind::File,
         force: true,
     }
 }
@@ -72,10 +72,10 @@ fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
     }
 }
 
-fn second(place: &Place) -> Sound {
+fn second(place: &Place) -> AudioFile {
     let name = "second.wav";
     place.wav(name, 16_000, 1, 1.0, |_, t| (t * 2000.0).sin() * 0.3);
-    Sound::open(&place.join(name), None).unwrap()
+    AudioFile::open(&place.join(name), None).unwrap()
 }
 
 /// Writes the frames that `spec` wants to `name`.
@@ -466,7 +466,7 @@ fn frames_say_it_too_and_keep_alpha() {
     for mark in [Some(Mark { model: "m".into() }), None] {
         let target = Target {
             path: folder.clone(),
-            kind: Kind::Frames,
+            kind: OutputKind::Frames,
             force: true,
         };
         let mut sink = Box::new(PngFolder::create(target, mark.as_ref()).unwrap());

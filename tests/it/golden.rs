@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use lipsync::audio::Listener;
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
+use lipsync::audio::WindowReader;
 use lipsync::audio::{BANDS, MelSpectrogram};
 use lipsync::audio::{EMBEDDING_LEN, WINDOW_LEN, Windows};
 use lipsync::background::Order;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::image::{Picture, Rect};
-use lipsync::inference::{Hardware, Networks, Tune};
+use lipsync::inference::{Hardware, Networks, TuneOptions};
 use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fn mel_frames_match() {
         "ragged_12345_samples",
         "full_scale_square_640ms",
     ] {
-        let sound = Sound::open(&golden(&format!("audio/{name}.wav")), None).unwrap();
+        let sound = AudioFile::open(&golden(&format!("audio/{name}.wav")), None).unwrap();
         let mut mel = MelSpectrogram::new(sound.frames);
         let (mut reader, mut samples, mut got) = (sound.speech().unwrap(), Vec::new(), Vec::new());
         while reader.read(&mut samples).unwrap() {}
@@ -146,11 +146,11 @@ fn features_of_the_clip_match() {
         &model("audio_encoder"),
         &model("generator"),
         Hardware::cpu(2),
-        Tune::EXACT,
+        TuneOptions::EXACT,
     )
     .unwrap();
-    let sound = Sound::open(&golden("audio/speech.wav"), None).unwrap();
-    let mut listener = Listener::new(
+    let sound = AudioFile::open(&golden("audio/speech.wav"), None).unwrap();
+    let mut listener = WindowReader::new(
         &sound,
         FrameRate::TRAINED,
         FrameIndex(0),

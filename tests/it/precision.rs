@@ -7,8 +7,8 @@ use lipsync::audio::WINDOW_LEN;
 use lipsync::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use lipsync::image::Picture;
 use lipsync::inference::kernel::Steps;
+use lipsync::inference::{BaselineGenerator, FeatureLimits, Hardware, Networks, TuneOptions};
 use lipsync::inference::{Face, Generator as _};
-use lipsync::inference::{Hardware, Keep, Networks, PlainGenerator, Tune};
 use serde_json::Value;
 
 use crate::support::{Place, assert_fits, golden, pictures, project, runtime};
@@ -80,7 +80,15 @@ fn entry(place: &Place) -> PathBuf {
 #[test]
 fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
     let encoder = golden("models/tiny_audio_encoder.onnx");
-    let load = || Networks::load(runtime(), &encoder, &unet(), Hardware::cpu(1), Tune::EXACT);
+    let load = || {
+        Networks::load(
+            runtime(),
+            &encoder,
+            &unet(),
+            Hardware::cpu(1),
+            TuneOptions::EXACT,
+        )
+    };
     let mut networks = load().unwrap();
     let said = format!("{:?}", networks.tuning.rewritings);
     assert!(
@@ -92,9 +100,9 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
     if Steps::best().is_some() {
         assert!(said.contains("blocks in one go each"), "{said}");
     }
-    let mut plain = PlainGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
+    let mut plain = BaselineGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
     for bytes in [0, 300_000, usize::MAX / 4] {
-        networks.features().keep(Keep {
+        networks.features().keep(FeatureLimits {
             bytes,
             backgrounds: 3,
         });

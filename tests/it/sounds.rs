@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use lipsync::audio::Sound;
+use lipsync::audio::AudioFile;
 
 use crate::support::{Place, probe};
 
@@ -43,7 +43,7 @@ fn loudest(samples: &[f32], rate: f64) -> f64 {
 
 /// What the networks hear of a file, at 16 kHz.
 fn heard(path: &Path) -> Vec<f32> {
-    let mut reader = Sound::open(path, None).unwrap().speech().unwrap();
+    let mut reader = AudioFile::open(path, None).unwrap().speech().unwrap();
     let mut samples = Vec::new();
     while reader.read(&mut samples).unwrap() {}
     samples

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
 use lipsync::background::Background;
-use lipsync::encode::Composed;
+use lipsync::encode::ComposedFrame;
 use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
 use lipsync::inference::Runtime;
@@ -161,7 +161,7 @@ impl Place {
 }
 
 /// A frame that the networks did not touch.
-pub(crate) fn composed(picture: &Picture) -> Composed {
+pub(crate) fn composed(picture: &Picture) -> ComposedFrame {
     let nothing = Rect {
         x0: 0,
         y0: 0,
@@ -179,7 +179,7 @@ pub(crate) fn composed(picture: &Picture) -> Composed {
         rgb: Some(picture.clone()),
         yuv420: Some(planes),
     };
-    Composed {
+    ComposedFrame {
         background: Arc::new(background),
         patch: None,
     }

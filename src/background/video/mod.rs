@@ -19,7 +19,7 @@ use ff::media::Type;
 use ff::{Dictionary, color, format};
 use ffmpeg_next as ff;
 
-pub(crate) use planes::{Plane, Planes};
+pub(crate) use planes::{PlanarPicture, Plane};
 pub(crate) use reader::VideoReader;
 
 use crate::error::{Fault, plain_io};

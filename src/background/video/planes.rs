@@ -11,7 +11,7 @@ use crate::image::{Picture, Size};
 
 /// A picture in planes of its own: Y U V, R G B, or one of grey, perhaps with A.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Planes {
+pub struct PlanarPicture {
     /// Bits of a sample: full scale is `2^depth - 1`.
     pub depth: u32,
     /// Whether black is 0 and white full scale; else they are 16 and 235 of 255.
@@ -33,7 +33,7 @@ pub struct Plane {
     pub samples: Vec<u16>,
 }
 
-impl Planes {
+impl PlanarPicture {
     /// R G B of a picture, and A with `alpha`: 255 where the picture has none.
     pub fn of_picture(picture: &Picture, alpha: bool) -> Self {
         let colours = "RGB".chars().enumerate().map(|(at, letter)| {
@@ -148,7 +148,12 @@ impl Layout {
     }
 
     /// Copies a decoded picture; false where it has another format.
-    pub(super) fn copy(&self, decoded: &frame::Video, full_range: bool, into: &mut Planes) -> bool {
+    pub(super) fn copy(
+        &self,
+        decoded: &frame::Video,
+        full_range: bool,
+        into: &mut PlanarPicture,
+    ) -> bool {
         if decoded.format() != self.format {
             return false;
         }
@@ -217,7 +222,7 @@ mod tests {
                 *byte = (100 * plane + 10 * (i / stride) + i % stride) as u8;
             }
         }
-        let mut planes = Planes::default();
+        let mut planes = PlanarPicture::default();
         assert!(layout.copy(&decoded, false, &mut planes));
         assert_eq!(planes.planes[0].samples.len(), 15);
         assert_eq!(planes.planes[0].samples[5..10], [10, 11, 12, 13, 14]);
@@ -235,7 +240,7 @@ mod tests {
             height: 1,
             samples: samples.to_vec(),
         };
-        let mut planes = Planes {
+        let mut planes = PlanarPicture {
             depth: 8,
             full_range: false,
             planes: vec![plane(&[0, 16, 126, 235, 255])],

@@ -8,7 +8,7 @@ use ff::frame;
 use ffmpeg_next as ff;
 
 use super::colours::Converter;
-use super::planes::Planes;
+use super::planes::PlanarPicture;
 use super::{Timeline, VideoFile, open_decoder, open_input, unreadable};
 use crate::error::Fault;
 use crate::image::{Picture, Size};
@@ -135,7 +135,7 @@ impl VideoReader {
     }
 
     /// Copies the planes of the picture that was decoded last, as they are stored.
-    pub fn planes(&self, into: &mut Planes) -> Result<()> {
+    pub fn planes(&self, into: &mut PlanarPicture) -> Result<()> {
         let full_range = self.file.is_full_range();
         let copied = self
             .file

@@ -18,21 +18,21 @@ pub(super) use args::BatchArgs;
 use super::render::{set_out, tell_lacking, tell_networks};
 use super::ui::{Progress, Ui};
 use crate::assets;
-use crate::batch::contents::Contents;
+use crate::batch::contents::ContentDigests;
 use crate::batch::inputs;
 use crate::batch::job::Job;
 use crate::batch::journal::{Journal, Known};
-use crate::batch::lanes::{Lanes, News, Planner};
 use crate::batch::lock::Lock;
+use crate::batch::model_pool::ModelPool;
 use crate::batch::report::{BatchReport, ClipReport, End};
 use crate::batch::shard::Shard;
-use crate::batch::stock::Stock;
 use crate::batch::survey::survey;
+use crate::batch::workers::{JobEvent, Planner, Workers};
 use crate::cancel::Cancel;
 use crate::error::{Fault, Report, plain_io};
 use crate::inference::onnx::Runtime;
 use crate::output::remove_abandoned;
-use crate::plan::{Backdrops, Plan, Request};
+use crate::plan::{OpenBackgrounds, Plan, Request};
 use crate::render::report::{self, RenderReport};
 
 /// Clips side by side by default: measured (docs/batch.md, "Side by side").
@@ -62,8 +62,8 @@ pub(super) fn batch(
         planner: Planner {
             output: args.output,
             config: config.as_ref(),
-            backdrops: Backdrops::default(),
-            contents: Contents::default(),
+            backdrops: OpenBackgrounds::default(),
+            contents: ContentDigests::default(),
             resume: args.resume,
             force: args.force,
         },
@@ -208,7 +208,7 @@ impl Batch<'_> {
         let places: HashMap<usize, usize> = mine.iter().copied().zip(0..).collect();
         self.work(&todo, &journal, |n, render, error| {
             let clip = &mut report.clips[places[&n]];
-            clip.end = error.as_ref().map_or(End::Rendered, |_| End::Failed);
+            clip.end = error.as_ref().map_or(End::RenderedClip, |_| End::Failed);
             clip.render = Some(render);
             clip.error = error;
         })
@@ -225,12 +225,12 @@ impl Batch<'_> {
         let library = assets::runtime_library()?;
         let runtime = Runtime::load(&library)?;
         let lanes = self.lanes.min(todo.len());
-        let stock = Stock::new(&runtime, lanes);
+        let stock = ModelPool::new(&runtime, lanes);
         let numbers: Vec<usize> = todo.iter().map(|(_, n, _)| *n).collect();
         let frames: HashMap<usize, u64> = todo.iter().map(|(_, n, frames)| (*n, *frames)).collect();
         let mut progress = Tally::new(ui.progress(frames.values().sum()), &frames);
         let mut warned = HashSet::new();
-        Lanes {
+        Workers {
             jobs: &self.jobs,
             planner: &self.planner,
             stock: &stock,
@@ -240,7 +240,7 @@ impl Batch<'_> {
             runtime: Runtime::version(&library),
         }
         .run(&numbers, lanes, |news| match news {
-            News::Networks {
+            JobEvent::Networks {
                 job,
                 networks,
                 is_new,
@@ -264,7 +264,7 @@ impl Batch<'_> {
                     tell_lacking(lacking, ui);
                 }
             }
-            News::Start {
+            JobEvent::Start {
                 job,
                 event,
                 warnings,
@@ -279,8 +279,8 @@ impl Batch<'_> {
                     }
                 }
             }
-            News::Progress { job, done } => progress.update(job, &self.jobs[job].id, done),
-            News::End {
+            JobEvent::Progress { job, done } => progress.update(job, &self.jobs[job].id, done),
+            JobEvent::End {
                 job,
                 report,
                 error: None,
@@ -290,7 +290,7 @@ impl Batch<'_> {
                 ui.detail(&format!("{id} is in its place"));
                 ended(job, report, None);
             }
-            News::End {
+            JobEvent::End {
                 job,
                 report,
                 error: Some(error),

@@ -22,8 +22,8 @@ use crate::inference::halving::BatchLimit;
 use crate::inference::onnx::{Networks, Placement, Runtime};
 use crate::inference::precision::{Precision, Tuning};
 use crate::plan::{Plan, Request};
-use crate::render::Work;
-use crate::render::memory::Room;
+use crate::render::ClipRender;
+use crate::render::memory::MemoryBudget;
 use crate::render::networks;
 use crate::render::preview;
 use crate::render::report::{self, RenderReport};
@@ -109,7 +109,7 @@ struct Job {
     plan: Plan,
     networks: Networks,
     batch: usize,
-    room: Room,
+    room: MemoryBudget,
     runtime: std::path::PathBuf,
 }
 
@@ -150,7 +150,7 @@ impl Job {
             ui.detail(&line);
         }
         let plan = &self.plan;
-        let work = Work::new(plan, self.batch, self.room);
+        let work = ClipRender::new(plan, self.batch, self.room);
         let frames = work.frames();
         ui.event("start", work.start(&self.networks.placement.device()));
         let mut progress = ui.progress(frames);
@@ -259,7 +259,7 @@ impl Job {
                     "{}: {}{} frames at {} fps{}",
                     self.outputs(),
                     self.part(),
-                    plan.cut.count(),
+                    plan.range.count(),
                     plan.fps,
                     self.compression()
                 ),
@@ -293,11 +293,11 @@ impl Job {
 
     /// Which part of the clip it is, in words.
     fn part(&self) -> String {
-        let cut = &self.plan.cut;
-        cut.part.map_or(String::new(), |part| {
+        let range = &self.plan.range;
+        range.part.map_or(String::new(), |part| {
             format!(
                 "part {part} of {} frames, from frame {} on: ",
-                self.plan.frames, cut.frames.start
+                self.plan.frames, range.frames.start
             )
         })
     }

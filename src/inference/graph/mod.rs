@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`fold`] drops what is left of the exporter's chains.
-//! - [`cut`] parts what needs only the picture, and is worked out once for each background, from what hears the sound.
+//! - [`split`] parts what needs only the picture, and is worked out once for each background, from what hears the sound.
 //! - [`commute`] moves 1x1 convolutions before upsamples.
 //! - [`fuse`] makes one node of an inverted residual block.
 //! - [`quantise`] works with eight bits where that is faster.
@@ -19,13 +19,13 @@
 
 pub(crate) mod bytes;
 pub(crate) mod commute;
-pub(crate) mod cut;
 pub(crate) mod edit;
 pub(crate) mod fold;
 pub(crate) mod fuse;
 pub(crate) mod half;
 pub(crate) mod proto;
 pub(crate) mod quantise;
+pub(crate) mod split;
 
 #[cfg(test)]
 mod tests;

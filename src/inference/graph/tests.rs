@@ -1,12 +1,12 @@
 //! The steps on a graph as small as one can be that has all they look for. What it computes is tested on real networks.
 
 use super::commute::commute;
-use super::cut::{Cut, cut};
 use super::edit::Shapes;
 use super::fold::drop_empty_pads;
 use super::fuse::{BLOCK, fuse, take};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use super::quantise::{self, BYTE_BLOCK, Statistics, areas, quantise};
+use super::split::{SplitGraph, split};
 use crate::inference::kernel::Grid;
 
 /// input -> skip; audio -> deep -> upsampled -> padded by nothing; both joined -> mixed -> output.
@@ -75,10 +75,10 @@ fn shapes() -> Shapes {
         .into()
 }
 
-fn parts() -> Cut {
+fn parts() -> SplitGraph {
     let mut model = model();
     drop_empty_pads(&mut model).unwrap();
-    cut(&model, "input", "audio", &shapes()).unwrap().unwrap()
+    split(&model, "input", "audio", &shapes()).unwrap().unwrap()
 }
 
 fn operators(model: &Model) -> Vec<&str> {
@@ -105,23 +105,23 @@ fn pads_that_add_nothing_go() {
 
 #[test]
 fn what_needs_the_picture_alone_is_cut_off() {
-    let cut = parts();
-    assert_eq!(cut.kept.len(), 1);
-    assert_eq!(cut.kept[0].name, "skip");
-    assert!(cut.remade.is_empty() && cut.cheap.is_none());
-    assert_eq!(operators(&cut.image), ["Conv"]);
-    let joint = cut.joint.graph().unwrap();
+    let split = parts();
+    assert_eq!(split.kept.len(), 1);
+    assert_eq!(split.kept[0].name, "skip");
+    assert!(split.remade.is_empty() && split.cheap.is_none());
+    assert_eq!(operators(&split.image), ["Conv"]);
+    let joint = split.joint.graph().unwrap();
     assert_eq!(joint.input_names(), ["audio", "skip"]);
     assert!(joint.constant("w.skip").is_none());
 }
 
 #[test]
 fn a_convolution_goes_before_the_upsample() {
-    let mut cut = parts();
-    assert_eq!(commute(&mut cut.joint, &shapes()).unwrap(), 1);
-    let graph = cut.joint.graph().unwrap();
+    let mut split = parts();
+    assert_eq!(commute(&mut split.joint, &shapes()).unwrap(), 1);
+    let graph = split.joint.graph().unwrap();
     assert_eq!(
-        operators(&cut.joint),
+        operators(&split.joint),
         ["Conv", "Conv", "Resize", "Conv", "Add", "Relu", "Conv"]
     );
     // Of the twenty channels, the first four are the upsample's.
@@ -140,7 +140,7 @@ fn a_convolution_goes_before_the_upsample() {
 }
 
 /// The same graph with a block in place of the convolution and its Relu.
-fn with_block() -> (Cut, Shapes) {
+fn with_block() -> (SplitGraph, Shapes) {
     let mut model = model();
     let graph = model.graph_mut().unwrap();
     let depthwise = Node::new("Conv", &["a", "w.depthwise"], "b.raw")
@@ -176,8 +176,8 @@ fn with_block() -> (Cut, Shapes) {
         shapes.insert(name.into(), vec![1, 8, 32, 32]);
     }
     drop_empty_pads(&mut model).unwrap();
-    let cut = cut(&model, "input", "audio", &shapes).unwrap().unwrap();
-    (cut, shapes)
+    let split = split(&model, "input", "audio", &shapes).unwrap().unwrap();
+    (split, shapes)
 }
 
 /// What was seen of a network with `shapes` whose tensors' values rise from 0 to 1, channel by channel.
@@ -193,9 +193,9 @@ fn seen(shapes: &Shapes) -> Statistics {
 
 #[test]
 fn large_blocks_become_integers_and_features_bytes() {
-    let (cut, shapes) = with_block();
-    assert_eq!(areas(&cut, &shapes).unwrap(), [0]);
-    let mut quantised = quantise(&cut, &shapes, &seen(&shapes), 0).unwrap();
+    let (split, shapes) = with_block();
+    assert_eq!(areas(&split, &shapes).unwrap(), [0]);
+    let mut quantised = quantise(&split, &shapes, &seen(&shapes), 0).unwrap();
     assert_eq!(
         operators(&quantised.joint),
         ["Conv", "Transpose", BYTE_BLOCK]
@@ -229,18 +229,18 @@ fn large_blocks_become_integers_and_features_bytes() {
 
 #[test]
 fn small_blocks_and_what_nobody_saw_stay_real() {
-    let (cut, shapes) = with_block();
-    let is_real = |quantised: &Cut| {
+    let (split, shapes) = with_block();
+    let is_real = |quantised: &SplitGraph| {
         !operators(&quantised.joint).contains(&BYTE_BLOCK)
             && operators(&quantised.image) == ["Conv"]
             && quantised.joint.graph().unwrap().input_names() == ["audio", "skip"]
     };
-    let small = quantise(&cut, &shapes, &seen(&shapes), 1024).unwrap();
+    let small = quantise(&split, &shapes, &seen(&shapes), 1024).unwrap();
     assert!(is_real(&small));
     let unseen: Shapes = (shapes.clone().into_iter())
         .filter(|(name, _)| name != "b")
         .collect();
-    let unknown = quantise(&cut, &shapes, &seen(&unseen), 0).unwrap();
+    let unknown = quantise(&split, &shapes, &seen(&unseen), 0).unwrap();
     assert!(is_real(&unknown));
 }
 

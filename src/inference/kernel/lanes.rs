@@ -25,7 +25,7 @@ use std::arch::x86_64::{
 ///
 /// Each method may be called where the processor has the instruction set, from a function that was compiled for it;
 /// pointers must be good for all lanes that are read or written, of any alignment.
-pub(super) trait Lanes {
+pub(super) trait Workers {
     /// A vector.
     type V: Copy;
     /// Chooses lanes.
@@ -67,7 +67,7 @@ pub(super) trait Lanes {
 /// AVX-512F.
 pub(super) struct Avx512;
 
-impl Lanes for Avx512 {
+impl Workers for Avx512 {
     type V = __m512;
     type M = __mmask16;
     type I = __m512i;
@@ -142,7 +142,7 @@ impl Lanes for Avx512 {
 /// AVX2 with FMA.
 pub(super) struct Avx2;
 
-impl Lanes for Avx2 {
+impl Workers for Avx2 {
     type V = __m256;
     type M = __m256i;
     type I = __m256i;

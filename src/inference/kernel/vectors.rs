@@ -10,7 +10,7 @@
     reason = "what is not inlined is not compiled for the instruction set"
 )]
 
-use super::lanes::{Avx2, Avx512, Lanes};
+use super::lanes::{Avx2, Avx512, Workers};
 use super::steps::{Add, Channels, Depthwise, Into, Steps, Upsampled, Weights, Window};
 
 /// Bytes of weights that stay in the caches nearest to a core while pixels go by.
@@ -39,7 +39,7 @@ struct Tile<'a> {
 }
 
 #[inline(always)]
-unsafe fn tile<L: Lanes, const M: usize, const N: usize>(t: &Tile<'_>) {
+unsafe fn tile<L: Workers, const M: usize, const N: usize>(t: &Tile<'_>) {
     unsafe {
         let some = L::mask(t.lanes);
         let mut sums = [[L::splat(0.0); N]; M];
@@ -100,7 +100,7 @@ unsafe fn tile<L: Lanes, const M: usize, const N: usize>(t: &Tile<'_>) {
 }
 
 #[inline(always)]
-unsafe fn product<L: Lanes, const M: usize>(
+unsafe fn product<L: Workers, const M: usize>(
     weights: &Weights,
     Channels { from, count }: Channels,
     panels: &[f32],
@@ -140,7 +140,7 @@ unsafe fn product<L: Lanes, const M: usize>(
 
 /// The tile of a group of channels and a panel, all lanes wanted.
 #[inline(always)]
-fn place<'a, L: Lanes, const M: usize>(
+fn place<'a, L: Workers, const M: usize>(
     weights: &Weights,
     Channels { from, count }: Channels,
     panels: &[f32],
@@ -188,7 +188,7 @@ const IN_ANOTHER: u8 = 2;
 
 /// One channel; `SIDES` is one of the above.
 #[inline(always)]
-unsafe fn channel<L: Lanes, const SIDES: u8>(
+unsafe fn channel<L: Workers, const SIDES: u8>(
     weights: &Depthwise,
     values: *const f32,
     window: &Window<'_>,
@@ -257,7 +257,7 @@ unsafe fn channel<L: Lanes, const SIDES: u8>(
 }
 
 #[inline(always)]
-unsafe fn neighbours<L: Lanes>(
+unsafe fn neighbours<L: Workers>(
     weights: &[Depthwise],
     Channels { from, count }: Channels,
     window: &Window<'_>,
@@ -282,7 +282,7 @@ unsafe fn neighbours<L: Lanes>(
 }
 
 /// A vector's worth of an upsampled row, in whichever channel.
-struct Between<L: Lanes> {
+struct Between<L: Workers> {
     from: usize,
     part: L::V,
     left: L::I,
@@ -290,7 +290,7 @@ struct Between<L: Lanes> {
     across: L::V,
 }
 
-impl<L: Lanes> Between<L> {
+impl<L: Workers> Between<L> {
     /// For the vector that begins at pixel `first`.
     #[inline(always)]
     unsafe fn new(row: &Upsampled<'_>, first: usize) -> Self {
@@ -321,7 +321,7 @@ impl<L: Lanes> Between<L> {
 }
 
 #[inline(always)]
-unsafe fn upsample<L: Lanes>(row: &Upsampled<'_>, out: &mut [f32]) {
+unsafe fn upsample<L: Workers>(row: &Upsampled<'_>, out: &mut [f32]) {
     unsafe {
         let [above, below] = row.rows.map(<[f32]>::as_ptr);
         for first in (0..row.stretch.width).step_by(L::LANES) {
@@ -350,7 +350,7 @@ fn pick(values: &[f32], out: &mut [f32]) {
 
 /// One group of `pixels` pixels of a panel; `ahead` is how many pixels later the next ones will be wanted.
 #[inline(always)]
-unsafe fn pack<L: Lanes>(
+unsafe fn pack<L: Workers>(
     values: &[f32],
     pitch: usize,
     pixels: usize,
@@ -388,7 +388,7 @@ macro_rules! steps {
                 into: &mut Into<'_>,
             ) {
                 unsafe {
-                    super::product::<$lanes, { <$lanes as Lanes>::ROWS }>(
+                    super::product::<$lanes, { <$lanes as Workers>::ROWS }>(
                         weights, channels, panels, pixels, into,
                     );
                 }
@@ -429,9 +429,9 @@ macro_rules! steps {
 
         pub(super) static $constant: Steps = Steps {
             name: $name,
-            lanes: <$lanes as Lanes>::LANES,
-            rows: <$lanes as Lanes>::ROWS,
-            vectors: <$lanes as Lanes>::VECTORS,
+            lanes: <$lanes as Workers>::LANES,
+            rows: <$lanes as Workers>::ROWS,
+            vectors: <$lanes as Workers>::VECTORS,
             product: $module::product,
             neighbours: $module::neighbours,
             upsample: $module::upsample,

@@ -9,8 +9,8 @@ use ort::ep::{ArenaExtendStrategy, CUDA, ExecutionProvider, TensorRT};
 use ort::session::builder::SessionBuilder;
 use ort::util::preload_dylib;
 
+use super::cuda_unavailable::{CudaUnavailable, NOT_IN_THIS_BUILD};
 use super::device::Gpu;
-use super::obstacle::{NOT_IN_THIS_BUILD, Obstacle};
 use crate::assets;
 
 const DRIVER: &str = "libcuda.so.1";
@@ -36,12 +36,15 @@ const LIBRARIES: [&str; 14] = [
 ];
 
 /// Loads CUDA's libraries for the ONNX Runtime at `runtime`, or tells what is in the way.
-pub(super) fn prepare(runtime: &Path) -> Result<(), Obstacle> {
+pub(super) fn prepare(runtime: &Path) -> Result<(), CudaUnavailable> {
     if !CUDA::is_available().unwrap_or(false) {
-        return Err(Obstacle::of(&format!("CUDA {NOT_IN_THIS_BUILD}"), is_there));
+        return Err(CudaUnavailable::of(
+            &format!("CUDA {NOT_IN_THIS_BUILD}"),
+            is_there,
+        ));
     }
     // Without a driver, the 2 GB of libraries are better left alone.
-    load(DRIVER).map_err(|text| Obstacle::of(&text, is_there))?;
+    load(DRIVER).map_err(|text| CudaUnavailable::of(&text, is_there))?;
     preload(runtime);
     Ok(())
 }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn the_loader_says_what_is_missing() {
         let words = load("libnosuchthing.so.13").unwrap_err();
-        let obstacle = Obstacle::of(&words, |_| false).to_string();
+        let obstacle = CudaUnavailable::of(&words, |_| false).to_string();
         assert!(
             obstacle.starts_with("NVIDIA's library libnosuchthing.so.13 is missing ("),
             "{obstacle}"

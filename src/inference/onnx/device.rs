@@ -1,6 +1,6 @@
 //! Where the networks run: what is asked for, and what came of it.
 
-use super::obstacle::Obstacle;
+use super::cuda_unavailable::CudaUnavailable;
 
 /// Where the networks are to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,14 +169,14 @@ pub struct Placement {
     /// The GPUs; the CPU if none.
     pub gpus: Vec<Gpu>,
     /// Why not on a GPU, if that was left open.
-    pub obstacle: Option<Obstacle>,
+    pub obstacle: Option<CudaUnavailable>,
     /// Operators that the GPU left to the CPU, such as `3 Resize`.
     pub left_on_cpu: Option<String>,
 }
 
 impl Placement {
     /// On the CPU, because of what was in the way of a GPU, if one was looked for.
-    pub fn cpu(obstacle: Option<Obstacle>) -> Self {
+    pub fn cpu(obstacle: Option<CudaUnavailable>) -> Self {
         Self {
             gpus: Vec::new(),
             obstacle,

@@ -7,25 +7,25 @@ use std::thread;
 use anyhow::Result;
 use ort::session::Session;
 
-use super::network::{Given, Network, failure};
-use super::part::Part;
-use super::parts::{InParts, Names, Parts, Sight};
-use super::store::{Key, Store};
-use super::tuned::Tuner;
-use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, Memory, OnnxAudioEncoder, Runtime, joined};
+use super::network::{InputValues, Network, failure};
+use super::parts_cache::{CacheKey, PartsCache};
+use super::split_generator::{FeatureCache, GeneratorParts, Names, SplitGenerator};
+use super::sub_model::SubModel;
+use super::tuner::Tuner;
+use super::{Arena, GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, Runtime, joined};
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::inference::kernel::Steps;
 use crate::inference::kernel::eight::Set;
-use crate::inference::precision::{Precision, Samples, Tuning};
+use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 use crate::inference::{Face, Generator};
 
 /// Takes samples of a presenter, of which the audio encoder hears the speech.
-pub(crate) type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<Samples>;
+pub(crate) type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<CalibrationSamples>;
 
 /// What may be made of the generator's file.
 #[derive(Clone, Copy)]
-pub struct Tune<'a> {
+pub struct TuneOptions<'a> {
     /// How exactly it is to be computed.
     pub precision: Precision,
     /// What networks of less than full precision are fitted to and measured on; without it, all is exact.
@@ -34,7 +34,7 @@ pub struct Tune<'a> {
     pub cache: Option<&'a Path>,
 }
 
-impl Tune<'_> {
+impl TuneOptions<'_> {
     /// Exact.
     pub const EXACT: Self = Self {
         precision: Precision::Exact,
@@ -44,8 +44,8 @@ impl Tune<'_> {
 }
 
 /// What generators are started from.
-pub(super) enum Made {
-    InParts(PathBuf, Parts),
+pub(super) enum PreparedGenerator {
+    SplitGenerator(PathBuf, GeneratorParts),
     /// The file's model, or what was made of it.
     Whole(PathBuf, Vec<u8>),
     /// The same, but one that takes and gives bytes.
@@ -59,15 +59,15 @@ impl Loader<'_> {
         &self,
         path: &Path,
         bytes: Vec<u8>,
-        tune: Tune<'_>,
+        tune: TuneOptions<'_>,
         encoder: &mut OnnxAudioEncoder,
-    ) -> Result<(Made, Tuning)> {
+    ) -> Result<(PreparedGenerator, Tuning)> {
         let samples = match tune.samples {
             Some(sampler) if tune.precision != Precision::Exact => sampler(encoder)?,
-            _ => Samples::default(),
+            _ => CalibrationSamples::default(),
         };
-        let store = tune.cache.map(|folder| Store(folder.join("networks")));
-        let key = Key::new(&[
+        let store = tune.cache.map(|folder| PartsCache(folder.join("networks")));
+        let key = CacheKey::new(&[
             &bytes,
             Runtime::version(&self.runtime.path).as_bytes(),
             format!("{:?}", tune.precision).as_bytes(),
@@ -81,7 +81,7 @@ impl Loader<'_> {
         } else {
             // What is tried out on the way must not take memory from what is kept of backgrounds later.
             let loader = Self {
-                memory: Memory::System,
+                memory: Arena::System,
                 ..*self
             };
             let (whole, _) = loader.network(path, &GENERATOR, &bytes)?;
@@ -99,18 +99,24 @@ impl Loader<'_> {
             made
         };
         let made = match parts {
-            Some(parts) => Made::InParts(path.to_owned(), parts),
-            None => Made::Whole(path.to_owned(), bytes),
+            Some(parts) => PreparedGenerator::SplitGenerator(path.to_owned(), parts),
+            None => PreparedGenerator::Whole(path.to_owned(), bytes),
         };
         Ok((made, tuning))
     }
 
     /// Starts `count` generators, with what they share.
-    pub(super) fn start_generators(&self, made: &Made, count: usize) -> Result<Started> {
+    pub(super) fn start_generators(
+        &self,
+        made: &PreparedGenerator,
+        count: usize,
+    ) -> Result<RunningGenerators> {
         let (path, role, model) = match made {
-            Made::InParts(path, parts) => return self.start_in_parts(path, parts, count),
-            Made::Whole(path, model) => (path, &GENERATOR, model),
-            Made::OfBytes(path, model) => (path, &GENERATOR_OF_BYTES, model),
+            PreparedGenerator::SplitGenerator(path, parts) => {
+                return self.start_in_parts(path, parts, count);
+            }
+            PreparedGenerator::Whole(path, model) => (path, &GENERATOR, model),
+            PreparedGenerator::OfBytes(path, model) => (path, &GENERATOR_OF_BYTES, model),
         };
         let mut left_on_cpu = None;
         let generators = (0..count).map(|turn| {
@@ -122,18 +128,18 @@ impl Loader<'_> {
             left_on_cpu = placement.left_on_cpu;
             let network = Box::new(network);
             Ok(OnnxGenerator(match made {
-                Made::OfBytes(..) => How::OfBytes {
+                PreparedGenerator::OfBytes(..) => Backend::OfBytes {
                     network,
                     crops: Vec::new(),
                     levels: Vec::new(),
                 },
-                _ => How::Whole {
+                _ => Backend::Whole {
                     network,
                     input: Vec::new(),
                 },
             }))
         });
-        Ok(Started {
+        Ok(RunningGenerators {
             generators: generators.collect::<Result<_>>()?,
             sight: None,
             left_on_cpu,
@@ -141,21 +147,26 @@ impl Loader<'_> {
     }
 
     /// All sessions at once: each takes a core a tenth of a second to lay out its weights.
-    fn start_in_parts(&self, path: &Path, parts: &Parts, count: usize) -> Result<Started> {
-        let joint = Part::read(&parts.joint)?;
+    fn start_in_parts(
+        &self,
+        path: &Path,
+        parts: &GeneratorParts,
+        count: usize,
+    ) -> Result<RunningGenerators> {
+        let joint = SubModel::read(&parts.joint)?;
         let (sight, joints) = thread::scope(|scope| {
             let start = || scope.spawn(|| joint.start(self));
             let joints: Vec<_> = (0..count).map(|_| start()).collect();
-            let sight = Sight::new(parts, self);
+            let sight = FeatureCache::new(parts, self);
             let joints: Result<Vec<Session>> = joints.into_iter().map(joined).collect();
             Ok::<_, anyhow::Error>((sight?, joints?))
         })?;
         let sight = Arc::new(Mutex::new(sight));
         let generators = joints.into_iter().map(|joint| {
-            let parts = InParts::new(Arc::clone(&sight), parts.names.clone(), joint);
-            OnnxGenerator(How::InParts(path.to_owned(), Box::new(parts)))
+            let parts = SplitGenerator::new(Arc::clone(&sight), parts.names.clone(), joint);
+            OnnxGenerator(Backend::SplitGenerator(path.to_owned(), Box::new(parts)))
         });
-        Ok(Started {
+        Ok(RunningGenerators {
             generators: generators.collect(),
             sight: Some(sight),
             left_on_cpu: None,
@@ -164,20 +175,20 @@ impl Loader<'_> {
 }
 
 /// Generators that are ready to work side by side.
-pub(super) struct Started {
+pub(super) struct RunningGenerators {
     pub(super) generators: Vec<OnnxGenerator>,
     /// What they share, if they run in parts.
-    pub(super) sight: Option<Arc<Mutex<Sight>>>,
+    pub(super) sight: Option<Arc<Mutex<FeatureCache>>>,
     /// Which operators a GPU leaves to the CPU.
     pub(super) left_on_cpu: Option<String>,
 }
 
 /// See [`Generator`].
-pub struct OnnxGenerator(How);
+pub struct OnnxGenerator(Backend);
 
-enum How {
+enum Backend {
     /// Faces one by one; what depends on their backgrounds alone is remembered.
-    InParts(PathBuf, Box<InParts>),
+    SplitGenerator(PathBuf, Box<SplitGenerator>),
     /// All at a time.
     Whole {
         network: Box<Network>,
@@ -197,7 +208,7 @@ enum How {
 impl Generator for OnnxGenerator {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
         match &mut self.0 {
-            How::InParts(path, parts) => {
+            Backend::SplitGenerator(path, parts) => {
                 let windows = audio.chunks_exact(WINDOW_LEN);
                 let pictures = output.chunks_exact_mut(OUTPUT_LEN);
                 for ((face, window), picture) in faces.iter().zip(windows).zip(pictures) {
@@ -206,15 +217,15 @@ impl Generator for OnnxGenerator {
                 }
                 Ok(())
             }
-            How::Whole { network, input } => {
+            Backend::Whole { network, input } => {
                 input.resize(faces.len() * INPUT_LEN, 0.0);
                 for (face, input) in faces.iter().zip(input.chunks_exact_mut(INPUT_LEN)) {
                     face::network_input(face.crop, input);
                 }
-                let given = [Given::Floats(input), Given::Floats(audio)];
+                let given = [InputValues::Floats(input), InputValues::Floats(audio)];
                 network.run(faces.len(), &given, output)
             }
-            How::OfBytes {
+            Backend::OfBytes {
                 network,
                 crops,
                 levels,
@@ -224,7 +235,7 @@ impl Generator for OnnxGenerator {
                     crops.extend_from_slice(&face.crop.pixels);
                 }
                 levels.resize(output.len(), 0);
-                let given = [Given::Bytes(crops), Given::Floats(audio)];
+                let given = [InputValues::Bytes(crops), InputValues::Floats(audio)];
                 network.run(faces.len(), &given, levels)?;
                 for (value, level) in output.iter_mut().zip(levels) {
                     // The middle of what was truncated to this level: truncated again, it is the level.

@@ -2,19 +2,19 @@
 
 mod arena;
 mod assignment;
+mod baseline;
 pub(crate) mod cuda;
+mod cuda_unavailable;
 mod device;
 mod generator;
+mod gpu;
 mod network;
-mod obstacle;
-mod on_gpu;
 mod operators;
-mod part;
-mod parts;
-mod plain;
+mod parts_cache;
 pub(crate) mod probe;
-mod store;
-mod tuned;
+mod split_generator;
+mod sub_model;
+mod tuner;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,7 +26,7 @@ use ort::ep::{CPU, CUDA, ExecutionProvider};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
-use super::halving::{BatchLimit, Halving, is_out_of_memory};
+use super::halving::{BatchHalving, BatchLimit, is_out_of_memory};
 use super::precision::Tuning;
 use super::{AudioEncoder, Face, Generator};
 use crate::audio::mel::BANDS;
@@ -35,25 +35,25 @@ use crate::error::Fault;
 use crate::face::{CROP, INNER, OUTPUT_LEN};
 use crate::image::Picture;
 use crate::inference::graph::bytes;
-use crate::inference::threads::{Budget, GENERATORS_A_GPU, give_memory_back};
+use crate::inference::threads::{GENERATORS_A_GPU, ThreadBudget, give_memory_back};
 use assignment::Assignment;
+pub use baseline::BaselineGenerator;
+pub(crate) use cuda_unavailable::CudaUnavailable;
 pub use device::Hardware;
 pub(crate) use device::{Device, Gpu, Placement};
 pub(crate) use generator::OnnxGenerator;
-use generator::Started;
-pub use generator::Tune;
-use network::{Given, Network, Slot};
-pub(crate) use obstacle::Obstacle;
-pub use parts::Keep;
-use parts::Sight;
-pub use plain::PlainGenerator;
+use generator::RunningGenerators;
+pub use generator::TuneOptions;
+use network::{InputValues, Network, TensorSpec};
+use split_generator::FeatureCache;
+pub use split_generator::FeatureLimits;
 
 /// ONNX Runtime's library, loaded. One a process.
 #[derive(Debug)]
 pub struct Runtime {
     environment: Environment,
     path: PathBuf,
-    cuda: OnceLock<Result<(), Obstacle>>,
+    cuda: OnceLock<Result<(), CudaUnavailable>>,
 }
 
 impl Runtime {
@@ -102,7 +102,7 @@ impl Runtime {
     }
 
     /// Loads CUDA's libraries once, or tells what is in the way.
-    fn cuda(&self) -> Result<(), Obstacle> {
+    fn cuda(&self) -> Result<(), CudaUnavailable> {
         self.cuda.get_or_init(|| cuda::prepare(&self.path)).clone()
     }
 }
@@ -112,9 +112,9 @@ pub struct Networks {
     /// Sound to embeddings.
     pub encoder: OnnxAudioEncoder,
     /// Picture and sound to picture: as many of the same as are to work side by side.
-    pub generators: Vec<Halving<OnnxGenerator>>,
+    pub generators: Vec<BatchHalving<OnnxGenerator>>,
     /// What they share, if they run in parts.
-    sight: Option<Arc<Mutex<Sight>>>,
+    sight: Option<Arc<Mutex<FeatureCache>>>,
     /// How many frames at a time they have the memory for.
     pub batch_limit: BatchLimit,
     /// What was made of the generator.
@@ -130,13 +130,13 @@ impl Networks {
         audio_encoder: &Path,
         generator: &Path,
         hardware: Hardware,
-        tune: Tune<'_>,
+        tune: TuneOptions<'_>,
     ) -> Result<Self> {
         let mut loader = Loader {
             runtime,
             hardware,
             threads: 1,
-            memory: Memory::Stock,
+            memory: Arena::Shared,
         };
         let encoder_bytes = hardware.gpu_bytes.map(|bytes| bytes / ENCODER_PART);
         loader.hardware.gpu_bytes = encoder_bytes;
@@ -156,7 +156,7 @@ impl Networks {
         } else {
             hardware.wanted_gpus()
         };
-        let budget = Budget::new(hardware.threads, gpus.len());
+        let budget = ThreadBudget::new(hardware.threads, gpus.len());
         loader.threads = budget.threads_each;
         let rest = hardware
             .gpu_bytes
@@ -169,7 +169,7 @@ impl Networks {
         } else {
             loader.made_for_gpu(generator, bytes, tune, &mut encoder)
         };
-        let Started {
+        let RunningGenerators {
             generators,
             sight,
             left_on_cpu,
@@ -179,7 +179,7 @@ impl Networks {
         give_memory_back();
         let generators = generators
             .into_iter()
-            .map(|generator| Halving::new(generator, batch_limit.clone()))
+            .map(|generator| BatchHalving::new(generator, batch_limit.clone()))
             .collect();
         Ok(Self {
             encoder,
@@ -201,15 +201,15 @@ impl Networks {
     }
 
     /// What is kept of backgrounds, apart from the networks that share it.
-    pub fn features(&self) -> Features {
-        Features(self.sight.clone())
+    pub fn features(&self) -> SharedFeatures {
+        SharedFeatures(self.sight.clone())
     }
 
     /// Lets the generators paint a batch of `batch` black faces each: the first one costs more than the others, as memory
     /// is taken and, on a GPU, kernels are chosen. One that has no memory left beside the others goes.
     pub fn warm_up(&mut self, batch: usize) -> Result<()> {
         // One of them looks at the black face, for all.
-        self.features().keep(Keep {
+        self.features().keep(FeatureLimits {
             bytes: usize::MAX,
             backgrounds: 1,
         });
@@ -219,7 +219,7 @@ impl Networks {
         let audio = vec![0.0; batch * WINDOW_LEN];
         // All at once, as they will work: then their memory is what they will take.
         let ends: Vec<Result<()>> = thread::scope(|scope| {
-            let paint = |generator: &mut Halving<OnnxGenerator>| {
+            let paint = |generator: &mut BatchHalving<OnnxGenerator>| {
                 let mut output = vec![0.0; batch * OUTPUT_LEN];
                 generator.generate(&black, &audio, &mut output)
             };
@@ -237,23 +237,23 @@ impl Networks {
                 done => done?,
             }
         }
-        self.features().keep(Keep::default());
+        self.features().keep(FeatureLimits::default());
         Ok(())
     }
 }
 
 /// What generators keep of backgrounds, in memory that is shared out while they work.
 #[derive(Clone)]
-pub struct Features(Option<Arc<Mutex<Sight>>>);
+pub struct SharedFeatures(Option<Arc<Mutex<FeatureCache>>>);
 
-impl Features {
-    fn sight(&self) -> Option<MutexGuard<'_, Sight>> {
+impl SharedFeatures {
+    fn sight(&self) -> Option<MutexGuard<'_, FeatureCache>> {
         let sight = self.0.as_ref()?;
         Some(sight.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on so much may be kept.
-    pub fn keep(&self, keep: Keep) {
+    pub fn keep(&self, keep: FeatureLimits) {
         if let Some(mut sight) = self.sight() {
             sight.keep(keep);
         }
@@ -280,43 +280,47 @@ pub struct OnnxAudioEncoder(Network);
 
 impl AudioEncoder for OnnxAudioEncoder {
     fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {
-        self.0.run(count, &[Given::Floats(blocks)], embeddings)
+        self.0
+            .run(count, &[InputValues::Floats(blocks)], embeddings)
     }
 }
 
 /// A network's part in a model: what it takes and gives.
-struct Role {
+struct NetworkRole {
     name: &'static str,
-    inputs: &'static [Slot<'static>],
-    output: Slot<'static>,
+    inputs: &'static [TensorSpec<'static>],
+    output: TensorSpec<'static>,
 }
 
-const AUDIO_ENCODER: Role = Role {
+const AUDIO_ENCODER: NetworkRole = NetworkRole {
     name: "audio encoder",
-    inputs: &[Slot::floats("mel", &[1, BANDS as i64, BLOCK_FRAMES as i64])],
-    output: Slot::floats("emb", &[EMBEDDING_LEN as i64]),
+    inputs: &[TensorSpec::floats(
+        "mel",
+        &[1, BANDS as i64, BLOCK_FRAMES as i64],
+    )],
+    output: TensorSpec::floats("emb", &[EMBEDDING_LEN as i64]),
 };
 
-const GENERATOR: Role = Role {
+const GENERATOR: NetworkRole = NetworkRole {
     name: "generator",
     inputs: &[
-        Slot::floats("input", &[6, INNER as i64, INNER as i64]),
+        TensorSpec::floats("input", &[6, INNER as i64, INNER as i64]),
         WINDOWS,
     ],
-    output: Slot::floats("output", &[3, INNER as i64, INNER as i64]),
+    output: TensorSpec::floats("output", &[3, INNER as i64, INNER as i64]),
 };
 
 /// A generator that takes and gives bytes ([`crate::inference::graph::bytes`]).
-const GENERATOR_OF_BYTES: Role = Role {
+const GENERATOR_OF_BYTES: NetworkRole = NetworkRole {
     name: "generator",
     inputs: &[
-        Slot::bytes(bytes::CROPS, &[CROP as i64, CROP as i64, 3]),
+        TensorSpec::bytes(bytes::CROPS, &[CROP as i64, CROP as i64, 3]),
         WINDOWS,
     ],
-    output: Slot::bytes(bytes::PICTURES, &[3, INNER as i64, INNER as i64]),
+    output: TensorSpec::bytes(bytes::PICTURES, &[3, INNER as i64, INNER as i64]),
 };
 
-const WINDOWS: Slot<'_> = Slot::floats("audio", &[32, 16, 16]);
+const WINDOWS: TensorSpec<'_> = TensorSpec::floats("audio", &[32, 16, 16]);
 
 /// ONNX Runtime's name for the folder of weights outside the file (onnxruntime_session_options_config_keys.h).
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
@@ -329,26 +333,31 @@ struct Loader<'a> {
     /// CPU threads of each network.
     threads: usize,
     /// Where networks on the CPU work.
-    memory: Memory,
+    memory: Arena,
 }
 
-/// In which memory networks on the CPU work.
+/// Where networks on the CPU allocate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Memory {
-    /// In the stock of all, which they take from once.
-    Stock,
-    /// In the system's, to which it goes back with each run: for those that are only tried out.
+enum Arena {
+    /// In one arena for all of them.
+    Shared,
+    /// From the system, returned after each run: for networks that are only tried out.
     System,
 }
 
 impl Loader<'_> {
-    fn load(&self, path: &Path, role: &Role) -> Result<(Network, Placement)> {
+    fn load(&self, path: &Path, role: &NetworkRole) -> Result<(Network, Placement)> {
         self.network(path, role, &read(path, role)?)
     }
 
     /// The network of the file at `path`, which holds `bytes`.
-    fn network(&self, path: &Path, role: &Role, bytes: &[u8]) -> Result<(Network, Placement)> {
-        let Role {
+    fn network(
+        &self,
+        path: &Path,
+        role: &NetworkRole,
+        bytes: &[u8],
+    ) -> Result<(Network, Placement)> {
+        let NetworkRole {
             name,
             inputs,
             output,
@@ -383,7 +392,7 @@ impl Loader<'_> {
         };
         let started = self.runtime.cuda().and_then(|()| {
             let session = self.start(path, bytes, Some(gpu));
-            session.map_err(|e| Obstacle::of(&e.to_string(), cuda::is_there))
+            session.map_err(|e| CudaUnavailable::of(&e.to_string(), cuda::is_there))
         });
         match started {
             Ok(session) => {
@@ -426,8 +435,8 @@ impl Loader<'_> {
             // Spinning threads would take the cores from the encoder and the compositor.
             .with_intra_op_spinning(false)?;
         Ok(match self.memory {
-            Memory::Stock => builder.with_env_allocators()?,
-            Memory::System => {
+            Arena::Shared => builder.with_env_allocators()?,
+            Arena::System => {
                 let cpu = CPU::default().with_arena_allocator(false).build();
                 builder.with_execution_providers([cpu.error_on_failure()])?
             }
@@ -441,7 +450,7 @@ fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(panicked)
 }
 
-fn read(path: &Path, role: &Role) -> Result<Vec<u8>> {
+fn read(path: &Path, role: &NetworkRole) -> Result<Vec<u8>> {
     Ok(std::fs::read(path).map_err(|e| {
         Fault::failed(format!("cannot read {} `{}`", role.name, path.display()))
             .because(crate::error::plain_io(&e))

@@ -8,14 +8,14 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, ValueType};
 
+use super::cuda_unavailable::is_out_of_memory;
 use super::device::Gpu;
-use super::obstacle::is_out_of_memory;
 use crate::error::Fault;
 use crate::inference::halving::OutOfMemory;
 
 /// A tensor that a network takes or gives.
 #[derive(Clone, Copy)]
-pub(super) struct Slot<'a> {
+pub(super) struct TensorSpec<'a> {
     /// Its usual name.
     pub(super) name: &'a str,
     pub(super) element: TensorElementType,
@@ -23,7 +23,7 @@ pub(super) struct Slot<'a> {
     pub(super) shape: &'a [i64],
 }
 
-impl<'a> Slot<'a> {
+impl<'a> TensorSpec<'a> {
     pub(super) const fn floats(name: &'a str, shape: &'a [i64]) -> Self {
         let element = TensorElementType::Float32;
         Self {
@@ -45,7 +45,7 @@ impl<'a> Slot<'a> {
 
 /// What goes into a network: of each input, the values of all items.
 #[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
+pub(super) enum InputValues<'a> {
     Floats(&'a [f32]),
     Bytes(&'a [u8]),
 }
@@ -54,52 +54,52 @@ pub(super) enum Given<'a> {
 pub(super) struct Network {
     path: PathBuf,
     session: Session,
-    inputs: Vec<Port>,
-    output: Port,
+    inputs: Vec<NetworkTensor>,
+    output: NetworkTensor,
     /// The batch size the file insists on.
     fixed_batch: Option<usize>,
     gpu: Option<Gpu>,
-    bound: Option<Bound>,
+    bound: Option<BoundBatch>,
 }
 
 /// A tensor of the file: its name there, and its shape without the batch.
-pub(super) struct Port {
+pub(super) struct NetworkTensor {
     name: String,
     element: TensorElementType,
     shape: Vec<i64>,
 }
 
-impl Port {
+impl NetworkTensor {
     fn len(&self) -> usize {
         self.shape.iter().product::<i64>() as usize
     }
 
-    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<Memory> {
+    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<TensorMemory> {
         let shape: Vec<i64> = std::iter::once(batch as i64)
             .chain(self.shape.iter().copied())
             .collect();
         Ok(match self.element {
-            TensorElementType::Uint8 => Memory::Bytes(Tensor::new(memory, shape)?),
-            _ => Memory::Floats(Tensor::new(memory, shape)?),
+            TensorElementType::Uint8 => TensorMemory::Bytes(Tensor::new(memory, shape)?),
+            _ => TensorMemory::Floats(Tensor::new(memory, shape)?),
         })
     }
 }
 
 /// Memory of a tensor.
-enum Memory {
+enum TensorMemory {
     Floats(Tensor<f32>),
     Bytes(Tensor<u8>),
 }
 
-impl Memory {
+impl TensorMemory {
     /// Takes the items `items` of `given`, `len` values each; what is left of it becomes 0.
-    fn fill(&mut self, given: Given<'_>, items: Range<usize>, len: usize) -> Result<()> {
+    fn fill(&mut self, given: InputValues<'_>, items: Range<usize>, len: usize) -> Result<()> {
         let range = items.start * len..items.end * len;
         match (self, given) {
-            (Self::Floats(tensor), Given::Floats(values)) => {
+            (Self::Floats(tensor), InputValues::Floats(values)) => {
                 fill(tensor.extract_tensor_mut().1, &values[range]);
             }
-            (Self::Bytes(tensor), Given::Bytes(values)) => {
+            (Self::Bytes(tensor), InputValues::Bytes(values)) => {
                 fill(tensor.extract_tensor_mut().1, &values[range]);
             }
             _ => bail!("a tensor of another kind was given"),
@@ -115,9 +115,9 @@ fn fill<T: Copy + Default>(memory: &mut [T], values: &[T]) {
 }
 
 /// Memory that stays between runs.
-struct Bound {
+struct BoundBatch {
     batch: usize,
-    inputs: Vec<Memory>,
+    inputs: Vec<TensorMemory>,
     binding: IoBinding,
 }
 
@@ -126,12 +126,13 @@ impl Network {
         path: &Path,
         role: &str,
         session: Session,
-        inputs: &[Slot<'_>],
-        output: Slot<'_>,
+        inputs: &[TensorSpec<'_>],
+        output: TensorSpec<'_>,
         gpu: Option<Gpu>,
     ) -> Result<Self> {
         let mut free: Vec<&Outlet> = session.inputs().iter().collect();
-        let found: Option<Vec<Port>> = inputs.iter().map(|slot| choose(&mut free, slot)).collect();
+        let found: Option<Vec<NetworkTensor>> =
+            inputs.iter().map(|slot| choose(&mut free, slot)).collect();
         let found_output = choose(&mut session.outputs().iter().collect(), &output);
         let (Some(ports), Some(output_port), true) = (found, found_output, free.is_empty()) else {
             return Err(Fault::failed(format!("`{}` cannot serve as {role}", path.display()))
@@ -177,7 +178,7 @@ impl Network {
     pub(super) fn run<T: PrimitiveTensorElementType + Copy>(
         &mut self,
         count: usize,
-        inputs: &[Given<'_>],
+        inputs: &[InputValues<'_>],
         output: &mut [T],
     ) -> Result<()> {
         let bound = self.bound.as_ref().filter(|_| self.gpu.is_some());
@@ -194,7 +195,7 @@ impl Network {
         &mut self,
         batch: usize,
         items: Range<usize>,
-        inputs: &[Given<'_>],
+        inputs: &[InputValues<'_>],
         output: &mut [T],
     ) -> Result<()> {
         let mut bound = match self.bound.take() {
@@ -205,8 +206,8 @@ impl Network {
             memory.fill(*given, items.clone(), port.len())?;
             // A CUDA session copies its input at this moment.
             match memory {
-                Memory::Floats(tensor) => bound.binding.bind_input(&port.name, tensor)?,
-                Memory::Bytes(tensor) => bound.binding.bind_input(&port.name, tensor)?,
+                TensorMemory::Floats(tensor) => bound.binding.bind_input(&port.name, tensor)?,
+                TensorMemory::Bytes(tensor) => bound.binding.bind_input(&port.name, tensor)?,
             }
         }
         let outputs = self.session.run_binding(&bound.binding)?;
@@ -218,17 +219,17 @@ impl Network {
         Ok(())
     }
 
-    fn bind(&self, batch: usize) -> Result<Bound> {
+    fn bind(&self, batch: usize) -> Result<BoundBatch> {
         let mut binding = self.session.create_binding()?;
         let (up, down) = (
             self.memory(MemoryType::CPUInput)?,
             self.memory(MemoryType::CPUOutput)?,
         );
         match self.output.tensor(batch, &down)? {
-            Memory::Floats(tensor) => binding.bind_output(&self.output.name, tensor)?,
-            Memory::Bytes(tensor) => binding.bind_output(&self.output.name, tensor)?,
+            TensorMemory::Floats(tensor) => binding.bind_output(&self.output.name, tensor)?,
+            TensorMemory::Bytes(tensor) => binding.bind_output(&self.output.name, tensor)?,
         }
-        Ok(Bound {
+        Ok(BoundBatch {
             batch,
             inputs: self
                 .inputs
@@ -266,20 +267,20 @@ pub(super) fn failure(path: &Path, error: &anyhow::Error) -> Fault {
 
 /// Takes the outlet with the slot's shape out of those still free: the one of the usual name if it fits, else the first
 /// that does.
-pub(super) fn choose(free: &mut Vec<&Outlet>, slot: &Slot<'_>) -> Option<Port> {
+pub(super) fn choose(free: &mut Vec<&Outlet>, slot: &TensorSpec<'_>) -> Option<NetworkTensor> {
     let fits = |outlet: &Outlet| slot_fits(outlet, slot);
     let at = free
         .iter()
         .position(|o| o.name() == slot.name && fits(o))
         .or_else(|| free.iter().position(|o| fits(o)))?;
-    Some(Port {
+    Some(NetworkTensor {
         name: free.remove(at).name().to_owned(),
         element: slot.element,
         shape: slot.shape.to_vec(),
     })
 }
 
-fn slot_fits(outlet: &Outlet, slot: &Slot<'_>) -> bool {
+fn slot_fits(outlet: &Outlet, slot: &TensorSpec<'_>) -> bool {
     let wanted = slot.shape;
     let is_of = |element| matches!(outlet.dtype(), ValueType::Tensor { ty, .. } if *ty == element);
     is_of(slot.element)
@@ -300,7 +301,7 @@ fn dimensions(outlet: &Outlet) -> Option<Vec<i64>> {
     }
 }
 
-pub(super) fn describe_slot(slot: &Slot<'_>) -> String {
+pub(super) fn describe_slot(slot: &TensorSpec<'_>) -> String {
     let dims: Vec<String> = slot.shape.iter().map(ToString::to_string).collect();
     let kind = match slot.element {
         TensorElementType::Uint8 => "uint8",

@@ -9,7 +9,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use serde::Serialize;
 
 use super::network::{choose, describe_slot};
-use super::{AUDIO_ENCODER, GENERATOR, Hardware, Loader, Memory, Role, Runtime, first_line};
+use super::{AUDIO_ENCODER, Arena, GENERATOR, Hardware, Loader, NetworkRole, Runtime, first_line};
 use crate::error::{Fault, plain_io};
 
 /// A tensor that a network takes or gives.
@@ -52,7 +52,7 @@ impl Probe {
             runtime,
             hardware: Hardware::cpu(threads),
             threads,
-            memory: Memory::System,
+            memory: Arena::System,
         };
         let (session, _) = loader.session(path, &bytes, fault)?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl Probe {
         role.map(|role| role.name)
     }
 
-    fn fits(&self, role: &Role) -> bool {
+    fn fits(&self, role: &NetworkRole) -> bool {
         let mut free: Vec<&Outlet> = self.session.inputs().iter().collect();
         let found = role
             .inputs

@@ -8,10 +8,10 @@ use anyhow::Result;
 use image::RgbImage;
 use serde::Serialize;
 
+use super::audio::stream_words;
 use super::media::{Media, VideoStream};
-use super::sound::stream_words;
 use super::{Row, counted, listed};
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::image::{Picture, Rect};
@@ -213,8 +213,8 @@ impl VideoSurvey {
 }
 
 /// The sound; that it cannot be read is a finding, not the end.
-fn open_sound(path: &Path, warnings: &mut Vec<String>) -> Option<Sound> {
-    match Sound::open(path, None) {
+fn open_sound(path: &Path, warnings: &mut Vec<String>) -> Option<AudioFile> {
+    match AudioFile::open(path, None) {
         Ok(sound) => Some(sound),
         Err(error) => {
             warnings.push(format!("the sound cannot be read: {error:#}"));

@@ -19,15 +19,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 
-use crate::audio::Sound;
-use crate::audio::activity::Rest;
-use crate::audio::embeddings::Listener;
+use crate::audio::AudioFile;
+use crate::audio::voice_activity::Rest;
 use crate::audio::window::WINDOW_LEN;
+use crate::audio::window_reader::WindowReader;
 use crate::background::order::Order;
-use crate::background::{Background, BackgroundCache, Backgrounds, Forms};
+use crate::background::{Background, BackgroundCache, Backgrounds, FrameFormats};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
-use crate::encode::composed::Composed;
+use crate::encode::composed::ComposedFrame;
 use crate::error::{Exit, Fault, Report};
 use crate::face::{OUTPUT_LEN, Paste, Paster};
 use crate::image::Picture;
@@ -45,14 +45,14 @@ const RESTING_ALONG: usize = 8;
 
 /// Which frames of a clip are rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
+pub enum FrameSelection {
     /// These and all between.
     Range(Range<u64>),
     /// These alone, in rising order.
     Picked(Vec<u64>),
 }
 
-impl Selection {
+impl FrameSelection {
     /// How many frames that are.
     pub fn count(&self) -> u64 {
         match self {
@@ -75,7 +75,7 @@ impl Selection {
 #[derive(Debug, Clone, Copy)]
 pub struct Clip<'a> {
     /// The speech.
-    pub sound: &'a Sound,
+    pub sound: &'a AudioFile,
     /// Where the mouth rests; without it, the networks paint every frame.
     pub rest: Option<&'a Rest>,
     /// The presenter.
@@ -91,20 +91,20 @@ pub struct Clip<'a> {
     /// Frames a second of the clip.
     pub fps: FrameRate,
     /// Frames to render.
-    pub frames: &'a Selection,
+    pub frames: &'a FrameSelection,
     /// Frames that go through the generator at a time.
     pub batch: usize,
 }
 
 /// A frame to render.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Moment {
+struct ScheduledFrame {
     frame: FrameIndex,
     /// How much of the networks' mouth it shows, 0..=1.
     weight: f32,
 }
 
-impl Moment {
+impl ScheduledFrame {
     fn needs_the_generator(&self) -> bool {
         self.weight > 0.0
     }
@@ -112,11 +112,11 @@ impl Moment {
 
 impl<'a> Clip<'a> {
     /// The frames, in groups of up to `batch` that go through the generator and some that rest.
-    fn batches(self) -> impl Iterator<Item = Pooled<Vec<Moment>>> + use<'a> {
-        let pool = Pool::<Vec<Moment>>::default();
+    fn batches(self) -> impl Iterator<Item = Pooled<Vec<ScheduledFrame>>> + use<'a> {
+        let pool = Pool::<Vec<ScheduledFrame>>::default();
         let mut moments = (0..self.frames.count())
             .filter_map(move |n| self.frames.get(n))
-            .map(move |frame| Moment {
+            .map(move |frame| ScheduledFrame {
                 frame,
                 weight: self
                     .rest
@@ -302,10 +302,10 @@ fn listen(
 ) -> Stage {
     let pool = Pool::<Vec<f32>>::default();
     let first = clip.frames.get(0).unwrap_or(FrameIndex(0));
-    let mut listener = Listener::new(clip.sound, clip.fps, first, encoder)?;
+    let mut listener = WindowReader::new(clip.sound, clip.fps, first, encoder)?;
     for (mut batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
-        batch.retain(Moment::needs_the_generator);
+        batch.retain(ScheduledFrame::needs_the_generator);
         let mut windows = pool.take();
         windows.resize(batch.len() * WINDOW_LEN, 0.0);
         for (moment, window) in batch.iter().zip(windows.chunks_exact_mut(WINDOW_LEN)) {
@@ -319,7 +319,7 @@ fn listen(
 
 fn prepare(
     clip: Clip<'_>,
-    forms: Forms,
+    forms: FrameFormats,
     out: &[SyncSender<Prepared>],
     cancel: &Cancel,
     clock: &mut Clock,
@@ -340,7 +340,7 @@ fn prepare(
 }
 
 fn infer(
-    batches: impl Iterator<Item = Pooled<Vec<Moment>>>,
+    batches: impl Iterator<Item = Pooled<Vec<ScheduledFrame>>>,
     generator: &mut impl Generator,
     heard: &Receiver<Heard>,
     prepared: &Receiver<Prepared>,
@@ -379,7 +379,7 @@ fn infer(
 fn composite(
     clip: Clip<'_>,
     painted: &[Receiver<Painted>],
-    out: &SyncSender<Composed>,
+    out: &SyncSender<ComposedFrame>,
     clock: &mut Clock,
 ) -> Stage {
     let pool = Pool::<Picture>::default();
@@ -406,7 +406,7 @@ fn composite(
                 patch
             });
             clock.frames += 1;
-            clock.send(out, Composed { background, patch })?;
+            clock.send(out, ComposedFrame { background, patch })?;
         }
     }
     Ok(())
@@ -415,7 +415,7 @@ fn composite(
 fn encode(
     clip: Clip<'_>,
     sink: &mut dyn FrameSink,
-    frames: &Receiver<Composed>,
+    frames: &Receiver<ComposedFrame>,
     cancel: &Cancel,
     mut progress: impl FnMut(u64),
     clock: &mut Clock,

@@ -1,11 +1,11 @@
 //! Stages on stub networks and sinks: order, root causes, panics, rest.
 
 use super::*;
-use crate::audio::activity::Activity;
+use crate::audio::voice_activity::VoiceActivity;
 use crate::encode::png::PngFolder;
 use crate::image::Rect;
 use crate::inference::stub::{CopyGenerator, MeanEncoder};
-use crate::output::{Kind, Part, Target};
+use crate::output::{OutputKind, StagedOutput, Target};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -43,11 +43,11 @@ struct Memory {
 }
 
 impl FrameSink for Memory {
-    fn forms(&self) -> Forms {
-        Forms::RGB
+    fn forms(&self) -> FrameFormats {
+        FrameFormats::RGB
     }
 
-    fn write(&mut self, frame: &Composed) -> Result<()> {
+    fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
         anyhow::ensure!(self.fails_at != Some(self.frames.len()), "the disk is full");
         let mut whole = Picture::default();
         frame.draw(&mut whole)?;
@@ -55,13 +55,17 @@ impl FrameSink for Memory {
         Ok(())
     }
 
-    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+    fn complete(self: Box<Self>) -> Result<Option<StagedOutput>> {
         Ok(None)
     }
 }
 
 /// A clip of all that is plain: one background, no rest, a frame at a time.
-fn clip<'a>(sound: &'a Sound, backgrounds: &'a Backgrounds, frames: &'a Selection) -> Clip<'a> {
+fn clip<'a>(
+    sound: &'a AudioFile,
+    backgrounds: &'a Backgrounds,
+    frames: &'a FrameSelection,
+) -> Clip<'a> {
     Clip {
         sound,
         rest: None,
@@ -82,7 +86,7 @@ struct Setup {
     batch: usize,
     generators: usize,
     rest: Option<Rest>,
-    selection: Option<Selection>,
+    selection: Option<FrameSelection>,
 }
 
 fn render(
@@ -93,10 +97,10 @@ fn render(
 ) -> Result<Vec<StageTime>> {
     let dir = tempfile::tempdir()?;
     let (backgrounds, wav) = material(dir.path());
-    let sound = Sound::open(&wav, None)?;
+    let sound = AudioFile::open(&wav, None)?;
     let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false)?;
     let all = FrameRate::TRAINED.frames_covering(sound.frames, sound.rate);
-    let whole = Selection::Range(0..all);
+    let whole = FrameSelection::Range(0..all);
     let clip = Clip {
         rest: setup.rest.as_ref(),
         order: Order::PingPong,
@@ -206,16 +210,16 @@ struct BrokenSink {
 }
 
 impl FrameSink for BrokenSink {
-    fn forms(&self) -> Forms {
+    fn forms(&self) -> FrameFormats {
         self.frames.forms()
     }
 
-    fn write(&mut self, frame: &Composed) -> Result<()> {
+    fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
         self.good = self.good.checked_sub(1).unwrap_or_else(|| panic!("a bug"));
         self.frames.write(frame)
     }
 
-    fn complete(self: Box<Self>) -> Result<Option<Part>> {
+    fn complete(self: Box<Self>) -> Result<Option<StagedOutput>> {
         Ok(None)
     }
 }
@@ -232,12 +236,12 @@ const OUTSIDE: Rect = Rect {
 fn panicked(stage: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (backgrounds, wav) = material(dir.path());
-    let sound = Sound::open(&wav, None).unwrap();
+    let sound = AudioFile::open(&wav, None).unwrap();
     let mut backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false).unwrap();
     if stage == "prepare" {
         backgrounds = backgrounds.with_rect(OUTSIDE);
     }
-    let whole = Selection::Range(0..25);
+    let whole = FrameSelection::Range(0..25);
     let clip = Clip {
         batch: 2,
         ..clip(&sound, &backgrounds, &whole)
@@ -257,7 +261,7 @@ fn panicked(stage: &str) -> String {
     std::fs::create_dir(&out).unwrap();
     let target = Target {
         path: out.join("frames"),
-        kind: Kind::Frames,
+        kind: OutputKind::Frames,
         force: false,
     };
     let frames = PngFolder::create(target, None).unwrap();
@@ -300,9 +304,9 @@ fn a_panic_names_its_stage_and_leaves_nothing() {
 fn a_panic_of_the_compositor_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let (backgrounds, wav) = material(dir.path());
-    let sound = Sound::open(&wav, None).unwrap();
+    let sound = AudioFile::open(&wav, None).unwrap();
     let backgrounds = Backgrounds::open(&backgrounds, None, FrameRate::TRAINED, false).unwrap();
-    let whole = Selection::Range(0..25);
+    let whole = FrameSelection::Range(0..25);
     let clip = Clip {
         batch: 1,
         ..clip(&sound, &backgrounds, &whole)
@@ -361,7 +365,7 @@ fn a_cancelled_run_stops_and_says_interrupted() {
 
 #[test]
 fn frames_at_rest_pass_the_generator_by_and_are_the_background() {
-    let rest = Rest::in_pauses(&Activity {
+    let rest = Rest::in_pauses(&VoiceActivity {
         speech: vec![0.4..0.6],
         seconds: 1.0,
         noise_db: -80.0,
@@ -397,7 +401,7 @@ fn picked_frames_are_those_of_the_whole_clip() {
         sink.frames
     };
     let all = render(None);
-    let picked = render(Some(Selection::Picked(vec![0, 7, 8, 24])));
+    let picked = render(Some(FrameSelection::Picked(vec![0, 7, 8, 24])));
     assert!(picked == [0, 7, 8, 24].map(|i| all[i].clone()));
-    assert!(render(Some(Selection::Range(9..14))) == all[9..14]);
+    assert!(render(Some(FrameSelection::Range(9..14))) == all[9..14]);
 }

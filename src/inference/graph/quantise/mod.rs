@@ -20,10 +20,10 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 
 use super::commute::commute;
-use super::cut::{Cut, Feature};
 use super::edit::Shapes;
 use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use super::split::{Feature, SplitGraph};
 use crate::inference::kernel::Grid;
 use crate::inference::kernel::eight::{Affine, HEAD_CHANNELS, Layer};
 use layer::{into_bytes, joined, layer};
@@ -42,8 +42,8 @@ pub(crate) fn observed(graph: &Graph, shapes: &Shapes) -> Vec<String> {
 }
 
 /// The areas that make a difference as `float_area`, from none on.
-pub(crate) fn areas(cut: &Cut, shapes: &Shapes) -> Result<Vec<i64>> {
-    let mut joint = cut.joint.clone();
+pub(crate) fn areas(split: &SplitGraph, shapes: &Shapes) -> Result<Vec<i64>> {
+    let mut joint = split.joint.clone();
     commute(&mut joint, shapes)?;
     let blocks = fuse::blocks(joint.graph()?, shapes);
     let mut areas: Vec<i64> = blocks.iter().map(area).collect();
@@ -60,16 +60,16 @@ fn area(block: &Found) -> i64 {
     (height * width) as i64
 }
 
-/// The parts of `cut` with eight bits in blocks of more than `float_area` pixels.
+/// The parts of `split` with eight bits in blocks of more than `float_area` pixels.
 pub(crate) fn quantise(
-    cut: &Cut,
+    split: &SplitGraph,
     shapes: &Shapes,
     seen: &Statistics,
     float_area: i64,
-) -> Result<Cut> {
-    let mut joint = cut.joint.clone();
+) -> Result<SplitGraph> {
+    let mut joint = split.joint.clone();
     commute(&mut joint, shapes)?;
-    let features = cut.kept.iter().chain(&cut.remade);
+    let features = split.kept.iter().chain(&split.remade);
     let mut writer = Writer {
         graph: joint.graph()?.clone(),
         features: features
@@ -94,12 +94,12 @@ pub(crate) fn quantise(
     joint = joint.with(graph);
     fuse::with_own_operators(&mut joint);
     let part = |model: &Model| in_bytes(model, &bytes);
-    Ok(Cut {
-        image: part(&cut.image)?,
-        cheap: cut.cheap.as_ref().map(part).transpose()?,
+    Ok(SplitGraph {
+        image: part(&split.image)?,
+        cheap: split.cheap.as_ref().map(part).transpose()?,
         joint,
-        kept: cut.kept.clone(),
-        remade: cut.remade.clone(),
+        kept: split.kept.clone(),
+        remade: split.remade.clone(),
     })
 }
 

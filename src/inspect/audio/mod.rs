@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::media::{AudioStream, Media};
 use super::{Row, counted, decibels, listed, rounded};
-use crate::audio::activity::Activity;
-use crate::audio::{SPEECH_RATE, Sound};
+use crate::audio::voice_activity::VoiceActivity;
+use crate::audio::{AudioFile, SPEECH_RATE};
 use crate::cancel::Cancel;
 use crate::timeline::FrameRate;
 
@@ -23,9 +23,9 @@ const CLIPPED_LISTED: usize = 1000;
 
 /// What was found in a sound.
 #[derive(Debug, Serialize)]
-pub(crate) struct SoundSurvey {
+pub(crate) struct AudioSurvey {
     #[serde(skip)]
-    sound: Sound,
+    sound: AudioFile,
     /// FFmpeg's name of the container.
     pub container: String,
     /// FFmpeg's name of the codec.
@@ -64,19 +64,19 @@ pub(crate) struct SoundSurvey {
     pub silence_at_end_s: f64,
 }
 
-impl SoundSurvey {
+impl AudioSurvey {
     pub(super) fn of(
         path: &Path,
         media: Media,
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {
-        let sound = Sound::open(path, None)?;
+        let sound = AudioFile::open(path, None)?;
         let (codec, bits) = media.audio.map_or(("unknown".to_owned(), None), |stream| {
             (stream.codec, stream.bits)
         });
         let samples = Samples::of(&sound, bits, cancel)?;
-        let activity = Activity::of(&sound, cancel)?;
+        let activity = VoiceActivity::of(&sound, cancel)?;
         let seconds = sound.seconds();
         let edge = |range: Option<&Range<f64>>, of: fn(&Range<f64>) -> f64| range.map(of);
         let first = edge(activity.speech.first(), |r| r.start).unwrap_or(seconds);
@@ -280,7 +280,7 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(sound: &Sound, bits: Option<u32>, cancel: &Cancel) -> Result<Self> {
+    fn of(sound: &AudioFile, bits: Option<u32>, cancel: &Cancel) -> Result<Self> {
         let channels = usize::from(sound.channels);
         // The greatest positive sample of 8 bits is 127/128.
         let steps = f64::from(1_u32 << (bits.unwrap_or(16).clamp(8, 16) - 1));

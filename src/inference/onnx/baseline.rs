@@ -6,14 +6,14 @@ use anyhow::Result;
 use ort::ep::{CUDA, ExecutionProvider as _};
 use ort::session::Session;
 
-use super::network::{Given, Network};
+use super::network::{InputValues, Network};
 use super::{GENERATOR, Placement, Runtime, WEIGHTS_FOLDER, first_line};
 use crate::error::Fault;
 
 /// The file as it is, in a session with ONNX Runtime's own defaults (all cores, all optimisations), a frame at a time.
-pub struct PlainGenerator(Network);
+pub struct BaselineGenerator(Network);
 
-impl PlainGenerator {
+impl BaselineGenerator {
     /// Loads the network at `path` for the device where the others run.
     pub fn load(runtime: &Runtime, path: &Path, placement: &Placement) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot load generator `{}`", path.display()));
@@ -44,7 +44,10 @@ impl PlainGenerator {
 
     /// Paints one picture `[3, 320, 320]` from an input `[6, 320, 320]` and a window `[16, 512]`.
     pub fn run(&mut self, input: &[f32], window: &[f32], output: &mut [f32]) -> Result<()> {
-        self.0
-            .run(1, &[Given::Floats(input), Given::Floats(window)], output)
+        self.0.run(
+            1,
+            &[InputValues::Floats(input), InputValues::Floats(window)],
+            output,
+        )
     }
 }

@@ -6,9 +6,9 @@ use std::ops::Range;
 use anyhow::Result;
 
 use super::Plan;
-use crate::audio::Sound;
+use crate::audio::AudioFile;
 use crate::encode::clip::ClipFormat;
-use crate::encode::part_tag::{PartTag, SoundTag};
+use crate::encode::part_tag::{AudioTag, PartTag};
 use crate::encode::segment::Part;
 use crate::error::Fault;
 use crate::output::fingerprint::Fingerprint;
@@ -16,7 +16,7 @@ use crate::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// The frames to render, of a clip that may be longer.
 #[derive(Debug, Clone)]
-pub struct Cut {
+pub struct FrameRange {
     /// The part that they are; none if they are the whole clip.
     pub part: Option<Part>,
     /// The frames.
@@ -25,8 +25,8 @@ pub struct Cut {
     pub samples: Range<u64>,
 }
 
-impl Cut {
-    pub(super) fn of(part: Option<Part>, fps: FrameRate, sound: &Sound) -> Result<Self, Fault> {
+impl FrameRange {
+    pub(super) fn of(part: Option<Part>, fps: FrameRate, sound: &AudioFile) -> Result<Self, Fault> {
         let clip_frames = fps.frames_covering(sound.frames, sound.rate);
         let frames = match part {
             Some(part) => part.frames(clip_frames)?,
@@ -51,13 +51,13 @@ impl Cut {
 impl Plan {
     /// Length of the sound that is rendered, in seconds.
     pub fn seconds(&self) -> f64 {
-        let samples = self.cut.samples.end - self.cut.samples.start;
+        let samples = self.range.samples.end - self.range.samples.start;
         samples as f64 / f64::from(self.sound.rate)
     }
 
     /// What a part says of itself; none for a whole clip. Reads all files that go into the clip.
     pub(super) fn part_tag(&self, format: &ClipFormat) -> Result<Option<PartTag>> {
-        let Some(part) = self.cut.part else {
+        let Some(part) = self.range.part else {
             return Ok(None);
         };
         let sound = &self.sound;
@@ -66,14 +66,14 @@ impl Plan {
             version: env!("CARGO_PKG_VERSION").into(),
             part: part.index,
             of: part.of,
-            first: self.cut.frames.start,
-            frames: self.cut.count(),
-            first_sample: self.cut.samples.start,
-            samples: self.cut.samples.end - self.cut.samples.start,
+            first: self.range.frames.start,
+            frames: self.range.count(),
+            first_sample: self.range.samples.start,
+            samples: self.range.samples.end - self.range.samples.start,
             clip_frames: self.frames,
             encoder: format.video.encoder.name.into(),
             fps: self.fps,
-            sound: SoundTag {
+            sound: AudioTag {
                 path: path.display().to_string(),
                 content: Fingerprint::of_file(sound.path())?.to_string(),
                 limit: self.limit,

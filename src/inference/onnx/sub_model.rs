@@ -16,12 +16,12 @@ use crate::inference::kernel::{Block, Steps};
 
 /// A model without the weights of its blocks, and its blocks: all sessions of it share their weights.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct SubModel {
     model: Vec<u8>,
     blocks: Arc<Blocks>,
 }
 
-impl Part {
+impl SubModel {
     /// Of a part as it is stored.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let mut model = Model::parse(bytes)?;

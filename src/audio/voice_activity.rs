@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 
-use crate::audio::{SPEECH_RATE, Sound};
+use crate::audio::{AudioFile, SPEECH_RATE};
 use crate::cancel::Cancel;
 
 /// Steps a second in which the level is measured.
@@ -40,7 +40,7 @@ pub(crate) const EASE: f64 = 0.2;
 
 /// What was found in a sound.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Activity {
+pub struct VoiceActivity {
     /// Where there is speech: rising, apart, in seconds.
     pub speech: Vec<Range<f64>>,
     /// Length of the sound.
@@ -51,9 +51,9 @@ pub struct Activity {
     pub speech_db: f64,
 }
 
-impl Activity {
+impl VoiceActivity {
     /// Listens to the whole of `sound`.
-    pub fn of(sound: &Sound, cancel: &Cancel) -> Result<Self> {
+    pub fn of(sound: &AudioFile, cancel: &Cancel) -> Result<Self> {
         let mut reader = sound.speech()?;
         let (mut samples, mut levels, mut previous) = (Vec::new(), Vec::new(), 0.0);
         loop {
@@ -127,7 +127,7 @@ pub struct Rest {
 
 impl Rest {
     /// The mouth rests in the pauses of `activity`.
-    pub fn in_pauses(activity: &Activity) -> Self {
+    pub fn in_pauses(activity: &VoiceActivity) -> Self {
         let seconds = activity.seconds;
         let stretches = activity.pauses().into_iter().map(|pause| {
             let start = if pause.start > 0.0 {
@@ -221,12 +221,12 @@ mod tests {
     use proptest::prelude::*;
 
     /// Levels from `(steps, dB)` pieces.
-    fn activity(pieces: &[(usize, f32)]) -> Activity {
+    fn activity(pieces: &[(usize, f32)]) -> VoiceActivity {
         let levels: Vec<f32> = pieces
             .iter()
             .flat_map(|&(steps, db)| std::iter::repeat_n(db, steps))
             .collect();
-        Activity::from_levels(&levels, levels.len() as f64 / STEP_RATE as f64)
+        VoiceActivity::from_levels(&levels, levels.len() as f64 / STEP_RATE as f64)
     }
 
     #[test]

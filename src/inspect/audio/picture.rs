@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::SoundSurvey;
+use super::AudioSurvey;
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::{BANDS, HOP, MelFrame, MelSpectrogram};
 use crate::cancel::Cancel;
@@ -18,7 +18,7 @@ const MOST_ROWS: usize = 6;
 const PAUSE: Colour = GREEN;
 
 pub(super) fn draw(
-    survey: &SoundSurvey,
+    survey: &AudioSurvey,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
@@ -59,7 +59,7 @@ pub(super) fn draw(
 }
 
 /// One row: the waveform, the spectrogram under it, seconds.
-fn wave(canvas: &mut Canvas, survey: &SoundSurvey, (from, to): (f64, f64), columns: &Columns) {
+fn wave(canvas: &mut Canvas, survey: &AudioSurvey, (from, to): (f64, f64), columns: &Columns) {
     let axis = Axis::new(canvas, 120, from, to);
     axis.grid(canvas);
     axis.waveform(canvas, &columns.wave);
@@ -87,7 +87,7 @@ struct Columns {
 }
 
 fn columns(
-    survey: &SoundSurvey,
+    survey: &AudioSurvey,
     seconds: f64,
     rows: usize,
     cancel: &Cancel,

@@ -12,14 +12,14 @@ use ort::value::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Loader;
-use super::part::Part;
+use super::sub_model::SubModel;
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::image::Picture;
 
 /// The parts as ONNX models, and the names of what they take and give.
 #[derive(Debug, Clone)]
-pub(super) struct Parts {
+pub(super) struct GeneratorParts {
     /// Picture -> all features.
     pub(super) image: Vec<u8>,
     /// Picture -> the features that are cheaper to make again than to keep.
@@ -91,16 +91,16 @@ fn settled(values: &[Value]) -> Result<Arc<Vec<Value>>> {
 
 /// What the image part made of a background.
 #[derive(Debug, Clone)]
-struct Seen {
+struct BackgroundFeatures {
     /// Worth keeping.
-    dear: Arc<Vec<Value>>,
+    costly: Arc<Vec<Value>>,
     /// Cheap to make again; none where memory is short.
     cheap: Option<Arc<Vec<Value>>>,
 }
 
 /// How much of what was seen may stay in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Keep {
+pub struct FeatureLimits {
     /// Bytes for all backgrounds together.
     pub bytes: usize,
     /// How many backgrounds there are.
@@ -109,21 +109,21 @@ pub struct Keep {
 
 /// What is known of backgrounds, by their crop's content.
 #[derive(Debug, Default)]
-struct Memory {
-    keep: Keep,
-    by_crop: HashMap<u128, Seen>,
+struct FeatureMemory {
+    keep: FeatureLimits,
+    by_crop: HashMap<u128, BackgroundFeatures>,
     bytes: usize,
 }
 
-impl Memory {
-    fn get(&self, crop: u128) -> Option<Seen> {
+impl FeatureMemory {
+    fn get(&self, crop: u128) -> Option<BackgroundFeatures> {
         self.by_crop.get(&crop).cloned()
     }
 
     /// Keeps everything if all backgrounds have room for that, else what is dear, as long as there is room.
-    fn put(&mut self, crop: u128, seen: &Seen) -> Result<()> {
+    fn put(&mut self, crop: u128, seen: &BackgroundFeatures) -> Result<()> {
         let size = |values: &[Value]| values.iter().map(Value::bytes).sum::<usize>();
-        let mut bytes = size(&seen.dear);
+        let mut bytes = size(&seen.costly);
         let with_cheap = seen.cheap.as_ref().map(|cheap| bytes + size(cheap));
         let keeps_cheap = with_cheap.filter(|all| all * self.keep.backgrounds <= self.keep.bytes);
         bytes = keeps_cheap.unwrap_or(bytes);
@@ -131,8 +131,8 @@ impl Memory {
             return Ok(());
         }
         let cheap = seen.cheap.as_ref().filter(|_| keeps_cheap.is_some());
-        let kept = Seen {
-            dear: settled(&seen.dear)?,
+        let kept = BackgroundFeatures {
+            costly: settled(&seen.costly)?,
             cheap: cheap.map(|cheap| settled(cheap)).transpose()?,
         };
         if self.by_crop.insert(crop, kept).is_none() {
@@ -143,26 +143,26 @@ impl Memory {
 }
 
 /// Looks at backgrounds, and at first remembers nothing. One for all generators: it is asked once for each background, and takes its memory once.
-pub(super) struct Sight {
+pub(super) struct FeatureCache {
     image: Session,
     cheap: Option<Session>,
     names: Names,
-    memory: Memory,
+    memory: FeatureMemory,
 }
 
-impl Sight {
-    pub(super) fn new(parts: &Parts, loader: &Loader<'_>) -> Result<Self> {
-        let start = |bytes: &[u8]| Part::read(bytes)?.start(loader);
+impl FeatureCache {
+    pub(super) fn new(parts: &GeneratorParts, loader: &Loader<'_>) -> Result<Self> {
+        let start = |bytes: &[u8]| SubModel::read(bytes)?.start(loader);
         Ok(Self {
             image: start(&parts.image)?,
             cheap: parts.cheap.as_deref().map(start).transpose()?,
             names: parts.names.clone(),
-            memory: Memory::default(),
+            memory: FeatureMemory::default(),
         })
     }
 
     /// From now on so much may be kept; if more is kept already, all of it goes.
-    pub(super) fn keep(&mut self, keep: Keep) {
+    pub(super) fn keep(&mut self, keep: FeatureLimits) {
         self.memory.keep = keep;
         if self.memory.bytes > keep.bytes {
             self.forget();
@@ -177,9 +177,9 @@ impl Sight {
     /// Lets all that is kept go.
     pub(super) fn forget(&mut self) {
         let keep = self.memory.keep;
-        self.memory = Memory {
+        self.memory = FeatureMemory {
             keep,
-            ..Memory::default()
+            ..FeatureMemory::default()
         };
     }
 
@@ -188,29 +188,32 @@ impl Sight {
         let key = xxh3_128(&crop.pixels);
         let name = &self.names.picture;
         match self.memory.get(key) {
-            Some(Seen {
-                dear,
+            Some(BackgroundFeatures {
+                costly,
                 cheap: Some(cheap),
-            }) => Ok([dear, cheap]),
-            Some(Seen { dear, cheap: None }) => {
+            }) => Ok([costly, cheap]),
+            Some(BackgroundFeatures {
+                costly,
+                cheap: None,
+            }) => {
                 let cheap = match &mut self.cheap {
                     Some(cheap) => run(cheap, name, input.of(crop))?,
                     None => Vec::new(),
                 };
-                Ok([dear, Arc::new(cheap)])
+                Ok([costly, Arc::new(cheap)])
             }
             None => {
                 let cheap_names = self.cheap.as_ref().map_or(Vec::new(), names_of);
                 let all = run(&mut self.image, name, input.of(crop))?;
                 let is_cheap = |value: &Value| cheap_names.contains(&value.name);
-                let (cheap, dear): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cheap);
-                let (dear, cheap) = (Arc::new(dear), Arc::new(cheap));
-                let seen = Seen {
-                    dear: Arc::clone(&dear),
+                let (cheap, costly): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cheap);
+                let (costly, cheap) = (Arc::new(costly), Arc::new(cheap));
+                let seen = BackgroundFeatures {
+                    costly: Arc::clone(&costly),
                     cheap: Some(Arc::clone(&cheap)),
                 };
                 self.memory.put(key, &seen)?;
-                Ok([dear, cheap])
+                Ok([costly, cheap])
             }
         }
     }
@@ -235,17 +238,17 @@ impl Input {
 }
 
 /// A generator that runs in parts, a face at a time.
-pub(super) struct InParts {
-    sight: Arc<Mutex<Sight>>,
+pub(super) struct SplitGenerator {
+    sight: Arc<Mutex<FeatureCache>>,
     joint: Session,
     names: Names,
     takes_picture: bool,
     input: Input,
 }
 
-impl InParts {
+impl SplitGenerator {
     /// `joint` is the session of the part that hears the sound.
-    pub(super) fn new(sight: Arc<Mutex<Sight>>, names: Names, joint: Session) -> Self {
+    pub(super) fn new(sight: Arc<Mutex<FeatureCache>>, names: Names, joint: Session) -> Self {
         let mut inputs = joint.inputs().iter();
         Self {
             takes_picture: inputs.any(|input| input.name() == names.picture),
@@ -306,15 +309,15 @@ mod tests {
     use super::*;
     use crate::inference::onnx::one_runtime;
 
-    fn seen(dear: usize, cheap: usize) -> Seen {
+    fn seen(costly: usize, cheap: usize) -> BackgroundFeatures {
         let value = |bytes: usize| Value {
             name: String::new(),
             tensor: Tensor::from_array(([bytes], vec![0_u8; bytes]))
                 .unwrap()
                 .into_dyn(),
         };
-        Seen {
-            dear: Arc::new(vec![value(dear)]),
+        BackgroundFeatures {
+            costly: Arc::new(vec![value(costly)]),
             cheap: Some(Arc::new(vec![value(cheap)])),
         }
     }
@@ -323,19 +326,19 @@ mod tests {
     fn what_is_kept_fits_into_the_memory() {
         one_runtime();
         let memory = |bytes| {
-            let keep = Keep {
+            let keep = FeatureLimits {
                 bytes,
                 backgrounds: 4,
             };
-            let mut memory = Memory {
+            let mut memory = FeatureMemory {
                 keep,
-                ..Memory::default()
+                ..FeatureMemory::default()
             };
             (0..4).for_each(|crop| memory.put(crop, &seen(10, 90)).unwrap());
             let kept: Vec<_> = (0..4).map(|crop| memory.get(crop)).collect();
-            let dear = kept.iter().flatten().count();
+            let costly = kept.iter().flatten().count();
             let cheap = kept.iter().flatten().filter(|s| s.cheap.is_some()).count();
-            (dear, cheap)
+            (costly, cheap)
         };
         assert_eq!(memory(400), (4, 4));
         assert_eq!(memory(399), (4, 0));

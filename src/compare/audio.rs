@@ -5,7 +5,7 @@ use realfft::RealFftPlanner;
 use realfft::num_complex::Complex;
 use serde::Serialize;
 
-use crate::audio::{SPEECH_RATE, Sound};
+use crate::audio::{AudioFile, SPEECH_RATE};
 use crate::cancel::Cancel;
 use crate::sync::rounded;
 
@@ -29,7 +29,7 @@ const LEAST_LIKENESS: f64 = 0.9;
 
 /// How the actual sound differs from the expected one.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct SoundDifference {
+pub(crate) struct AudioDifference {
     /// Seconds by which it is longer.
     pub length_s: f64,
     /// Milliseconds by which it comes later, against the pictures; none where the sounds are too unlike.
@@ -40,11 +40,11 @@ pub(crate) struct SoundDifference {
     pub likeness: f64,
 }
 
-impl SoundDifference {
+impl AudioDifference {
     /// Compares two sounds, which begin `delays` seconds before their pictures.
     pub(super) fn of(
-        expected: (&Sound, f64),
-        actual: (&Sound, f64),
+        expected: (&AudioFile, f64),
+        actual: (&AudioFile, f64),
         cancel: &Cancel,
     ) -> Result<Self> {
         let (first, second) = (Heard::of(expected.0, cancel)?, Heard::of(actual.0, cancel)?);
@@ -100,7 +100,7 @@ struct Heard {
 }
 
 impl Heard {
-    fn of(sound: &Sound, cancel: &Cancel) -> Result<Self> {
+    fn of(sound: &AudioFile, cancel: &Cancel) -> Result<Self> {
         let mut reader = sound.speech()?;
         let (mut samples, mut piece, mut more) = (Vec::new(), Vec::new(), true);
         let (mut squares, mut count) = (0.0, 0_u64);

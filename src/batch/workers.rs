@@ -9,18 +9,18 @@ use std::time::Instant;
 use anyhow::{Error, Result};
 use serde_json::Value;
 
-use super::contents::{Contents, Key};
+use super::contents::{ClipDigest, ContentDigests};
 use super::job::Job;
 use super::journal::{Journal, Known};
-use super::stock::{Loaded, Stock};
+use super::model_pool::{ModelPool, PooledModel};
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
 use crate::error::{Exit, Report};
-use crate::inference::lent::Shared;
+use crate::inference::shared::SharedEncoder;
 use crate::inference::threads;
 use crate::output::Target;
-use crate::plan::{Backdrops, Plan};
-use crate::render::Work;
+use crate::plan::{OpenBackgrounds, Plan};
+use crate::render::ClipRender;
 use crate::render::report::RenderReport;
 
 /// Plans that wait for a lane.
@@ -33,9 +33,9 @@ pub(crate) struct Planner<'a> {
     /// `lipsync.yaml`.
     pub config: Option<&'a ConfigFile>,
     /// Backgrounds that are open.
-    pub backdrops: Backdrops,
+    pub backdrops: OpenBackgrounds,
     /// Digests of what clips are made of.
-    pub contents: Contents,
+    pub contents: ContentDigests,
     /// Whether to skip what is finished, and to replace what earlier runs wrote.
     pub resume: bool,
     /// Whether to replace what somebody else wrote.
@@ -82,13 +82,13 @@ impl Planner<'_> {
 }
 
 /// What happens to the job of a number.
-pub(crate) enum News {
+pub(crate) enum JobEvent {
     /// Its networks are there; new ones if `is_new`, for which those of `dropped` had to go.
     Networks {
         /// The job.
         job: usize,
         /// The networks.
-        networks: Arc<Loaded>,
+        networks: Arc<PooledModel>,
         /// Whether they were loaded for it.
         is_new: bool,
         /// Models that had to go.
@@ -124,13 +124,13 @@ pub(crate) enum News {
 }
 
 /// What all lanes share.
-pub(crate) struct Lanes<'a> {
+pub(crate) struct Workers<'a> {
     /// All jobs.
     pub jobs: &'a [Job],
     /// How they become plans.
     pub planner: &'a Planner<'a>,
     /// The networks.
-    pub stock: &'a Stock<'a>,
+    pub stock: &'a ModelPool<'a>,
     /// What is finished.
     pub journal: &'a Journal,
     /// Stops all clips; they leave nothing.
@@ -142,16 +142,16 @@ pub(crate) struct Lanes<'a> {
 }
 
 /// A job's number, and its plan or why there is none.
-type Planned = (usize, Result<(Plan, Key)>);
+type Planned = (usize, Result<(Plan, ClipDigest)>);
 
-impl Lanes<'_> {
+impl Workers<'_> {
     /// Works on the jobs of these numbers, in this order, `count` at a time, and tells what happens on the calling thread.
     /// Jobs of which no end is told were stopped.
     pub(crate) fn run(
         &self,
         todo: &[usize],
         count: usize,
-        mut tell: impl FnMut(News),
+        mut tell: impl FnMut(JobEvent),
     ) -> Result<()> {
         let (plans, planned) = sync_channel(PLANS_AHEAD);
         // Gone with the last lane, which ends the planner.
@@ -186,7 +186,7 @@ impl Lanes<'_> {
         }
     }
 
-    fn lane(&self, planned: &Mutex<Receiver<Planned>>, news: &Sender<News>) {
+    fn lane(&self, planned: &Mutex<Receiver<Planned>>, news: &Sender<JobEvent>) {
         // The others wait for the lock instead of for the plan.
         let next = || {
             planned
@@ -213,7 +213,7 @@ impl Lanes<'_> {
             }
             report.set_end(started.elapsed().as_secs_f64(), error.as_ref());
             // Nobody hears it only if that thread has panicked.
-            let _ = news.send(News::End {
+            let _ = news.send(JobEvent::End {
                 job,
                 report: Box::new(report),
                 error,
@@ -225,9 +225,9 @@ impl Lanes<'_> {
         &self,
         job: usize,
         plan: &Plan,
-        key: &Key,
+        key: &ClipDigest,
         report: &mut RenderReport,
-        news: &Sender<News>,
+        news: &Sender<JobEvent>,
     ) -> Result<()> {
         report.set_plan(plan);
         report.warnings.clone_from(&plan.warnings);
@@ -239,7 +239,7 @@ impl Lanes<'_> {
         report.batch = Some(networks.batch);
         report.tuning = Some(networks.tuning.clone());
         let tell = |what| drop(news.send(what));
-        tell(News::Networks {
+        tell(JobEvent::Networks {
             job,
             networks: Arc::clone(networks),
             is_new: ready.is_new,
@@ -249,17 +249,17 @@ impl Lanes<'_> {
         for target in plan.outputs() {
             target.make_folders()?;
         }
-        let work = Work::new(plan, networks.batch, ready.room);
-        tell(News::Start {
+        let work = ClipRender::new(plan, networks.batch, ready.room);
+        tell(JobEvent::Start {
             job,
             event: work.start(&networks.placement.device()),
             warnings: plan.warnings.clone(),
         });
         let rendered = work.render(
-            &mut Shared(&networks.encoder),
+            &mut SharedEncoder(&networks.encoder),
             &mut networks.generators.borrowers(),
             self.cancel,
-            |done| tell(News::Progress { job, done }),
+            |done| tell(JobEvent::Progress { job, done }),
         )?;
         report.batch_limit = networks.batch_limit.get();
         report.set_rendered(&rendered);

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::parts::{Names, Parts};
+use super::split_generator::{GeneratorParts, Names};
 use crate::inference::precision::Tuning;
 
 /// Changes whenever the same file would be rewritten in another way.
@@ -18,12 +18,12 @@ const INDEX: &str = "parts.json";
 
 /// The folder of entries.
 #[derive(Debug, Clone)]
-pub(super) struct Store(pub(super) PathBuf);
+pub(super) struct PartsCache(pub(super) PathBuf);
 
 /// What an entry was made of.
-pub(super) struct Key(String);
+pub(super) struct CacheKey(String);
 
-impl Key {
+impl CacheKey {
     /// Of everything that decides the result.
     pub(super) fn new(ingredients: &[&[u8]]) -> Self {
         let mut hash = Xxh3::new();
@@ -53,11 +53,11 @@ struct Listed {
 }
 
 /// What is stored.
-pub(super) type Entry = (Option<Parts>, Tuning);
+pub(super) type CachedParts = (Option<GeneratorParts>, Tuning);
 
-impl Store {
+impl PartsCache {
     /// The entry of `key`, if it is there and whole.
-    pub(super) fn get(&self, key: &Key) -> Option<Entry> {
+    pub(super) fn get(&self, key: &CacheKey) -> Option<CachedParts> {
         let folder = self.0.join(&key.0);
         let index: Index = serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()?;
         let Some(listed) = index.parts else {
@@ -71,7 +71,7 @@ impl Store {
             Some(sum) => Some(read("cheap.onnx", sum)?),
             None => None,
         };
-        let parts = Parts {
+        let parts = GeneratorParts {
             image: read("image.onnx", &listed.image)?,
             cheap,
             joint: read("joint.onnx", &listed.joint)?,
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// Keeps `entry`, and drops the oldest ones. It appears whole or not at all; without it, the next run makes it again.
-    pub(super) fn put(&self, key: &Key, entry: &Entry) -> std::io::Result<()> {
+    pub(super) fn put(&self, key: &CacheKey, entry: &CachedParts) -> std::io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let part = tempfile::tempdir_in(&self.0)?;
         let (parts, tuning) = entry;
@@ -133,8 +133,8 @@ fn checksum(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn entry() -> Entry {
-        let parts = Parts {
+    fn entry() -> CachedParts {
+        let parts = GeneratorParts {
             image: vec![1],
             cheap: None,
             joint: vec![2, 3],
@@ -149,14 +149,14 @@ mod tests {
     #[test]
     fn what_is_stored_comes_back_unless_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store(folder.path().join("new"));
-        let key = Key::new(&[b"a network"]);
+        let store = PartsCache(folder.path().join("new"));
+        let key = CacheKey::new(&[b"a network"]);
         assert!(store.get(&key).is_none());
         store.put(&key, &entry()).unwrap();
         let (parts, tuning) = store.get(&key).unwrap();
         assert_eq!(parts.unwrap().joint, [2, 3]);
         assert_eq!(tuning, Tuning::none("a test"));
-        assert!(store.get(&Key::new(&[b"another"])).is_none());
+        assert!(store.get(&CacheKey::new(&[b"another"])).is_none());
         fs::write(store.0.join(&key.0).join("joint.onnx"), b"x").unwrap();
         assert!(store.get(&key).is_none());
         store.put(&key, &entry()).unwrap();
@@ -166,11 +166,15 @@ mod tests {
     #[test]
     fn old_entries_go() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store(folder.path().to_owned());
+        let store = PartsCache(folder.path().to_owned());
         for n in 0..MOST_ENTRIES as u8 + 3 {
-            store.put(&Key::new(&[&[n]]), &entry()).unwrap();
+            store.put(&CacheKey::new(&[&[n]]), &entry()).unwrap();
         }
         assert_eq!(fs::read_dir(&store.0).unwrap().count(), MOST_ENTRIES);
-        assert!(store.get(&Key::new(&[&[MOST_ENTRIES as u8 + 2]])).is_some());
+        assert!(
+            store
+                .get(&CacheKey::new(&[&[MOST_ENTRIES as u8 + 2]]))
+                .is_some()
+        );
     }
 }

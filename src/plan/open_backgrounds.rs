@@ -10,13 +10,13 @@ use crate::background::Backgrounds;
 use crate::timeline::FrameRate;
 
 /// What decides what is opened: the path, its rectangles, the clip's rate, and whether transparency is kept.
-type Key = (PathBuf, Option<PathBuf>, FrameRate, bool);
+type BackgroundKey = (PathBuf, Option<PathBuf>, FrameRate, bool);
 
 /// Backgrounds by what they were opened with: each is checked, and its pictures are decoded, once for all clips.
 #[derive(Debug, Default)]
-pub struct Backdrops(Mutex<HashMap<Key, Arc<Backgrounds>>>);
+pub struct OpenBackgrounds(Mutex<HashMap<BackgroundKey, Arc<Backgrounds>>>);
 
-impl Backdrops {
+impl OpenBackgrounds {
     /// See [`Backgrounds::open`].
     pub(super) fn open(
         &self,

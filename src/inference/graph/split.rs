@@ -21,7 +21,7 @@ pub(crate) struct Feature {
 
 /// A network in parts.
 #[derive(Debug, Clone)]
-pub(crate) struct Cut {
+pub(crate) struct SplitGraph {
     /// Picture -> all features: those worth keeping, then the cheap ones.
     pub(crate) image: Model,
     /// Picture -> the cheap features alone, if there are any.
@@ -59,12 +59,12 @@ impl Needs {
 
 /// Cuts `model`, which makes its one output of the inputs `picture` and `sound`; none if nothing would be gained.
 /// `shapes` are those of its f32 tensors.
-pub(crate) fn cut(
+pub(crate) fn split(
     model: &Model,
     picture: &str,
     sound: &str,
     shapes: &Shapes,
-) -> Result<Option<Cut>> {
+) -> Result<Option<SplitGraph>> {
     let graph = model.graph()?;
     let needs = needs(graph, picture, sound);
     let of = |name: &str| needs.get(name).copied().unwrap_or_default();
@@ -121,7 +121,7 @@ pub(crate) fn cut(
         part.prune();
         model.with(part)
     };
-    Ok(Some(Cut {
+    Ok(Some(SplitGraph {
         image: part(outputs(&all), &[]),
         cheap: (!remade.is_empty()).then(|| part(outputs(&remade), &[])),
         joint: part(graph.outputs.clone(), &all),

@@ -7,15 +7,15 @@ use anyhow::{Context as _, Result, ensure};
 use ort::session::builder::GraphOptimizationLevel;
 use prost::Message as _;
 
-use super::generator::{Made, Tune};
-use super::network::Given;
-use super::tuned::{NEAR, Proof, psnr_db, run_whole};
+use super::generator::{PreparedGenerator, TuneOptions};
+use super::network::InputValues;
+use super::tuner::{NEAR, Reference, psnr_db, run_whole};
 use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, commit};
 use crate::face::OUTPUT_LEN;
 use crate::inference::graph::bytes::take_and_give_bytes;
 use crate::inference::graph::half::halve;
 use crate::inference::graph::proto::Model;
-use crate::inference::precision::{Precision, Samples, Tuning};
+use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 
 impl Loader<'_> {
     /// What generators on a GPU are started from.
@@ -23,9 +23,9 @@ impl Loader<'_> {
         &self,
         path: &Path,
         bytes: Vec<u8>,
-        tune: Tune<'_>,
+        tune: TuneOptions<'_>,
         encoder: &mut OnnxAudioEncoder,
-    ) -> (Made, Tuning) {
+    ) -> (PreparedGenerator, Tuning) {
         let (model, mut tuning) = match tune.precision {
             Precision::Exact => (bytes, Tuning::exact()),
             Precision::Int8 => (bytes, Tuning::none("int8: the networks run on a GPU")),
@@ -50,11 +50,14 @@ impl Loader<'_> {
         match self.of_bytes(path, &model) {
             Ok(of_bytes) => {
                 tuning.rewritings.push(what.into());
-                (Made::OfBytes(path.to_owned(), of_bytes), tuning)
+                (
+                    PreparedGenerator::OfBytes(path.to_owned(), of_bytes),
+                    tuning,
+                )
             }
             Err(error) => {
                 tuning.dropped.push(format!("{what}: {error:#}"));
-                (Made::Whole(path.to_owned(), model), tuning)
+                (PreparedGenerator::Whole(path.to_owned(), model), tuning)
             }
         }
     }
@@ -62,7 +65,7 @@ impl Loader<'_> {
     /// The network `model` as one that takes and gives bytes, proved against it where both run.
     fn of_bytes(&self, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
         let (mut whole, _) = self.network(path, &GENERATOR, model)?;
-        let proof = Proof::of(&mut whole)?;
+        let proof = Reference::of(&mut whole)?;
         let numbers = proof.picture.iter().all(|value| value.is_finite());
         ensure!(numbers, "it gives infinities or NaN, which bytes cannot");
         let [picture, _] = whole.input_names();
@@ -73,8 +76,8 @@ impl Loader<'_> {
         let (mut network, _) = self.network(path, &GENERATOR_OF_BYTES, &of_bytes)?;
         let mut levels = vec![0_u8; OUTPUT_LEN];
         let given = [
-            Given::Bytes(&proof.crop.pixels),
-            Given::Floats(&proof.window),
+            InputValues::Bytes(&proof.crop.pixels),
+            InputValues::Floats(&proof.window),
         ];
         network.run(1, &given, &mut levels)?;
         let pairs = proof.picture.iter().zip(&levels);
@@ -89,7 +92,7 @@ impl Loader<'_> {
         &self,
         path: &Path,
         bytes: &[u8],
-        tune: Tune<'_>,
+        tune: TuneOptions<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Vec<u8>, f64)> {
         let take = tune.samples.context("nothing to measure it on")?;
@@ -120,7 +123,12 @@ impl Loader<'_> {
     }
 
     /// How near the second network's pictures come to the first one's, over all samples.
-    fn nearness(&self, path: &Path, networks: [&[u8]; 2], samples: &Samples) -> Result<f64> {
+    fn nearness(
+        &self,
+        path: &Path,
+        networks: [&[u8]; 2],
+        samples: &CalibrationSamples,
+    ) -> Result<f64> {
         ensure!(!samples.crops.is_empty(), "nothing to measure it on");
         let [exact, other] = networks.map(|bytes| self.network(path, &GENERATOR, bytes));
         let ((mut exact, _), (mut other, _)) = (exact?, other?);
@@ -129,7 +137,7 @@ impl Loader<'_> {
         for (crop, window) in samples.crops.iter().zip(&samples.windows) {
             run_whole(&mut exact, crop, window, &mut pictures[0])?;
             run_whole(&mut other, crop, window, &mut pictures[1])?;
-            squares += super::tuned::squared_levels(&pictures[0], &pictures[1]);
+            squares += super::tuner::squared_levels(&pictures[0], &pictures[1]);
         }
         Ok(psnr_db(squares / samples.crops.len() as f64))
     }
@@ -142,7 +150,7 @@ mod tests {
     use crate::face::CROP;
     use crate::image::Picture;
     use crate::inference::graph::proto::Tensor;
-    use crate::inference::onnx::{Hardware, Memory, one_runtime};
+    use crate::inference::onnx::{Arena, Hardware, one_runtime};
     use crate::inference::{Face, Generator as _};
 
     const NETWORKS: [&str; 2] = [
@@ -155,7 +163,7 @@ mod tests {
             runtime: one_runtime(),
             hardware: Hardware::cpu(1),
             threads: 1,
-            memory: Memory::Stock,
+            memory: Arena::Shared,
         }
     }
 
@@ -181,16 +189,18 @@ mod tests {
         for path in NETWORKS {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
-            let of_bytes = Made::OfBytes(path.into(), loader.of_bytes(path, &bytes).unwrap());
-            let mut pictures = [of_bytes, Made::Whole(path.into(), bytes)].map(|made| {
-                let mut started = loader.start_generators(&made, 1).unwrap();
-                let mut output = vec![f32::NAN; faces.len() * OUTPUT_LEN];
-                let generator = &mut started.generators[0];
-                generator
-                    .generate(&faces, &windows(faces.len()), &mut output)
-                    .unwrap();
-                output
-            });
+            let of_bytes =
+                PreparedGenerator::OfBytes(path.into(), loader.of_bytes(path, &bytes).unwrap());
+            let mut pictures =
+                [of_bytes, PreparedGenerator::Whole(path.into(), bytes)].map(|made| {
+                    let mut started = loader.start_generators(&made, 1).unwrap();
+                    let mut output = vec![f32::NAN; faces.len() * OUTPUT_LEN];
+                    let generator = &mut started.generators[0];
+                    generator
+                        .generate(&faces, &windows(faces.len()), &mut output)
+                        .unwrap();
+                    output
+                });
             let levels = pictures.each_mut().map(|picture| {
                 let levels = picture.iter().map(|value| (value * 255.0) as u8);
                 levels.collect::<Vec<u8>>()
@@ -220,7 +230,7 @@ mod tests {
     #[test]
     fn half_precision_is_near_and_is_not_the_same() {
         let loader = loader();
-        let samples = Samples {
+        let samples = CalibrationSamples {
             crops: vec![crop(0)],
             windows: vec![windows(1)],
         };

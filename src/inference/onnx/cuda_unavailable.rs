@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What stands between ONNX Runtime and the GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
+pub struct CudaUnavailable {
     kind: Kind,
     /// The words of the loader, of CUDA or of ONNX Runtime that say it.
     words: String,
@@ -43,9 +43,9 @@ const MEANINGS: [(&str, Kind); 9] = [
     ("CUDA failure 209:", Kind::UnknownGpu),
 ];
 
-impl std::error::Error for Obstacle {}
+impl std::error::Error for CudaUnavailable {}
 
-impl Obstacle {
+impl CudaUnavailable {
     /// What a message of the loader or of ONNX Runtime means; `has` tells whether a library can be loaded.
     pub fn of(text: &str, has: impl Fn(&str) -> bool) -> Self {
         let line = text.lines().next().unwrap_or_default();
@@ -111,7 +111,7 @@ impl Obstacle {
     }
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for CudaUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             // The runtime's words would say no more.
@@ -195,7 +195,7 @@ mod tests {
     const PLACE: &str = " ; GPU=-1 ; hostname=vm ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider_info.cc ; line=70 ; expr=cudaGetDeviceCount(&num_devices); ";
 
     fn told(text: &str) -> (String, &'static str) {
-        let obstacle = Obstacle::of(text, |_| false);
+        let obstacle = CudaUnavailable::of(text, |_| false);
         (obstacle.to_string(), obstacle.remedy())
     }
 
@@ -288,7 +288,11 @@ mod tests {
             "std::bad_alloc",
         ] {
             assert!(is_out_of_memory(text), "{text}");
-            assert_eq!(Obstacle::of(text, |_| false).kind, Kind::Full, "{text}");
+            assert_eq!(
+                CudaUnavailable::of(text, |_| false).kind,
+                Kind::Full,
+                "{text}"
+            );
         }
         assert!(!is_out_of_memory("Got invalid dimensions for input: audio"));
     }
@@ -296,7 +300,7 @@ mod tests {
     #[test]
     fn another_major_is_told_from_a_missing_library() {
         let text = format!("{PROVIDER}libcublasLt.so.13: cannot open shared object file: none");
-        let with_twelve = Obstacle::of(&text, |name| name == "libcublasLt.so.12");
+        let with_twelve = CudaUnavailable::of(&text, |name| name == "libcublasLt.so.12");
         assert!(
             with_twelve
                 .to_string()
@@ -305,6 +309,6 @@ mod tests {
         );
         // Numbered by itself: version 9 is no sign of CUDA 9.
         let text = "libcudnn.so.9: cannot open shared object file: none";
-        assert_eq!(Obstacle::of(text, |_| true).kind, Kind::CudnnMissing);
+        assert_eq!(CudaUnavailable::of(text, |_| true).kind, Kind::CudnnMissing);
     }
 }

@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::background::Backgrounds;
-use crate::inference::halving::{BatchLimit, Halving};
-use crate::inference::lent::Lender;
+use crate::inference::halving::{BatchHalving, BatchLimit};
 use crate::inference::onnx::{
-    Features, Keep, Networks, OnnxAudioEncoder, OnnxGenerator, Placement, Runtime,
+    FeatureLimits, Networks, OnnxAudioEncoder, OnnxGenerator, Placement, Runtime, SharedFeatures,
 };
 use crate::inference::precision::{Precision, Tuning};
+use crate::inference::shared::SharedGenerators;
 use crate::plan::Plan;
-use crate::render::memory::{self, Room};
+use crate::render::memory::{self, MemoryBudget};
 use crate::render::{calibration, networks};
 use crate::timeline::FrameRate;
 
 /// What decides how networks are made. Those of less than full precision are fitted to a presenter, and where no speech is
 /// bundled, to a sound.
 #[derive(Debug, Clone, PartialEq)]
-struct Key {
+struct ModelKey {
     generator: PathBuf,
     audio_encoder: PathBuf,
     precision: Precision,
@@ -28,7 +28,7 @@ struct Key {
     fitted_with: Option<PathBuf>,
 }
 
-impl Key {
+impl ModelKey {
     fn of(plan: &Plan) -> Self {
         let is_fitted = plan.precision != Precision::Exact;
         let (background, rects) = (&plan.background, &plan.crop_rects);
@@ -44,15 +44,15 @@ impl Key {
 }
 
 /// A model's networks, ready to be used by several clips at a time.
-pub(crate) struct Loaded {
-    key: Key,
+pub(crate) struct PooledModel {
+    key: ModelKey,
     /// Its name in messages.
     pub model: String,
     /// Sound to embeddings.
     pub encoder: Mutex<OnnxAudioEncoder>,
     /// Picture and sound to picture.
-    pub generators: Lender<Halving<OnnxGenerator>>,
-    features: Features,
+    pub generators: SharedGenerators<BatchHalving<OnnxGenerator>>,
+    features: SharedFeatures,
     has_features: bool,
     /// Memory that they take themselves.
     bytes: usize,
@@ -69,11 +69,11 @@ pub(crate) struct Loaded {
 }
 
 /// What a clip works with.
-pub(crate) struct Ready {
+pub(crate) struct ClipResources {
     /// Its networks.
-    pub networks: Arc<Loaded>,
+    pub networks: Arc<PooledModel>,
     /// Memory for what is kept of its backgrounds.
-    pub room: Room,
+    pub room: MemoryBudget,
     /// Whether the networks were loaded for it.
     pub is_new: bool,
     /// Models that had to go.
@@ -83,17 +83,17 @@ pub(crate) struct Ready {
 }
 
 /// All networks of a run.
-pub(crate) struct Stock<'a> {
+pub(crate) struct ModelPool<'a> {
     runtime: &'a Runtime,
     /// Clips at a time, each with its own encoder.
     lanes: usize,
     /// Memory that the process held before the first network.
     base: usize,
-    stocked: Mutex<Shelf>,
+    state: Mutex<PoolState>,
 }
 
 /// Bytes that memory is shared out by.
-struct Limits {
+struct PoolLimits {
     /// Of the generator's file.
     file: u64,
     /// For the encoders of all lanes.
@@ -104,19 +104,19 @@ struct Limits {
 
 /// What is there; what was used last stands last.
 #[derive(Default)]
-struct Shelf {
-    loaded: Vec<Entry>,
-    shown: Vec<Shown>,
+struct PoolState {
+    loaded: Vec<PoolEntry>,
+    shown: Vec<ActiveBackgrounds>,
 }
 
 /// Backgrounds whose pictures are kept.
-struct Shown {
+struct ActiveBackgrounds {
     backgrounds: Arc<Backgrounds>,
     /// Each clip that shows them has a clone.
     users: Arc<()>,
 }
 
-impl Shown {
+impl ActiveBackgrounds {
     fn is(&self, backgrounds: &Arc<Backgrounds>) -> bool {
         Arc::ptr_eq(&self.backgrounds, backgrounds)
     }
@@ -126,15 +126,15 @@ impl Shown {
     }
 }
 
-struct Entry {
-    networks: Arc<Loaded>,
+struct PoolEntry {
+    networks: Arc<PooledModel>,
     /// Memory for features that it may fill.
     budget: usize,
     /// Which backgrounds it was last used with.
     seen: Arc<Backgrounds>,
 }
 
-impl Entry {
+impl PoolEntry {
     /// Nobody but the shelf has it.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.networks) == 1
@@ -151,12 +151,12 @@ impl Entry {
     }
 }
 
-impl Shelf {
+impl PoolState {
     /// Memory that all but `networks` and `backgrounds` take.
-    fn others(&self, networks: &Arc<Loaded>, backgrounds: &Arc<Backgrounds>) -> usize {
+    fn others(&self, networks: &Arc<PooledModel>, backgrounds: &Arc<Backgrounds>) -> usize {
         let loaded = self.loaded.iter();
         let loaded = loaded.filter(|entry| !Arc::ptr_eq(&entry.networks, networks));
-        loaded.map(Entry::bytes).sum::<usize>() + self.pictures(Some(backgrounds))
+        loaded.map(PoolEntry::bytes).sum::<usize>() + self.pictures(Some(backgrounds))
     }
 
     /// Memory of all decoded pictures but those of `but`.
@@ -176,7 +176,7 @@ impl Shelf {
     fn show(&mut self, backgrounds: &Arc<Backgrounds>) -> Arc<()> {
         let known = self.shown.iter().position(|shown| shown.is(backgrounds));
         let shown = known.map(|at| self.shown.remove(at));
-        let shown = shown.unwrap_or_else(|| Shown {
+        let shown = shown.unwrap_or_else(|| ActiveBackgrounds {
             backgrounds: Arc::clone(backgrounds),
             users: Arc::default(),
         });
@@ -188,14 +188,14 @@ impl Shelf {
     /// Lets the pictures or networks go that were not used for longest, and tells the model's name; false if all are in use.
     fn drop_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
         let mut shown = self.shown.iter();
-        let idle = |shown: &&Shown| {
+        let idle = |shown: &&ActiveBackgrounds| {
             !shown.is(backgrounds) && shown.is_idle() && shown.backgrounds.kept_bytes() > 0
         };
         if let Some(idle) = shown.find(idle) {
             idle.backgrounds.forget();
             return true;
         }
-        let Some(at) = self.loaded.iter().position(Entry::is_idle) else {
+        let Some(at) = self.loaded.iter().position(PoolEntry::is_idle) else {
             return false;
         };
         dropped.push(self.loaded.remove(at).networks.model.clone());
@@ -203,34 +203,34 @@ impl Shelf {
     }
 }
 
-impl<'a> Stock<'a> {
+impl<'a> ModelPool<'a> {
     /// An empty stock for `lanes` clips at a time.
     pub(crate) fn new(runtime: &'a Runtime, lanes: usize) -> Self {
         Self {
             runtime,
             lanes,
             base: memory::held(),
-            stocked: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
     /// The networks that `plan` asks for, with memory for what is kept of its backgrounds. Those that do not fit into the
     /// memory limit beside them go, the one first that was not used for longest.
-    pub(crate) fn get(&self, plan: &Plan) -> Result<Ready> {
+    pub(crate) fn get(&self, plan: &Plan) -> Result<ClipResources> {
         // Held while networks are loaded: two clips never load the same ones.
-        let mut held = self.stocked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let backgrounds = &plan.backgrounds;
         let encoder = memory::encoding_in_turns(backgrounds.size());
         let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
         // What one clip may take, and what the others' encoders take beside it.
-        let usual = || Room::usual_limit(file) + (self.lanes - 1) * encoder;
-        let limits = Limits {
+        let usual = || MemoryBudget::usual_limit(file) + (self.lanes - 1) * encoder;
+        let limits = PoolLimits {
             file,
             encoding: self.lanes * encoder,
             memory: plan.memory_limit.unwrap_or_else(usual),
         };
         let mut dropped = Vec::new();
-        let key = Key::of(plan);
+        let key = ModelKey::of(plan);
         let mut loaded = held.loaded.iter();
         let known = loaded.position(|entry| entry.networks.key == key);
         let is_new = known.is_none();
@@ -238,7 +238,7 @@ impl<'a> Stock<'a> {
             held.loaded.remove(at)
         } else {
             self.make_space(&mut held, backgrounds, &limits, &mut dropped);
-            Entry {
+            PoolEntry {
                 networks: Arc::new(self.load(plan, key, limits.file)?),
                 budget: 0,
                 seen: Arc::clone(backgrounds),
@@ -249,7 +249,7 @@ impl<'a> Stock<'a> {
         let room = loop {
             let taken = self.base + networks.bytes + held.others(&networks, backgrounds);
             let features = networks.has_features;
-            let room = Room::beside(taken, limits.memory, limits.encoding, features);
+            let room = MemoryBudget::beside(taken, limits.memory, limits.encoding, features);
             if room.lacking == 0 || !held.drop_one(backgrounds, &mut dropped) {
                 break room;
             }
@@ -258,14 +258,14 @@ impl<'a> Stock<'a> {
         if !Arc::ptr_eq(&entry.seen, backgrounds) && held.is_idle(&entry.seen) {
             networks.features.forget();
         }
-        networks.features.keep(Keep {
+        networks.features.keep(FeatureLimits {
             bytes: room.features,
             backgrounds: backgrounds.count(),
         });
         entry.budget = room.features;
         entry.seen = Arc::clone(backgrounds);
         held.loaded.push(entry);
-        Ok(Ready {
+        Ok(ClipResources {
             networks,
             room,
             is_new,
@@ -277,23 +277,23 @@ impl<'a> Stock<'a> {
     /// Lets go what does not fit beside a model that is to be loaded, which is taken to be as large as the largest known one.
     fn make_space(
         &self,
-        held: &mut Shelf,
+        held: &mut PoolState,
         backgrounds: &Arc<Backgrounds>,
-        limits: &Limits,
+        limits: &PoolLimits,
         dropped: &mut Vec<String>,
     ) {
         let sizes = held.loaded.iter().map(|entry| entry.networks.bytes);
         let size = sizes.max().unwrap_or(limits.file as usize);
         let needed = self.base + size + limits.encoding;
-        let taken = |held: &Shelf| -> usize {
-            let loaded = held.loaded.iter().map(Entry::bytes);
+        let taken = |held: &PoolState| -> usize {
+            let loaded = held.loaded.iter().map(PoolEntry::bytes);
             loaded.sum::<usize>() + held.pictures(None)
         };
         while needed + taken(held) > limits.memory && held.drop_one(backgrounds, dropped) {}
     }
 
     /// Loads the networks of `plan`, whose generator's file has so many bytes, and runs them once.
-    fn load(&self, plan: &Plan, key: Key, file: u64) -> Result<Loaded> {
+    fn load(&self, plan: &Plan, key: ModelKey, file: u64) -> Result<PooledModel> {
         let before = memory::held();
         let mut networks = networks::load(plan, self.runtime)?;
         let batch = plan.batch.on(&networks.placement);
@@ -308,11 +308,11 @@ impl<'a> Stock<'a> {
             placement,
             ..
         } = networks;
-        Ok(Loaded {
+        Ok(PooledModel {
             key,
             model: plan.model.id.clone(),
             encoder: Mutex::new(encoder),
-            generators: Lender::new(generators),
+            generators: SharedGenerators::new(generators),
             features,
             has_features,
             // Memory of networks that went before is used again, and does not grow.

@@ -9,9 +9,9 @@ use ff::format::sample::Type;
 use ff::{ChannelLayout, Dictionary, Packet, Rational, codec, encoder, format, frame};
 use ffmpeg_next as ff;
 
-use super::clip::ClipSound;
+use super::clip::ClipAudio;
 use super::track::{Track, find_encoder, plain};
-use crate::audio::{PacketReader, Sound, SoundReader};
+use crate::audio::{AudioFile, AudioReader, PacketReader};
 
 /// Bits a second for the sound, where its rate and channels can use so many.
 const AUDIO_BITS: usize = 192_000;
@@ -61,7 +61,7 @@ pub(super) enum AudioTrack {
 
 impl AudioTrack {
     /// Gives the clip the stream. `bits` a second ask for an encoder, even where the sound could be copied.
-    pub(super) fn add(muxer: &mut Output, sound: &Sound, bits: Option<usize>) -> Result<Self> {
+    pub(super) fn add(muxer: &mut Output, sound: &AudioFile, bits: Option<usize>) -> Result<Self> {
         if bits.is_none()
             && let Some(packets) = sound.packets()?
             && holds(
@@ -85,7 +85,7 @@ impl AudioTrack {
     /// Gives the clip these samples of the sound alone, and loses nothing of 24 bits.
     pub(super) fn add_slice(
         muxer: &mut Output,
-        sound: &Sound,
+        sound: &AudioFile,
         samples: Range<u64>,
     ) -> Result<Self> {
         let coding = match muxer.format().name() {
@@ -98,8 +98,8 @@ impl AudioTrack {
     }
 
     /// How the sound is written.
-    pub(super) fn told(&self) -> ClipSound {
-        ClipSound {
+    pub(super) fn told(&self) -> ClipAudio {
+        ClipAudio {
             codec: self.codec_id().name(),
             copied: matches!(self, Self::Copied(_)),
         }
@@ -254,7 +254,7 @@ impl Coding {
 pub(super) struct Encoded {
     track: Track,
     id: Id,
-    reader: SoundReader,
+    reader: AudioReader,
     rate: u32,
     layout: ChannelLayout,
     format: format::Sample,
@@ -273,9 +273,9 @@ impl Encoded {
     fn add(
         muxer: &mut Output,
         coding: &'static Coding,
-        sound: &Sound,
+        sound: &AudioFile,
         bits: Option<usize>,
-        reader: SoundReader,
+        reader: AudioReader,
     ) -> Result<Self> {
         let codec = find_encoder(coding.encoder, coding.name)?;
         let rate = coding.rate(sound.rate);
@@ -389,7 +389,7 @@ mod tests {
     /// A sound in a container: its codec's name, where the loudest sample is and how long it lasts, in seconds, and where
     /// the loudest sample is in a second stream beside it, which is always encoded.
     fn carried(folder: &Path, from: &str, container: &str) -> (String, f64, f64, f64) {
-        let sound = Sound::open(&folder.join(from), None).unwrap();
+        let sound = AudioFile::open(&folder.join(from), None).unwrap();
         let path = folder.join("clip");
         let mut muxer = format::output_as(&path, container).unwrap();
         let mut tracks =

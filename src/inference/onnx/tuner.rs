@@ -10,23 +10,23 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 use prost::Message as _;
 
-use super::network::{Given, Network};
-use super::part::Part;
-use super::parts::{InParts, Names, Parts, Sight};
+use super::network::{InputValues, Network};
+use super::split_generator::{FeatureCache, GeneratorParts, Names, SplitGenerator};
+use super::sub_model::SubModel;
 use super::{Loader, commit};
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use crate::image::Picture;
 use crate::inference::graph::commute::commute;
-use crate::inference::graph::cut::{Cut, cut};
 use crate::inference::graph::edit::Shapes;
 use crate::inference::graph::fold::drop_empty_pads;
 use crate::inference::graph::fuse::fuse;
 use crate::inference::graph::proto::{Model, ValueInfo};
 use crate::inference::graph::quantise::{self, Statistics, quantise};
+use crate::inference::graph::split::{SplitGraph, split};
 use crate::inference::kernel::Steps;
 use crate::inference::kernel::eight::Set;
-use crate::inference::precision::{Precision, Samples, Tuning};
+use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).
 const SAME: f32 = 1e-4;
@@ -50,19 +50,19 @@ impl Tuner<'_> {
         mut whole: Network,
         bytes: &[u8],
         precision: Precision,
-        samples: &Samples,
-    ) -> (Option<Parts>, Tuning) {
+        samples: &CalibrationSamples,
+    ) -> (Option<GeneratorParts>, Tuning) {
         let mut tuning = Tuning {
             precision: "exact".into(),
             ..Tuning::default()
         };
-        let proof = match Proof::of(&mut whole) {
+        let proof = match Reference::of(&mut whole) {
             Ok(proof) => proof,
             Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
         };
         // Gone before anything else is started, so that memory for two is never needed.
         drop(whole);
-        let (cut, shapes) = match self.cut(bytes) {
+        let (split, shapes) = match self.split(bytes) {
             Ok(Some(found)) => found,
             Ok(None) => {
                 return (
@@ -73,7 +73,7 @@ impl Tuner<'_> {
             Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
         };
         let mut parts = None;
-        let mut best = cut.clone();
+        let mut best = split.clone();
         let places = commute(&mut best.joint, &shapes).unwrap_or(0);
         let moved = format!("{places} convolutions before upsamples");
         if let Some((fused, blocks)) = fused(&best, &shapes) {
@@ -86,7 +86,7 @@ impl Tuner<'_> {
         }
         drop(best);
         if parts.is_none() {
-            parts = self.proved(&proof, self.parts(&cut), &[], &mut tuning);
+            parts = self.proved(&proof, self.parts(&split), &[], &mut tuning);
         }
         let wants_integers = match precision {
             Precision::Exact => false,
@@ -104,7 +104,7 @@ impl Tuner<'_> {
             }
         };
         if wants_integers && let Some(exact) = &parts {
-            match self.integers(exact, &cut, &shapes, samples, precision) {
+            match self.integers(exact, &split, &shapes, samples, precision) {
                 Ok(found) => {
                     parts = Some(found.parts);
                     tuning.precision = "int8".into();
@@ -119,12 +119,12 @@ impl Tuner<'_> {
     }
 
     /// The file's network for one face at a time, folded and cut, with the shapes of its f32 tensors.
-    fn cut(&self, bytes: &[u8]) -> Result<Option<(Cut, Shapes)>> {
+    fn split(&self, bytes: &[u8]) -> Result<Option<(SplitGraph, Shapes)>> {
         let mut model = self.folded(bytes)?;
         drop_empty_pads(&mut model)?;
         let shapes = self.shapes(&model)?;
-        let cut = cut(&model, &self.names.picture, &self.names.sound, &shapes)?;
-        Ok(cut.map(|cut| (cut, shapes)))
+        let split = split(&model, &self.names.picture, &self.names.sound, &shapes)?;
+        Ok(split.map(|split| (split, shapes)))
     }
 
     /// The network as ONNX Runtime writes it for batches of one: shapes known, constants folded.
@@ -181,13 +181,13 @@ impl Tuner<'_> {
     /// `parts`, if they give what the whole network gives.
     fn proved(
         &self,
-        proof: &Proof,
-        parts: Parts,
+        proof: &Reference,
+        parts: GeneratorParts,
         what: &[String],
         tuning: &mut Tuning,
-    ) -> Option<Parts> {
-        let cut = "once for each background what depends on it alone".to_owned();
-        let what = [&[cut], what].concat().join(", ");
+    ) -> Option<GeneratorParts> {
+        let split = "once for each background what depends on it alone".to_owned();
+        let what = [&[split], what].concat().join(", ");
         let difference = self
             .start(&parts)
             .and_then(|mut generator| proof.difference(&mut generator));
@@ -208,32 +208,32 @@ impl Tuner<'_> {
         }
     }
 
-    fn parts(&self, cut: &Cut) -> Parts {
-        Parts {
-            image: cut.image.encode_to_vec(),
-            cheap: cut.cheap.as_ref().map(Model::encode_to_vec),
-            joint: cut.joint.encode_to_vec(),
+    fn parts(&self, split: &SplitGraph) -> GeneratorParts {
+        GeneratorParts {
+            image: split.image.encode_to_vec(),
+            cheap: split.cheap.as_ref().map(Model::encode_to_vec),
+            joint: split.joint.encode_to_vec(),
             names: self.names.clone(),
         }
     }
 
-    fn start(&self, parts: &Parts) -> Result<InParts> {
-        let sight = Sight::new(parts, self.loader)?;
-        let joint = Part::read(&parts.joint)?.start(self.loader)?;
+    fn start(&self, parts: &GeneratorParts) -> Result<SplitGenerator> {
+        let sight = FeatureCache::new(parts, self.loader)?;
+        let joint = SubModel::read(&parts.joint)?.start(self.loader)?;
         let sight = Arc::new(Mutex::new(sight));
-        Ok(InParts::new(sight, self.names.clone(), joint))
+        Ok(SplitGenerator::new(sight, self.names.clone(), joint))
     }
 
     /// Of the integer networks, from the fastest on, the first that is near enough; where none is, the nearest one if
     /// integers are asked for, else an error that tells how near it came.
     fn integers(
         &self,
-        exact: &Parts,
-        cut: &Cut,
+        exact: &GeneratorParts,
+        split: &SplitGraph,
         shapes: &Shapes,
-        samples: &Samples,
+        samples: &CalibrationSamples,
         precision: Precision,
-    ) -> Result<InBytes> {
+    ) -> Result<Int8Networks> {
         let pairs: Vec<(&Picture, &[f32])> = samples
             .crops
             .iter()
@@ -246,7 +246,7 @@ impl Tuner<'_> {
         // Fitted to one half, measured on the other.
         let (fitted, measured): (Vec<_>, Vec<_>) =
             pairs.into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
-        let seen = self.statistics(cut, shapes, fitted.into_iter().map(|(_, pair)| pair))?;
+        let seen = self.statistics(split, shapes, fitted.into_iter().map(|(_, pair)| pair))?;
         let measured: Vec<_> = measured.into_iter().map(|(_, pair)| pair).collect();
         let mut generator = self.start(exact)?;
         let mut exact = vec![vec![0.0; OUTPUT_LEN]; measured.len()];
@@ -254,9 +254,9 @@ impl Tuner<'_> {
             generator.paint(crop, window, exact)?;
         }
         drop(generator);
-        let mut best: Option<InBytes> = None;
-        for area in quantise::areas(cut, shapes)? {
-            let quantised = quantise(cut, shapes, &seen, area)?;
+        let mut best: Option<Int8Networks> = None;
+        for area in quantise::areas(split, shapes)? {
+            let quantised = quantise(split, shapes, &seen, area)?;
             let blocks = quantise::count(&quantised.joint)?;
             if blocks == 0 {
                 continue;
@@ -272,7 +272,7 @@ impl Tuner<'_> {
             }
             let psnr_db = psnr_db(sum / measured.len() as f64);
             if best.as_ref().is_none_or(|known| known.psnr_db < psnr_db) {
-                best = Some(InBytes {
+                best = Some(Int8Networks {
                     parts,
                     psnr_db,
                     blocks,
@@ -294,15 +294,15 @@ impl Tuner<'_> {
     /// Ranges and means of the joint part's tensors.
     fn statistics<'s>(
         &self,
-        cut: &Cut,
+        split: &SplitGraph,
         shapes: &Shapes,
         samples: impl Iterator<Item = (&'s Picture, &'s [f32])>,
     ) -> Result<Statistics> {
-        let inner = quantise::observed(cut.joint.graph()?, shapes);
-        let mut joint = self.observing(&cut.joint, &inner)?;
+        let inner = quantise::observed(split.joint.graph()?, shapes);
+        let mut joint = self.observing(&split.joint, &inner)?;
         let mut image = self
             .loader
-            .start(self.path, &cut.image.encode_to_vec(), None)?;
+            .start(self.path, &split.image.encode_to_vec(), None)?;
         let mut seen = Statistics::default();
         let mut input = vec![0.0; INPUT_LEN];
         for (crop, window) in samples {
@@ -316,7 +316,7 @@ impl Tuner<'_> {
             }
             given.insert(&self.names.sound, (vec![1, 32, 16, 16], window));
             given.insert(&self.names.picture, (vec![1, 6, 320, 320], &input));
-            let wanted = cut.joint.graph()?.input_names();
+            let wanted = split.joint.graph()?.input_names();
             given.retain(|name, _| wanted.contains(name));
             let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (name, (shape, values)) in &given {
@@ -336,8 +336,8 @@ impl Tuner<'_> {
 }
 
 /// Integer networks.
-struct InBytes {
-    parts: Parts,
+struct Int8Networks {
+    parts: GeneratorParts,
     /// How near they come to exact ones, decibels.
     psnr_db: f64,
     /// How many blocks of them work with bytes.
@@ -345,9 +345,9 @@ struct InBytes {
 }
 
 /// The parts with blocks in one go, and how many there are; none where none was found, or the processor cannot do it.
-fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
+fn fused(split: &SplitGraph, shapes: &Shapes) -> Option<(SplitGraph, usize)> {
     Steps::best()?;
-    let mut fused = cut.clone();
+    let mut fused = split.clone();
     let mut blocks = fuse(&mut fused.image, shapes).ok()?;
     if let Some(cheap) = &mut fused.cheap {
         blocks += fuse(cheap, shapes).ok()?;
@@ -357,13 +357,13 @@ fn fused(cut: &Cut, shapes: &Shapes) -> Option<(Cut, usize)> {
 }
 
 /// What the whole network gives for one random input.
-pub(super) struct Proof {
+pub(super) struct Reference {
     pub(super) crop: Picture,
     pub(super) window: Vec<f32>,
     pub(super) picture: Vec<f32>,
 }
 
-impl Proof {
+impl Reference {
     pub(super) fn of(whole: &mut Network) -> Result<Self> {
         let mut noise = Noise(0x2545_f491_4f6c_dd1d);
         let mut crop = Picture::new(CROP, CROP);
@@ -380,7 +380,7 @@ impl Proof {
     }
 
     /// The greatest difference of what `parts` give.
-    fn difference(&self, parts: &mut InParts) -> Result<f32> {
+    fn difference(&self, parts: &mut SplitGenerator) -> Result<f32> {
         let mut picture = vec![0.0; OUTPUT_LEN];
         parts.paint(&self.crop, &self.window, &mut picture)?;
         let pairs = self.picture.iter().zip(&picture);
@@ -399,7 +399,11 @@ pub(super) fn run_whole(
 ) -> Result<()> {
     let mut input = vec![0.0; INPUT_LEN];
     network_input(crop, &mut input);
-    whole.run(1, &[Given::Floats(&input), Given::Floats(window)], output)
+    whole.run(
+        1,
+        &[InputValues::Floats(&input), InputValues::Floats(window)],
+        output,
+    )
 }
 
 /// Decibels of a mean squared difference in levels.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
-use crate::audio::{SPEECH_RATE, Sound, SoundReader};
+use crate::audio::{AudioFile, AudioReader, SPEECH_RATE};
 use crate::inference::AudioEncoder;
 use crate::timeline::{FrameIndex, FrameRate};
 
@@ -16,9 +16,9 @@ const ENCODER_BATCH: usize = 16;
 /// Reads a sound once, from its start, and gives the windows of its frames in rising order.
 ///
 /// A frame's window is the same to the bit, whatever frames were asked for before.
-pub struct Listener<'a> {
+pub struct WindowReader<'a> {
     encoder: &'a mut dyn AudioEncoder,
-    reader: SoundReader,
+    reader: AudioReader,
     /// Zeros that lengthen a short sound to [`SHORTEST_SPEECH`].
     padding: usize,
     ended: bool,
@@ -36,10 +36,10 @@ pub struct Listener<'a> {
     encoded: Vec<f32>,
 }
 
-impl<'a> Listener<'a> {
+impl<'a> WindowReader<'a> {
     /// Starts at the beginning of `sound`, for a clip of `fps` frames a second of which `first` is the first that is wanted.
     pub fn new(
-        sound: &Sound,
+        sound: &AudioFile,
         fps: FrameRate,
         first: FrameIndex,
         encoder: &'a mut dyn AudioEncoder,
@@ -159,11 +159,15 @@ mod tests {
         }
     }
 
-    fn windows(sound: &Sound, fps: FrameRate, frames: impl Iterator<Item = u64>) -> Vec<Vec<f32>> {
+    fn windows(
+        sound: &AudioFile,
+        fps: FrameRate,
+        frames: impl Iterator<Item = u64>,
+    ) -> Vec<Vec<f32>> {
         let mut encoder = Gossip;
         let mut frames = frames.peekable();
         let first = FrameIndex(*frames.peek().unwrap());
-        let mut listener = Listener::new(sound, fps, first, &mut encoder).unwrap();
+        let mut listener = WindowReader::new(sound, fps, first, &mut encoder).unwrap();
         let mut heard = |frame| {
             let mut window = vec![0.0; WINDOW_LEN];
             listener.window(FrameIndex(frame), &mut window).unwrap();
@@ -189,7 +193,7 @@ mod tests {
                 .unwrap();
         }
         wav.finalize().unwrap();
-        let sound = Sound::open(&path, None).unwrap();
+        let sound = AudioFile::open(&path, None).unwrap();
         for fps in ["25", "30000/1001", "60", "7"] {
             let fps: FrameRate = fps.parse().unwrap();
             let end = fps.frames_covering(sound.frames, sound.rate);

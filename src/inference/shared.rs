@@ -7,13 +7,13 @@ use anyhow::Result;
 use super::{AudioEncoder, Face, Generator};
 
 /// Generators of one network, lent for a batch at a time.
-pub(crate) struct Lender<G> {
+pub(crate) struct SharedGenerators<G> {
     free: Mutex<Vec<G>>,
     returned: Condvar,
     count: usize,
 }
 
-impl<G> Lender<G> {
+impl<G> SharedGenerators<G> {
     /// Lends `generators`.
     pub(crate) fn new(generators: Vec<G>) -> Self {
         Self {
@@ -24,16 +24,16 @@ impl<G> Lender<G> {
     }
 
     /// As many borrowers as there are generators: with them, a render can use all of these at once.
-    pub(crate) fn borrowers(&self) -> Vec<Borrower<'_, G>> {
-        (0..self.count).map(|_| Borrower(self)).collect()
+    pub(crate) fn borrowers(&self) -> Vec<SharedGenerator<'_, G>> {
+        (0..self.count).map(|_| SharedGenerator(self)).collect()
     }
 
     /// A generator, once there is a free one.
-    fn take(&self) -> Loan<'_, G> {
+    fn take(&self) -> GeneratorGuard<'_, G> {
         let free = self.free();
         let waited = self.returned.wait_while(free, |free| free.is_empty());
         let mut free = waited.unwrap_or_else(PoisonError::into_inner);
-        Loan {
+        GeneratorGuard {
             generator: free.pop(),
             home: self,
         }
@@ -46,12 +46,12 @@ impl<G> Lender<G> {
 }
 
 /// A generator that goes back even if it panics.
-struct Loan<'a, G> {
+struct GeneratorGuard<'a, G> {
     generator: Option<G>,
-    home: &'a Lender<G>,
+    home: &'a SharedGenerators<G>,
 }
 
-impl<G> Drop for Loan<'_, G> {
+impl<G> Drop for GeneratorGuard<'_, G> {
     fn drop(&mut self) {
         self.home.free().extend(self.generator.take());
         self.home.returned.notify_one();
@@ -59,9 +59,9 @@ impl<G> Drop for Loan<'_, G> {
 }
 
 /// Paints with whichever generator is free.
-pub(crate) struct Borrower<'a, G>(&'a Lender<G>);
+pub(crate) struct SharedGenerator<'a, G>(&'a SharedGenerators<G>);
 
-impl<G: Generator> Generator for Borrower<'_, G> {
+impl<G: Generator> Generator for SharedGenerator<'_, G> {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
         let mut loan = self.0.take();
         let generator = loan.generator.as_mut();
@@ -70,9 +70,9 @@ impl<G: Generator> Generator for Borrower<'_, G> {
 }
 
 /// An audio encoder that takes one request after the other.
-pub(crate) struct Shared<'a, E>(pub &'a Mutex<E>);
+pub(crate) struct SharedEncoder<'a, E>(pub &'a Mutex<E>);
 
-impl<E: AudioEncoder> AudioEncoder for Shared<'_, E> {
+impl<E: AudioEncoder> AudioEncoder for SharedEncoder<'_, E> {
     fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {
         let mut encoder = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         encoder.encode(count, blocks, embeddings)
@@ -101,7 +101,7 @@ mod tests {
             },
             batches: 0,
         };
-        let lender = Lender::new((0..2).map(generator).collect());
+        let lender = SharedGenerators::new((0..2).map(generator).collect());
         thread::scope(|scope| {
             for mut borrower in lender.borrowers().into_iter().chain(lender.borrowers()) {
                 scope.spawn(move || {
