@@ -148,6 +148,7 @@ impl BlockCutter {
     }
 
     /// Takes the next mel frame.
+    #[expect(clippy::large_types_passed_by_value, reason = "moved into the queue")]
     pub(crate) fn push(&mut self, frame: MelFrame) {
         self.waiting.push_back(frame);
     }
