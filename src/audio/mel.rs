@@ -10,8 +10,8 @@ use std::sync::Arc;
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-use crate::audio::SPEECH_RATE;
-
+/// Samples a second that the networks hear.
+pub const SPEECH_RATE: u32 = 16_000;
 /// Mel bands in a frame.
 pub const BANDS: usize = 80;
 /// Samples from one mel frame to the next: 80 mel frames a second.

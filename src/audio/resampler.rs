@@ -4,6 +4,8 @@ use anyhow::Result;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Indexing, Resampler as _, WindowFunction};
 
+use crate::timeline::gcd;
+
 /// Least length of the filter, in samples of the input.
 const LEAST_FILTER: usize = 512;
 
@@ -15,7 +17,7 @@ pub(super) fn resampled_len(frames: u64, from: u32, to: u32) -> u64 {
 /// Converts interleaved samples from one rate to another, in pieces of any size.
 ///
 /// Output sample `i` is the sound at `i / to` seconds: the filter's delay is taken off.
-pub struct Resampler {
+pub(super) struct Resampler {
     inner: Fft<f32>,
     from: u32,
     to: u32,
@@ -31,7 +33,7 @@ pub struct Resampler {
 
 impl Resampler {
     /// Plans the conversion; rates in Hz.
-    pub fn new(from: u32, to: u32, channels: usize) -> Result<Self> {
+    pub(super) fn new(from: u32, to: u32, channels: usize) -> Result<Self> {
         // A chunk is a whole number of periods of the two rates. It must be even: the filter's centre lies on a sample
         // then, while an odd one would shift the sound by half a sample.
         let period = from as usize / gcd(from, to) as usize;
@@ -59,7 +61,7 @@ impl Resampler {
     }
 
     /// Takes the next interleaved samples and appends what is ready to `out`.
-    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+    pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
         self.frames_in += (samples.len() / self.channels) as u64;
         self.waiting.extend_from_slice(samples);
         let mut done = 0;
@@ -76,7 +78,7 @@ impl Resampler {
     }
 
     /// Appends the rest, so that all output together lasts as long as the input: `ceil(frames * to / from)` samples.
-    pub fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
+    pub(super) fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let total = resampled_len(self.frames_in, self.from, self.to);
         let mut left = self.waiting.len() / self.channels;
         while self.frames_out < total {
@@ -111,10 +113,6 @@ impl Resampler {
         out.extend_from_slice(&self.chunk_out[skip * self.channels..(skip + take) * self.channels]);
         Ok(())
     }
-}
-
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

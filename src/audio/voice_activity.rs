@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use anyhow::Result;
 
-use crate::audio::{AudioFile, SPEECH_RATE};
+use super::file::AudioFile;
+use super::mel::SPEECH_RATE;
 use crate::cancel::Cancel;
 
 /// Steps a second in which the level is measured.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use hound::SampleFormat::{Float, Int};
 
-use super::unreadable;
+use super::checks::unreadable;
 use crate::error::plain_io;
 
 /// Sizes of the data chunk that say "until the end of the file": they are written by those who cannot go back to the

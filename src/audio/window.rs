@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::audio::mel::{BANDS, MelFrame};
+use super::mel::{BANDS, MelFrame};
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Mel frames in a block: 200 ms.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
-use crate::audio::mel::{self, MelSpectrogram};
-use crate::audio::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
-use crate::audio::{AudioFile, AudioReader, SPEECH_RATE};
+use super::file::{AudioFile, AudioReader};
+use super::mel::{self, MelSpectrogram, SPEECH_RATE};
+use super::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
 use crate::inference::AudioEncoder;
 use crate::timeline::{FrameIndex, FrameRate};
 

@@ -1,19 +1,17 @@
-//! Sound that FFmpeg takes apart: compressed files, and the sound of videos.
+//! An audio track -> samples, with silence where its timestamps leave gaps.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
-use ff::codec::Parameters;
-use ff::format::context::{Input, StreamIo};
-use ff::format::stream::Disposition;
-use ff::{Dictionary, Packet, Rational, Rescale, codec, decoder, format, frame, media};
+use ff::{Packet, Rational, Rescale, codec, decoder, format, frame};
 use ffmpeg_next as ff;
 
-use super::{READ_FRAMES, quoted, unreadable};
-use crate::error::{Fault, plain_io};
+use super::demuxer::Source;
+use crate::audio::checks::{check_kind, quoted, unreadable};
+use crate::error::Fault;
 
+/// Samples of silence, per channel, handed out at a time.
+const SILENCE_FRAMES: u64 = 4096;
 /// Seconds that the sound may begin after the pictures without silence being put before it: nobody hears so little, and
 /// many time stamps tell only milliseconds.
 const LEAD: f64 = 0.004;
@@ -33,19 +31,19 @@ const HONEST: [&str; 2] = ["mov,mp4,m4a,3gp,3g2,mj2", "flac"];
 
 /// What is known of a sound once it was decoded.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Probe {
-    pub(super) rate: u32,
-    pub(super) channels: u16,
+pub(in crate::audio) struct Probe {
+    pub(in crate::audio) rate: u32,
+    pub(in crate::audio) channels: u16,
     /// Samples of each channel.
-    pub(super) frames: u64,
+    pub(in crate::audio) frames: u64,
     /// Time stamp of the beginning, in the stream's time base.
-    pub(super) origin: i64,
+    pub(in crate::audio) origin: i64,
     /// Whether the packets follow each other from the beginning to the end.
-    pub(super) gapless: bool,
+    pub(in crate::audio) gapless: bool,
 }
 
 /// Decodes a sound until its end, or until `limit` seconds are there, to know its length.
-pub(super) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> {
+pub(in crate::audio) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> {
     let mut decoder = Decoder::open(path)?;
     let most = limit.map_or(u64::MAX, |s| {
         (s * f64::from(decoder.rate)).ceil().max(1.0) as u64
@@ -75,111 +73,6 @@ pub(super) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> {
     })
 }
 
-/// A file and the best of its sound streams.
-struct Source {
-    path: PathBuf,
-    input: Input,
-    stream: usize,
-    /// Time base of its time stamps.
-    base: Rational,
-}
-
-impl Source {
-    fn open(path: &Path) -> Result<Self> {
-        crate::ffmpeg::init()?;
-        let io = |e| unreadable(path).because(plain_io(&e));
-        let mut file = File::open(path).map_err(io)?;
-        // The name helps to tell formats apart. A sound is one file: lists that would open others are not followed.
-        let name = path.file_name().and_then(|name| name.to_str());
-        let mut options = Dictionary::new();
-        options.set("protocol_whitelist", "none");
-        if lacks_length(&mut file).map_err(io)? {
-            options.set("ignore_length", "1");
-        }
-        let mut input =
-            format::input_from_stream(StreamIo::from_read_seek(file)?, name, Some(options))
-                .map_err(|e| {
-                    unreadable(path)
-                        .because(match e {
-                            ff::Error::InvalidData => "FFmpeg finds no sound or video in it".into(),
-                            other => format!("FFmpeg cannot open it: {other}"),
-                        })
-                        .hint(
-                            "give a sound file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with sound",
-                        )
-                })?;
-        let Some((stream, base)) = input
-            .streams()
-            .best(media::Type::Audio)
-            .map(|stream| (stream.index(), stream.time_base()))
-        else {
-            return Err(unreadable(path)
-                .because("it holds no sound, only pictures or text")
-                .hint("give a sound file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with sound")
-                .into());
-        };
-        keep_only(&mut input, stream);
-        Ok(Self {
-            path: path.to_owned(),
-            input,
-            stream,
-            base,
-        })
-    }
-
-    fn parameters(&self) -> Result<Parameters> {
-        match self.input.stream(self.stream) {
-            Some(stream) => Ok(stream.parameters()),
-            None => Err(unreadable(&self.path).because("its sound vanished").into()),
-        }
-    }
-
-    /// The next packet of the sound.
-    fn next(&mut self, packet: &mut Packet) -> Result<(), ff::Error> {
-        loop {
-            // FFmpeg writes over what a packet holds, without giving it back.
-            *packet = Packet::empty();
-            packet.read(&mut self.input)?;
-            if packet.stream() == self.stream {
-                return Ok(());
-            }
-        }
-    }
-
-    /// When the pictures begin, if there are any.
-    fn video_start(&self) -> Option<i64> {
-        self.input
-            .streams()
-            .filter(|stream| {
-                stream.parameters().medium() == media::Type::Video
-                    && !stream.disposition().contains(Disposition::ATTACHED_PIC)
-                    && stream.start_time() != ff::ffi::AV_NOPTS_VALUE
-            })
-            .map(|stream| stream.start_time().rescale(stream.time_base(), self.base))
-            .min()
-    }
-}
-
-/// Whether a WAV file for 64-bit sizes was left without them (EBU Tech 3306), so that its sound lasts until its end.
-fn lacks_length(file: &mut File) -> io::Result<bool> {
-    let mut head = Vec::new();
-    file.take(36).read_to_end(&mut head)?;
-    file.rewind()?;
-    let long = head.starts_with(b"RF64") || head.starts_with(b"BW64");
-    Ok(long && head.get(12..16) == Some(b"ds64") && head.get(28..36) == Some(&[0; 8]))
-}
-
-/// Has the demuxer pass over all streams but one.
-#[expect(unsafe_code, reason = "there is no safe way to set AVStream.discard")]
-fn keep_only(input: &mut Input, kept: usize) {
-    for mut stream in input.streams_mut() {
-        if stream.index() != kept {
-            // SAFETY: the stream belongs to `input`, which is borrowed mutably; `discard` is the user's to set.
-            unsafe { (*stream.as_mut_ptr()).discard = ff::Discard::All.into() };
-        }
-    }
-}
-
 /// How the packets lie on the time line.
 struct Line {
     /// Where the next packet is to begin.
@@ -189,7 +82,7 @@ struct Line {
 }
 
 /// Decodes a sound in pieces, in its own rate and channels.
-pub(super) struct Decoder {
+pub(in crate::audio) struct Decoder {
     source: Source,
     codec: decoder::Audio,
     rate: u32,
@@ -210,7 +103,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::audio) fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let parameters = source.parameters()?;
         let name = parameters.id().name();
@@ -223,7 +116,7 @@ impl Decoder {
             })
         })?;
         let (rate, channels) = (decoder.rate(), decoder.channels());
-        super::check_kind(path, rate, channels)?;
+        check_kind(path, rate, channels)?;
         Ok(Self {
             source,
             codec: decoder,
@@ -244,10 +137,10 @@ impl Decoder {
     }
 
     /// Appends some samples, interleaved, -1..1, to `out`. Returns false once the end was reached.
-    pub(super) fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
+    pub(in crate::audio) fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         loop {
             if self.silence > 0 {
-                let frames = self.silence.min(READ_FRAMES);
+                let frames = self.silence.min(SILENCE_FRAMES);
                 self.silence -= frames;
                 let len = frames as usize * usize::from(self.channels);
                 out.resize(out.len() + len, 0.0);
@@ -471,60 +364,5 @@ fn interleave<const N: usize>(
         for (place, &bytes) in places.zip(frame.data(plane).as_chunks().0) {
             *place = sample(bytes);
         }
-    }
-}
-
-/// The packets of a sound as they lie in its file, to be copied.
-pub struct PacketReader {
-    source: Source,
-    origin: i64,
-    /// Length of the sound, in the time base.
-    len: i64,
-}
-
-impl PacketReader {
-    pub(super) fn open(path: &Path, origin: i64, frames: u64, rate: u32) -> Result<Self> {
-        let source = Source::open(path)?;
-        Ok(Self {
-            len: (frames as i64).rescale(Rational(1, rate as i32), source.base),
-            origin,
-            source,
-        })
-    }
-
-    /// What a decoder must know of the sound, in a form that any container can take.
-    #[expect(unsafe_code, reason = "there is no safe way to set the codec's tag")]
-    pub fn parameters(&self) -> Result<Parameters> {
-        let mut parameters = self.source.parameters()?.clone();
-        // SAFETY: the clone is our own and not null. The tag is the old container's name for the codec.
-        unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
-        Ok(parameters)
-    }
-
-    /// Time base of the packets.
-    pub fn time_base(&self) -> Rational {
-        self.source.base
-    }
-
-    /// The next packet; false at the end. Time 0 is the beginning of the sound: what lies before it, decoders need to
-    /// begin well, and what lies behind its end is left out.
-    pub fn next(&mut self, packet: &mut Packet) -> Result<bool> {
-        match self.source.next(packet) {
-            Ok(()) => {}
-            // It was decoded once, so that damage can only lie behind its end.
-            Err(ff::Error::Eof | ff::Error::InvalidData) => return Ok(false),
-            Err(e) => return Err(unreadable(&self.source.path).because(e).into()),
-        }
-        let Some(start) = packet.pts().map(|pts| pts - self.origin) else {
-            return Ok(false);
-        };
-        if start >= self.len {
-            return Ok(false);
-        }
-        packet.set_pts(Some(start));
-        packet.set_dts(Some(start));
-        packet.set_duration(packet.duration().min(self.len - start));
-        packet.set_position(-1);
-        Ok(true)
     }
 }
