@@ -74,6 +74,11 @@ pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
     Ok(out)
 }
 
+/// Decodes a picture that is no background: JPEG or PNG of any kind, upright.
+pub(crate) fn load_picture(path: &Path) -> Result<Picture> {
+    load(path, "frame")
+}
+
 fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(bytes) {

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
 use super::rim::RimError;
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
 use crate::image::bicubic::{Bicubic, Line, View};
 use crate::image::pool::Pool;
 use crate::image::{Picture, Rect};

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST, inner_rows};
+use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST, inner_rows};
 
 /// Blocks on each side of the rim.
 const RIM_BLOCKS: usize = 8;

@@ -4,6 +4,7 @@
 //! amount of motion does, which has a peak at each opening and another at each closing. Where the backgrounds are known,
 //! the brightness is what the clip adds to them, so that neither the head's sway nor the light counts.
 
+mod grid;
 mod loudness;
 mod motion;
 mod mouth;
@@ -11,10 +12,9 @@ mod scenery;
 
 use serde::Serialize;
 
+pub(crate) use grid::luma;
 pub(crate) use loudness::Loudness;
-pub(crate) use motion::luma;
 pub(crate) use motion::{Look, Making, Motion, View};
-pub(crate) use scenery::Scenery;
 
 use crate::image::Rect;
 use mouth::{Cells, correlation};

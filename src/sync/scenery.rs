@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::motion::{in_rect, in_small, luma, whole_grid};
+use super::grid::{in_rect, in_small, luma, whole_grid};
 use crate::background::Backgrounds;
 use crate::cancel::Cancel;
 use crate::error::Fault;

@@ -8,10 +8,38 @@ use ff::frame;
 use ffmpeg_next as ff;
 
 use super::colours::Converter;
+use super::file::{VideoFile, open_decoder, open_input, unreadable};
+use super::index::Timeline;
 use super::planes::PlanarPicture;
-use super::{Timeline, VideoFile, open_decoder, open_input, unreadable};
 use crate::error::Fault;
 use crate::image::{Picture, Size};
+
+impl VideoFile {
+    /// A reader over its pictures, from the first.
+    pub fn frames(&self) -> Result<VideoReader> {
+        VideoReader::new(self.clone())
+    }
+
+    /// Lists its pictures. Where the packets do not tell for certain, all of it is decoded once.
+    pub fn timeline(&self) -> Result<Timeline> {
+        let listed = if self.has_a_packet_for_each_picture() {
+            self.frames()?.timeline_of_packets()?
+        } else {
+            None
+        };
+        let timeline = match listed {
+            Some(timeline) => timeline,
+            None => self.frames()?.timeline_of_pictures()?,
+        };
+        if timeline.seconds.is_empty() {
+            return Err(unreadable(&self.path)
+                .because("it has no pictures")
+                .hint("the file looks cut off; export or copy it again")
+                .into());
+        }
+        Ok(timeline)
+    }
+}
 
 /// Decodes a [`VideoFile`] in the order in which its pictures are shown.
 pub struct VideoReader {

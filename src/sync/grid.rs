@@ -1,0 +1,73 @@
+//! Brightness of a picture in a coarse grid of cells.
+
+use crate::image::{Picture, Rect, Size};
+
+/// Cells across: a mouth covers several, at any size of the picture that shows one.
+const ACROSS: usize = 64;
+/// Cells across and down a crop rectangle.
+pub(super) const IN_RECT: usize = 20;
+
+/// Cells across and down a whole picture.
+pub(super) fn whole_grid(size: Size) -> (usize, usize) {
+    let down = ACROSS * size.height as usize / size.width.max(1) as usize;
+    (ACROSS, down.clamp(1, 2 * ACROSS))
+}
+
+/// The cells of a whole picture.
+pub(super) fn in_small(luma: &[u8], size: Size) -> Vec<f32> {
+    brightness(luma, size, whole_grid(size), whole(size))
+}
+
+/// The cells of a crop rectangle.
+pub(super) fn in_rect(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
+    brightness(luma, size, (IN_RECT, IN_RECT), rect)
+}
+
+pub(super) fn whole(size: Size) -> Rect {
+    Rect {
+        x0: 0,
+        y0: 0,
+        x1: size.width,
+        y1: size.height,
+    }
+}
+
+/// Brightness of each pixel, BT.709, full range.
+pub(crate) fn luma(picture: &Picture, out: &mut Vec<u8>) {
+    // 0.2126, 0.7152 and 0.0722 of 65536.
+    let light = |p: &[u8]| {
+        let sum = 13_933 * u32::from(p[0]) + 46_871 * u32::from(p[1]) + 4_732 * u32::from(p[2]);
+        ((sum + (1 << 15)) >> 16) as u8
+    };
+    out.clear();
+    out.extend(picture.pixels.chunks_exact(3).map(light));
+}
+
+pub(super) fn brightness(
+    luma: &[u8],
+    size: Size,
+    (across, down): (usize, usize),
+    area: Rect,
+) -> Vec<f32> {
+    let mut sums = vec![(0_u32, 0_u32); across * down];
+    let rows = luma.chunks_exact(size.width as usize);
+    let rows = rows.skip(area.y0 as usize).take(area.height());
+    for (y, row) in rows.enumerate() {
+        let row_cells = y * down / area.height() * across;
+        let pixels = &row[area.x0 as usize..area.x1 as usize];
+        for (cell, (sum, count)) in sums[row_cells..row_cells + across].iter_mut().enumerate() {
+            // The pixels x with x * across / width == cell.
+            let start = (cell * area.width()).div_ceil(across);
+            let end = ((cell + 1) * area.width()).div_ceil(across);
+            *sum += pixels[start..end]
+                .iter()
+                .map(|v| u32::from(*v))
+                .sum::<u32>();
+            *count += (end - start) as u32;
+        }
+    }
+    let means = sums
+        .iter()
+        .map(|(sum, count)| *sum as f32 / (*count).max(1) as f32);
+    means.collect()
+}
