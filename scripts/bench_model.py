@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes a model of the 328 family with seeded weights: as large as a real one, and nobody's. Speed can be measured with it.
+"""Writes a full-size model of the 328 family with random weights, to measure speed with.
 
     python3 -m venv venv && venv/bin/pip install -r scripts/bench_model.txt
     venv/bin/python scripts/bench_model.py --width full --out DIR     DIR/generator.onnx, DIR/audio_encoder.onnx
 
-The graphs are what PyTorch's exporter makes of the 328 model: normalisation folded into the convolutions (kept with
---batch-norm), shapes that were computed left in as chains of nodes. Every layer is scaled by what flows through it, so
-that pictures are neither flat nor saturated and follow both the background and the sound. The same --seed gives the same
-files with the same numpy.
+The graphs are what PyTorch's exporter makes of the 328 model: normalisation is folded into the convolutions (--batch-norm
+keeps it separate), and computed shapes remain as chains of nodes. Every layer is scaled by the values that flow through it, so
+that pictures are neither flat nor saturated and follow both the background and the audio. The same --seed gives the same
+files with the same numpy version.
 """
 import argparse
 from pathlib import Path
@@ -15,25 +15,25 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
-# channels from the outermost level inward; tiny is that of tests/models/unet_generator.onnx
+# channels from the outermost level inward; tiny is the size of tests/models/unet_generator.onnx
 WIDTHS = {"full": (32, 64, 128, 256, 512), "mobile": (16, 32, 64, 128, 256), "tiny": (4, 8, 8, 16, 16)}
 INNER, WINDOW, BANDS, BLOCK, EMBEDDING = 320, (32, 16, 16), 80, 16, 512
-SAMPLES = 6  # made-up frames that the layers are scaled on
-DEEP_GAIN = 1.4  # of what comes from below against what comes across: keeps the sound visible at full size
-SHIFT = 0.8  # mean of a layer's values, of their standard deviation: most pass the Relu, so that loud spots do not build up
-PICTURE_SPREAD = 0.15  # standard deviation of the painted picture, of 0..1
+SAMPLES = 6  # synthetic frames used to scale the layers
+DEEP_GAIN = 1.4  # of deeper levels relative to skip connections: keeps the effect of the audio visible at full size
+SHIFT = 0.8  # mean of a layer's values, in standard deviations: most values pass the Relu, so that large ones do not build up
+PICTURE_SPREAD = 0.15  # standard deviation of the output picture, in 0..1
 EPSILON = 1e-5  # of BatchNorm
 
 
 class Flow:
-    """A tensor of the graph: its name, and what it holds for the samples, [SAMPLES, C, H, W]."""
+    """A tensor of the graph: its name, and its values for the samples, [SAMPLES, C, H, W]."""
 
     def __init__(self, name, values):
         self.name, self.values = name, values
 
 
 class Graph:
-    """Nodes and weights, each named after the module it came from, computed on the samples as they are added."""
+    """Nodes and weights, named after the module they came from, and computed on the samples as they are added."""
 
     def __init__(self, rng, opset, batch_norm):
         self.rng, self.opset, self.batch_norm = rng, opset, batch_norm
@@ -70,7 +70,7 @@ class Graph:
                 values = values + bias[:, None, None]
             return Flow(self.node("Conv", scope, names, **shape), values)
         mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3))
-        # Half way to the layer's: a channel that hardly moves on the samples must not become a loud one elsewhere.
+        # Half way to the layer's own: a channel that hardly varies on the samples must not become large elsewhere.
         variance = np.sqrt(variance * variance.mean())
         scale = self.rng.uniform(0.8, 1.2, len(kernels)).astype(np.float32)
         shift = self.rng.normal(SHIFT, 0.2, len(kernels)).astype(np.float32)
@@ -86,12 +86,12 @@ class Graph:
         return Flow(self.node("Conv", scope, names, **shape), values)
 
     def dense(self, scope, x, out, size=(1, 1), stride=(1, 1), pad=(0, 0), gains=None):
-        """Normalised convolution with seeded kernels; `gains` [in] weighs what comes in."""
+        """Normalised convolution with random kernels; `gains` [in] weighs the inputs."""
         kernels = self.rng.standard_normal((out, x.values.shape[1], *size)).astype(np.float32)
         return self.conv(scope, x, kernels if gains is None else kernels * gains[:, None, None], True, stride, pad)
 
     def depthwise(self, scope, x, stride):
-        """Kernels that smooth more than they sharpen, as trained ones do on the whole."""
+        """Kernels that smooth more than they sharpen, as trained ones do on average."""
         channels, smooth = x.values.shape[1], np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
         kernels = smooth + self.rng.normal(0, 0.06, (channels, 1, 3, 3)).astype(np.float32)
         return self.conv(scope, x, kernels, True, (stride, stride), (1, 1), channels)
@@ -118,7 +118,7 @@ class Graph:
         return self.node("Unsqueeze", scope, [name, self.constant(scope, np.int64([0]))])
 
     def pad_to(self, scope, x, other):
-        """`F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))` to the size of `other`: nothing, but computed."""
+        """`F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))` to the size of `other`: pads nothing, but is computed."""
         half = []
         for axis in (3, 2):
             sides = [self.node("Gather", scope, [self.node("Shape", scope, [t.name]), self.constant(scope, np.int64(axis))], axis=0)
@@ -205,7 +205,7 @@ def sound_branch(g, audio, c):
 
 
 def generator(g, c, pictures, windows):
-    """Adds the network of widths `c`; returns what it paints for the samples."""
+    """Adds the network with widths `c`; returns its output for the samples."""
     levels = [inverted_residual(g, "/inc/inconv", g.input("input", pictures), c[0])]
     audio = g.input("audio", windows)
     for k, out in enumerate((c[0], c[1], c[2], c[3], c[4]), 1):
@@ -261,7 +261,7 @@ def smooth_noise(rng, count, channels, rows, columns, cells):
 
 
 def sample_pictures(rng):
-    """[SAMPLES, 6, 320, 320]: inner crops, and the same with the mouth hidden as the renderer hides it."""
+    """[SAMPLES, 6, 320, 320]: inner crops, and the same with the mouth masked as the renderer masks it."""
     grey = smooth_noise(rng, SAMPLES, 1, INNER, INNER, 8)
     whole = np.clip(0.5 + 0.15 * grey + 0.05 * smooth_noise(rng, SAMPLES, 3, INNER, INNER, 30), 0, 1).astype(np.float32)
     masked = whole.copy()
@@ -277,7 +277,7 @@ def sample_mels(rng):
 
 
 def follows(model, feed, painted):
-    """Checks ONNX Runtime against the samples and tells how far the picture follows sound and background, of 255."""
+    """Checks ONNX Runtime against the samples and prints how much the picture follows audio and background, in levels of 255."""
     try:
         import onnxruntime
     except ImportError:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Puts all that lipsync needs into one folder, which then works on machines that have nothing but glibc (this one's or newer).
+# Puts everything that lipsync needs into one folder. The folder works on machines with nothing but glibc (this machine's version or newer).
 #
-#   scripts/bundle.sh DIR      DIR is new, or empty; it takes 0.3 GB, more with ONNX Runtime for CUDA
+#   scripts/bundle.sh DIR      DIR is new or empty; the bundle takes 0.3 GB, more with ONNX Runtime for CUDA
 set -eu
 case ${1:-} in "" | -*) echo "usage: scripts/bundle.sh DIR" >&2 && exit 2 ;; esac
 mkdir -p "$1"
@@ -10,20 +10,20 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 [ -z "$(ls -A "$bundle")" ] || fail "\`$bundle\` is not empty; name a new folder"
 need_tools build runtime
-# The libraries of FFmpeg's libraries are found, too: an RPATH counts for all that the program loads, a RUNPATH does not.
+# An RPATH also applies to libraries that FFmpeg's libraries load; a RUNPATH does not.
 "$CARGO" rustc --release --locked --bin lipsync -- -C 'link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN/lib'
 mkdir "$bundle/lib" "$bundle/licenses"
 cp "${CARGO_TARGET_DIR:-target}/release/lipsync" "$bundle/"
 cp -R "$(runtime_folder)/." "$bundle/lib/"
 cp -R models backgrounds samples LICENSE "$bundle/"
 
-# Names and paths of all that libraries in "$@" load, but for glibc's own.
+# Names and paths of everything that the libraries in "$@" load, except for glibc's own.
 loaded_by() {
     ldd "$@" | sed -n 's/^\t\([^/ ]*\) => \(\/[^ ]*\) .*/\1 \2/p' | sort -u |
         grep -Ev '^(ld-linux[^ ]*|lib(c|m|dl|pthread|rt|util|resolv|mvec|anl|BrokenLocale)\.so\.[0-9]+) '
 }
 
-# The package that a library came in, with its licence.
+# Copies the licence of the package that a library came in.
 keep_licence() {
     for path in "$1" "${1#/usr}"; do
         package=$(dpkg -S "$path" 2>/dev/null | sed 's/:.*//;q')
@@ -46,9 +46,9 @@ loaded_by "$bundle/lipsync" "$bundle"/lib/*.so* | while read -r name path; do
 done
 cat >"$bundle/licenses/README" <<'EOT'
 lipsync itself is under the MIT licence (../LICENSE). The libraries beside it are not: FFmpeg was built with x264 and x265,
-which are under the GNU General Public License, version 2 or later, so whoever passes this folder on does so under that
-licence, and gives or offers the sources of those libraries with it. The files here are the licences of the packages
-that the libraries came in; ONNX Runtime is under the MIT licence, NVIDIA's libraries (if any) under NVIDIA's own.
+which are under the GNU General Public License, version 2 or later, so anyone who passes this folder on must do so under that
+licence, and provide or offer the sources of those libraries. The files here are the licences of the packages that the
+libraries came in; ONNX Runtime is under the MIT licence, NVIDIA's libraries (if any) under NVIDIA's own.
 EOT
 env -i "$bundle/lipsync" doctor >/dev/null || fail "the bundle does not work here: $bundle/lipsync doctor"
-echo "bundle: $(du -sh "$bundle" | cut -f1) in $bundle; \`lipsync doctor\` there finds all it needs"
+echo "bundle: $(du -sh "$bundle" | cut -f1) in $bundle; \`lipsync doctor\` there finds everything it needs"

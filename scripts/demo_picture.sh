@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes README's picture: twelve moments of hello.mp4 (which demo.sh renders) -> docs/demo.jpg. Needs the ffmpeg program.
+# Makes the README's picture, docs/demo.jpg: twelve frames of hello.mp4 (rendered by demo.sh). Needs the ffmpeg program.
 set -eu
 cd "$(dirname "$0")/.."
 frames=$(ffprobe -v error -select_streams v -show_entries stream=nb_frames -of csv=p=0 hello.mp4)

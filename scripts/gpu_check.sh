@@ -1,7 +1,7 @@
 #!/bin/sh
-# Checks on a CUDA machine what only such a machine can tell, and prints it as a table; without a GPU it says so.
+# Runs the checks that need a CUDA machine and prints the results as a table. Without a GPU, it says so and stops.
 #
-#   scripts/gpu_check.sh [MODEL]   MODEL: folder with the networks to measure; the bundled presenter's if none
+#   scripts/gpu_check.sh [MODEL]   MODEL: folder with the networks to measure; default: the bundled presenter's
 set -eu
 model=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "$0")/.."

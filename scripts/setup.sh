@@ -1,16 +1,16 @@
 #!/bin/sh
-# Installs what lipsync needs to be built and run, where it is missing; what is there already stays.
+# Installs what lipsync needs to be built and run, if it is missing. Anything already installed stays.
 #
-#   scripts/setup.sh [--gpu]   by itself; --gpu: with ONNX Runtime for CUDA 13, and NVIDIA's libraries (1.4 GB to fetch)
-#   . scripts/setup.sh         in demo.sh, test.sh .. from the project's folder; sets CARGO and defines
-#   need_tools NAME...         names of groups below: build runtime gpu test
+#   scripts/setup.sh [--gpu]   on its own; --gpu: with ONNX Runtime for CUDA 13 and NVIDIA's libraries (a 1.4 GB download)
+#   . scripts/setup.sh         from demo.sh, test.sh and others, in the project's folder; sets CARGO and defines
+#   need_tools NAME...         NAME is a group below: build runtime gpu test
 
 ORT_VERSION=1.31.1
-# Of the wheels for CPython 3.11; the library inside does not depend on Python.
+# Checksums of the wheels for CPython 3.11; the library inside does not depend on Python.
 ORT_SHA256_x86_64=5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f
 ORT_SHA256_aarch64=da05378364c44d4407e463982d2bf8d5e4cfea873283757e48beeb41df97b7f3
 ORT_SHA256_gpu=e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
-# What ONNX Runtime's CUDA provider loads, of the CUDA major that it was built for: package, platform, sha256.
+# The libraries that ONNX Runtime's CUDA provider loads, for the CUDA major version that it was built for: package, platform, sha256.
 NVIDIA_WHEELS="
 nvidia-cuda-runtime==13.5.37 manylinux2014 df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d
 nvidia-cublas==13.10.0.20 manylinux1 dcc6d63884c53d07e267ce7e6feac17b2538cebaafec5db865736c3e28e4dc84
@@ -18,7 +18,7 @@ nvidia-curand==10.4.5.25 manylinux_2_27 22bb226a857e5888fe6b54ae465fc4371296bcff
 nvidia-cuda-nvrtc==13.5.37 manylinux2010 86b4d68058807988b7d9af5b44917a0601e9c337f35ccd657bfb3c759ff8d8bc
 nvidia-cudnn-cu13==9.28.0.42 manylinux_2_27 7358353c75bb121a58e5f7712fe6d588883dc1df8ba00f428237e44e97543c4d
 "
-# What Cargo.toml's rust-version says.
+# The same as rust-version in Cargo.toml.
 RUST_MINOR=92
 
 CARGO=cargo
@@ -28,7 +28,7 @@ fail() {
     exit 4
 }
 
-# The Debian packages that are missing for the groups in "$@".
+# Prints the Debian packages that are missing for the groups in "$@".
 missing_packages() {
     for group in "$@"; do
         case $group in
@@ -80,28 +80,28 @@ has_gpu() {
 install_packages() {
     packages=$(missing_packages "$@" | tr ' ' '\n' | sort -u | tr '\n' ' ')
     [ -n "${packages% }" ] || return 0
-    command -v apt-get >/dev/null || fail "these are missing (named as Debian's packages): $packages"
+    command -v apt-get >/dev/null || fail "missing packages (Debian names): $packages"
     as_root=
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || fail "not root and no sudo; have these installed: apt-get install $packages"
+        command -v sudo >/dev/null || fail "neither root nor sudo is available; ask an administrator to run: apt-get install $packages"
         as_root=sudo
     fi
     echo "setup: installing $packages"
     export DEBIAN_FRONTEND=noninteractive
     $as_root apt-get update -qq
-    # shellcheck disable=SC2086 # one word a package
+    # shellcheck disable=SC2086 # one word per package
     $as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null ||
         fail "apt-get could not install: $packages"
 }
 
-# Takes the libraries out of a Python package: $1 name==version, $2 platform, $3 sha256, $4 folder that gets them.
+# Extracts the libraries from a Python package: $1 name==version, $2 platform, $3 sha256, $4 destination folder.
 install_libraries() {
     wheels=$4/.wheel
     rm -rf "$wheels"
     python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
         --python-version 3.11 --platform "$2" -d "$wheels" "$1" || fail "could not download $1"
     wheel=$(echo "$wheels"/*.whl)
-    echo "$3  $wheel" | sha256sum --quiet -c - || fail "the downloaded $1 is not the file that was expected"
+    echo "$3  $wheel" | sha256sum --quiet -c - || fail "the checksum of the downloaded $1 is wrong"
     python3 - "$wheel" "$4" <<'PY' || fail "could not unpack $1"
 import os, re, shutil, sys, zipfile
 
@@ -136,7 +136,7 @@ install_runtime() {
     echo "$ORT_VERSION" >"$folder/VERSION"
 }
 
-# The program loads what is in `cuda` beside the runtime by itself: no LD_LIBRARY_PATH.
+# lipsync loads the libraries in `cuda` beside the runtime by itself, without LD_LIBRARY_PATH.
 install_gpu() {
     has_gpu && return
     [ "$(uname -m)" = x86_64 ] || fail "there is no ONNX Runtime package with CUDA for $(uname -m)"
@@ -144,7 +144,7 @@ install_gpu() {
     echo "setup: fetching ONNX Runtime $ORT_VERSION for CUDA and NVIDIA's libraries (1.4 GB) into $folder"
     mkdir -p "$folder/cuda"
     echo "$NVIDIA_WHEELS" | while read -r package platform sha256; do
-        # What an interrupted run fetched is not fetched again.
+        # Do not download again what an interrupted run already downloaded.
         if [ -z "$package" ] || [ -e "$folder/cuda/.$package" ]; then continue; fi
         install_libraries "$package" "${platform}_x86_64" "$sha256" "$folder/cuda"
         touch "$folder/cuda/.$package"
@@ -155,7 +155,7 @@ install_gpu() {
 
 need_tools() {
     install_packages "$@"
-    # A cargo that is too old, or lacks fmt and clippy, gives way to Debian's.
+    # Use Debian's cargo if this one is too old or has no fmt and clippy.
     if ! cargo_is_new "$CARGO"; then
         CARGO=/usr/bin/cargo
     fi
@@ -170,7 +170,7 @@ need_tools() {
     esac
 }
 
-# Only where it is run by itself.
+# Only if this script is run on its own.
 if [ "${0##*/}" = setup.sh ]; then
     set -eu
     cd "$(dirname "$0")/.."

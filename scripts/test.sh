@@ -10,7 +10,7 @@ need_tools build runtime test
 "$CARGO" clippy --release --locked --all-targets --features credentials -- -D warnings
 RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
 "$CARGO" test --release --locked
-# The same smoke run of the fuzz targets again, a minute each.
+# Run the fuzz targets again, for a minute each.
 LIPSYNC_FUZZ_SECONDS=60 "$CARGO" test --release --locked --test fuzz
 "$CARGO" test --release --locked --features credentials --test it credentials
 scripts/gpu_check.sh

@@ -1,29 +1,42 @@
-//! lipsync renders a talking presenter: speech and background frames in, a clip with a moving mouth out.
+//! lipsync renders a talking presenter: audio and background frames in, a clip with a moving mouth out.
 //!
-//! The way of the data, and the module of each step:
+//! The data flows one way, and each room (module) owns one step:
 //!
 //! ```text
-//! speech.wav --audio--> samples --mel--> mel frames --window--> blocks --infer--> embeddings --window--> windows
-//!                                   (all of it streamed by `listen`)                                        |
-//! backgrounds/ --background, crop_rects, order--> frames --bicubic, face--> crops                           |
-//!                                                    |                            |                         |
-//!                                                    |                            +--------- infer <--------+
-//!                                                    |                                         |
-//!                                                    +---------------- face (paste) <----------+
-//!                                                                           | composed
-//!                                                                  encode (clip, png) --output--> the clip
+//! speech.wav --audio--> samples --> mel frames --> 16x80 blocks --> embeddings --> windows [16, 512]
+//!                                                                                      |
+//! backgrounds/ --background--> frames + crop rectangles --face--> crops 328x328        |
+//!                                     |                                |               |
+//!                                     |                                +--inference <--+
+//!                                     |                                      | mouth pictures 320x320
+//!                                     +------------ face (paste) <-----------+
+//!                                                        | composed frames
+//!                                           encode (H.264 + AAC, or PNGs) --output--> clip.mp4
 //! ```
 //!
-//! [`pipeline`] runs the steps side by side; [`config`] decides everything before it starts; [`render`] makes one clip, and [`batch`] keeps many clips
-//! going; [`cli`] talks to people.
-//! [`budget`] shares out cores and memory; `graph` rewrites the generator before it runs, which [`samples`] of the presenter
-//! are for, and [`kernel`] computes what it makes one node of; [`yuv420`] holds pictures as encoders want them.
-//! [`part`] cuts long clips, [`activity`] tells where the mouth may rest, [`video`] reads backgrounds out of a video, [`report`] and
-//! [`preview`] show what came out; [`compare`] says whether that is what was expected, [`sync`] whether mouth and sound agree.
-//! [`inspect`] and [`doctor`] look at files and at the machine, without a render; [`mod@bench`] measures one;
-//! [`draw`] makes pictures.
-//! Shapes, units and colour orders stand at each type. The numbers are the contract of SyncTalk_2D's 328 model.
+//! | room | what it does |
+//! | --- | --- |
+//! | [`cli`] | arguments in, messages and exit code out; the only room that draws on the terminal |
+//! | [`plan`] | flags, environment, `lipsync.yaml` ([`config`]) and defaults -> a plan in which everything is decided |
+//! | [`render`] | plan -> clip: loads networks, shares out memory, runs the stages side by side |
+//! | [`audio`] | decoding, resampling, mel spectrogram, windows, voice activity |
+//! | [`background`] | folders, stills and videos -> ordered frames with crop rectangles |
+//! | [`face`] | crop -> network input; network output -> pasted mouth |
+//! | [`inference`] | ONNX Runtime, graph rewriting, kernels |
+//! | [`encode`] | video, audio, containers, the AI mark, parts of clips |
+//! | [`output`] | output files that appear complete or not at all |
+//! | [`image`], [`ffmpeg`], [`timeline`], [`error`], [`mod@assets`], [`cancel`] | what the others share |
+//! | [`batch`], [`mod@bench`] | many clips in one run; how fast each stage is |
+//! | [`mod@compare`], [`inspect`], [`sync`], [`doctor`], [`draw`] | look at clips, files and the machine, and draw what they find |
+//!
+//! `docs/architecture.md` is a tour: which room may use which, what the words mean, where to look.
+//!
+//! Shapes, units and colour orders are documented at each type. The numbers are those of SyncTalk_2D's 328 model.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the front page is for readers of the source: cargo doc --document-private-items"
+)]
 #![cfg_attr(
     test,
     allow(

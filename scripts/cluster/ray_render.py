@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Renders many clips on a Ray cluster: one task a clip, long clips in parts that are joined.
+"""Renders many clips on a Ray cluster: one task per clip; long clips in parts that are joined.
 
     ray_render.py JOBS.. -o OUT [options] [options of `lipsync batch`: --codec h265 --crf 20 ..]
 
-JOBS are what `lipsync batch` takes: folders, sounds or jobs files. All paths must mean the same on every machine of the
+JOBS are the inputs of `lipsync batch`: folders, audio files or jobs files. All paths must be valid on every machine of the
 cluster. `lipsync batch --dry-run` checks everything first and decides all settings; then each task runs `lipsync render`,
-whose outputs appear whole or not at all. A task that is lost with its machine is run again elsewhere.
+whose outputs appear complete or not at all. A task that is lost with its machine is retried elsewhere.
 
 OUT/.lipsync-ray/ holds a report for each clip (`render --report`) and, for --resume, what it was made from.
 
-Exit codes: 0 all are there, 1 the run could not begin, 2 wrong usage, 3 some clips failed, 4 the machine lacks something,
+Exit codes: 0 all clips are there, 1 the run could not start, 2 wrong usage, 3 some clips failed, 4 missing dependency,
 130 interrupted.
 """
 
@@ -26,9 +26,9 @@ import sys
 import time
 from pathlib import Path
 
-# Frames from one border of parts to the next (`lipsync render --part`).
+# Parts start at multiples of this many frames (`lipsync render --part`).
 SEGMENT = 250
-# Keys of a job that are no flag of `lipsync render`.
+# Keys of a job that are not flags of `lipsync render`.
 NO_FLAGS = {"id", "audio", "output", "frames"}
 PR_SET_PDEATHSIG = 1
 
@@ -50,7 +50,7 @@ def main():
 
 
 class Stop(Exception):
-    """The run cannot begin."""
+    """The run cannot start."""
 
     def __init__(self, message, code=1):
         super().__init__(message)
@@ -66,20 +66,20 @@ def parse():
         usage="ray_render.py JOBS.. -o DIR [options] [options of lipsync batch]",
         allow_abbrev=False,
         description="Render many clips on a Ray cluster.",
-        epilog="Any other option is one of `lipsync batch`, for every clip: --codec h265 --crf 20 ..",
+        epilog="All other options are passed to `lipsync batch` and apply to every clip: --codec h265 --crf 20 ..",
     )
-    parser.add_argument("jobs", nargs="+", metavar="JOBS", help="folders, sounds or jobs files, as of lipsync batch")
+    parser.add_argument("jobs", nargs="+", metavar="JOBS", help="folders, audio files or jobs files, as for lipsync batch")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", type=Path, help="folder for the clips, shared by all machines")
-    parser.add_argument("--address", default="auto", help="the cluster: auto (default), HOST:PORT, or local for this machine alone")
-    parser.add_argument("--cpus", type=float, default=2, metavar="N", help="cores of a task (default 2)")
-    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs of a task, or a share of one (default 0)")
-    parser.add_argument("--retries", type=int, default=5, metavar="N", help="runs of a task after its machine was lost (default 5)")
-    parser.add_argument("--part-frames", type=int, metavar="N", help="cut clips of more than N frames into parts of about N frames")
+    parser.add_argument("--address", default="auto", help="the cluster: auto (default), HOST:PORT, or local for this machine only")
+    parser.add_argument("--cpus", type=float, default=2, metavar="N", help="cores per task (default 2)")
+    parser.add_argument("--gpus", type=float, default=0, metavar="N", help="GPUs per task, or a fraction of one (default 0)")
+    parser.add_argument("--retries", type=int, default=5, metavar="N", help="retries of a task whose machine was lost (default 5)")
+    parser.add_argument("--part-frames", type=int, metavar="N", help="split clips of more than N frames into parts of about N frames")
     parser.add_argument("--resume", action="store_true", help="skip what is finished and unchanged")
     parser.add_argument("-f", "--force", action="store_true", help="replace what exists")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report: totals, and one object a clip")
-    parser.add_argument("--lipsync", default="lipsync", metavar="PROGRAM", help="the program, the same path on every machine (default lipsync)")
-    run = parser.add_argument_group("passed on to lipsync render")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a JSON report: totals, and one object per clip")
+    parser.add_argument("--lipsync", default="lipsync", metavar="PROGRAM", help="the lipsync program, at the same path on every machine (default lipsync)")
+    run = parser.add_argument_group("passed to lipsync render")
     for name in ("--device", "--batch", "--threads", "--memory-limit"):
         run.add_argument(name)
     run.add_argument("--deterministic", action="store_true")
@@ -91,7 +91,7 @@ def parse():
 
 
 def run_flags(args):
-    """What concerns the machine and not the clip."""
+    """Flags that depend on the machine, not on the clip."""
     values = {"--device": args.device, "--batch": args.batch, "--memory-limit": args.memory_limit}
     values["--threads"] = args.threads or str(max(1, math.ceil(args.cpus)))
     flags = [word for name, value in values.items() if value for word in (name, value)]
@@ -102,23 +102,23 @@ def run_flags(args):
 
 
 def plan(args):
-    """All jobs as `lipsync batch` decides them, and how many it refuses."""
+    """All jobs with the settings that `lipsync batch` decides, and whether it rejected any."""
     command = [args.lipsync, "batch", *args.jobs, "-o", str(args.output), "--dry-run", "--shard", "0/1", *args.settings]
     if args.resume or args.force:
-        # Whose work an existing clip is, is decided below.
+        # `choose` decides below whether an existing clip is ours.
         command.append("--force")
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         raise Stop(f"cannot run `{args.lipsync}`: {error.strerror.lower()}", 4) from error
     if done.returncode not in (0, 3):
-        raise Stop("lipsync batch --dry-run refuses the jobs", done.returncode)
+        raise Stop("lipsync batch --dry-run rejected the jobs", done.returncode)
     jobs = [json.loads(line) for line in done.stdout.splitlines()]
     return jobs, 1 if done.returncode == 3 else 0
 
 
 class Clip:
-    """A job, and where everything about it lies."""
+    """A job, and the paths of all files that belong to it."""
 
     def __init__(self, args, job):
         self.id = job["id"]
@@ -128,7 +128,7 @@ class Clip:
         self.frames = None if self.is_folder else frames
         self.folder = args.output
         self.output = args.output / (frames if self.is_folder else job["output"])
-        # Whether a run of this script or the user allows to replace what is there.
+        # Whether to replace an existing output: it is ours, or the user passed --force.
         self.replace = False
         state = args.output / ".lipsync-ray"
         self.report = state / "reports" / f"{self.id}.json"
@@ -138,7 +138,7 @@ class Clip:
         self.parts_folder = state / "parts" / self.key
 
     def fingerprint(self, args):
-        """Changes with the job, and with size or time of its files."""
+        """Changes with the job, and with the size or time of its files."""
         stamps = [stamp(Path(self.job[name])) for name in ("audio", "model", "background", "crop_rects") if name in self.job]
         text = json.dumps([self.job, stamps, args.deterministic, version(args)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -148,12 +148,12 @@ class Clip:
         return bool(made) and made["key"] == self.key and made["output"] == stamp(self.output)
 
     def is_ours(self):
-        """Whether what is there is as a run of this script left it."""
+        """Whether the existing output is unchanged since a run of this script wrote it."""
         made = read_json(self.record)
         return bool(made) and made["output"] == stamp(self.output)
 
     def parts(self, args):
-        """How many parts it is cut into."""
+        """The number of parts to render it in."""
         if not args.part_frames or self.is_folder or "contact_sheet" in self.job or not self.frames:
             return 1
         return min(math.ceil(self.frames / args.part_frames), math.ceil(self.frames / SEGMENT))
@@ -172,7 +172,7 @@ class Clip:
 
 
 def stamp(path):
-    """Size and time of a file, or of all files in a folder; none if there is nothing."""
+    """Size and time of a file, or of all files in a folder; None if it does not exist."""
     try:
         if path.is_dir():
             return [[entry.name, *stamp(entry)] for entry in sorted(path.iterdir()) if entry.is_file()]
@@ -196,7 +196,7 @@ def read_json(path):
 
 
 def write_whole(path, text):
-    """Under its own name only once it is complete."""
+    """Writes a file that gets its own name only once it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text)
@@ -204,7 +204,7 @@ def write_whole(path, text):
 
 
 def choose(args, jobs):
-    """The clips to render, and those that are finished. Somebody else's file in the place of a clip is an error."""
+    """The clips to render, and those that are finished. If someone else's file is in the way of a clip, that is an error."""
     todo, skipped = [], []
     for clip in (Clip(args, job) for job in jobs):
         if args.resume and clip.is_finished():
@@ -217,16 +217,16 @@ def choose(args, jobs):
     return todo, skipped
 
 
-# --- at work --------------------------------------------------------------------------------------------------------
+# --- rendering -----------------------------------------------------------------------------------------------------
 
 
 def render_all(args, clips):
-    """Runs all tasks, and returns for each clip how it ended."""
+    """Runs all tasks, and returns the result of each clip."""
     if not clips:
         return {}
     import ray
 
-    # On this machine alone, nothing is open to others.
+    # On one machine only, open nothing to other machines.
     loopback = args.address == "local" or args.address.startswith("127.0.0.1:")
     ray.init(
         address=None if args.address == "local" else args.address,
@@ -236,12 +236,12 @@ def render_all(args, clips):
         **({"include_dashboard": False} if args.address == "local" else {}),
     )
     resources = {"num_cpus": args.cpus, "num_gpus": args.gpus, "max_retries": args.retries}
-    # A failed render is a result and not an exception: Ray only runs again what was lost.
+    # A failed render is a result, not an exception: Ray retries only lost tasks.
     render = ray.remote(**resources)(attempt)
     join = ray.remote(num_cpus=1, max_retries=args.retries)(join_parts)
     run = f"{os.getpid()}-{time.time_ns()}"
     owners, working = {}, {}
-    # The longest first, so that none is left alone at the end.
+    # Longest first, so that no long clip is left running alone at the end.
     for clip in sorted(clips, key=lambda clip: -(clip.frames or 0)):
         count = clip.parts(args)
         if count == 1:
@@ -283,7 +283,7 @@ def render_all(args, clips):
 
 
 def finish(clip, result):
-    """Writes down what a finished clip was made from, and removes its parts."""
+    """Records what a finished clip was made from, and removes its parts."""
     if "error" in result:
         return
     write_whole(clip.record, json.dumps({"key": clip.key, "output": stamp(clip.output)}))
@@ -309,7 +309,7 @@ def attempt(command, output, report, marker, run, replace, is_part=False):
 
 
 def begin(output, marker, run, replace):
-    """Whether a lost attempt of this run has begun it, and the flag that allows to replace what that left."""
+    """Whether a lost attempt of this run already started it, and the flag to replace what that attempt left behind."""
     marker = Path(marker)
     begun = marker.exists() and marker.read_text() == run
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -319,7 +319,7 @@ def begin(output, marker, run, replace):
 
 
 def join_parts(command, output, report, marker, run, replace, *parts):
-    """Joins parts that are all there."""
+    """Joins the finished parts of a clip."""
     failed = next((part for part in parts if "error" in part), None)
     if failed:
         return failed
@@ -340,7 +340,7 @@ def join_parts(command, output, report, marker, run, replace, *parts):
 
 
 def call(command):
-    """Runs a program that ends when the worker does: a lost worker must not leave a render behind."""
+    """Runs a program that ends with its worker: a lost worker must not leave a render running."""
     libc = ctypes.CDLL(None)
     return subprocess.run(
         command,
@@ -352,7 +352,7 @@ def call(command):
     )
 
 
-# --- what is told ---------------------------------------------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------------------------
 
 
 def tell(clip, result, done, of):
@@ -380,7 +380,7 @@ def sum_up(args, jobs, refused, skipped, results, took):
         totals |= {"frames": frames, "seconds": round(seconds, 3), "wall_s": round(took, 3)}
         write_whole(args.report, json.dumps({"totals": totals, "clips": clips}, indent=2) + "\n")
     if refused:
-        say("error: lipsync batch refused some jobs, see above")
+        say("error: lipsync batch rejected some jobs, see above")
     return 3 if failed or refused else 0
 
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Renders many clips as an array job of Slurm; each task takes its share (`lipsync batch --shard`, read from the job).
+# Renders many clips as a Slurm array job; each task takes its shard (`lipsync batch --shard`, read from the job).
 #
 #   sbatch --array=0-15 scripts/cluster/slurm_array.sh JOBS.. -o OUT [options of lipsync batch]
 #
-# JOBS and OUT must mean the same on every node. Tasks write into one folder, and each goes on where it was stopped
-# (--resume): a task that is requeued, or the whole job submitted again, renders only what is missing.
-# After all: sbatch --dependency=afterany:JOBID .. or `lipsync batch JOBS -o OUT --resume --dry-run` tells what is left.
+# JOBS and OUT must be the same paths on every node. Tasks write into one folder, and each resumes where it was stopped
+# (--resume): a requeued task, or the whole job submitted again, renders only what is missing.
+# Afterwards: sbatch --dependency=afterany:JOBID .. or `lipsync batch JOBS -o OUT --resume --dry-run` lists what is left.
 #SBATCH --job-name=lipsync
 #SBATCH --cpus-per-task=4
 #SBATCH --requeue

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tries the farm scripts on this machine alone, bound to the loopback address: Ray, Slurm, and what Kubernetes would run.
-# 2 to 6 minutes, and as long again the first time: fetches Ray (a virtual environment in target/cluster) and, as root,
-# Debian's slurm-wlm and munge. What cannot run here is skipped with a line that says so.
+# Tests the farm scripts on this machine alone, on the loopback address: Ray, Slurm, and what Kubernetes would run.
+# Takes 2 to 6 minutes, twice as long the first time: it downloads Ray (into a virtual environment in target/cluster) and, as
+# root, Debian's slurm-wlm and munge. Prints a line for everything that cannot run here and is skipped.
 #
 #   scripts/cluster/test.sh [ray|slurm|kubernetes ..]      default: all; lipsync must be built
 set -eu

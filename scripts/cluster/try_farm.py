@@ -1,8 +1,8 @@
-"""Renders 12 clips on small farms on this machine, kills a worker in the middle, and compares with a local run.
+"""Renders 12 clips on small farms on this machine, kills a worker in the middle, and compares the result with a local run.
 
     try_farm.py [ray|slurm|kubernetes ..]
 
-Started by test.sh. Everything is on 127.0.0.1 and in a temporary folder; all daemons are ended before it ends.
+Started by test.sh. Everything runs on 127.0.0.1 and in a temporary folder; all daemons are stopped at the end.
 """
 
 import os
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 LIPSYNC = PROJECT / "target/release/lipsync"
 CLIPS = 12
-# Seconds until a farm must have done its work.
+# Seconds that a farm may take for its work.
 PATIENCE = 240
 
 
@@ -43,11 +43,11 @@ def main():
 
 
 class Skipped(Exception):
-    """This cannot run here."""
+    """This test cannot run here."""
 
 
 class Material:
-    """Small networks, 12 sounds of 3 to 14 seconds and a long one, and the clips of a local run."""
+    """Small networks, 12 audio files of 3 to 14 seconds and a long one, and the clips of a local run."""
 
     def __init__(self, folder):
         golden = PROJECT / "tests/golden"
@@ -74,7 +74,7 @@ class Material:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.mp4") if not path.name.startswith("."))
 
     def check(self, folder, local=None):
-        """All clips are there, to the byte, and nothing half-done."""
+        """All clips are there and byte-identical, and no partial file is left."""
         local = local or self.local
         assert self.names(folder) == self.names(local), f"{self.names(folder)}"
         for name in self.names(local):
@@ -84,7 +84,7 @@ class Material:
 
 
 def say(path, seconds):
-    """The bundled sample again and again, for so long."""
+    """Repeats the bundled sample for `seconds`."""
     with wave.open(str(PROJECT / "samples/hello.wav")) as sample:
         rate, width, frames = sample.getframerate(), sample.getsampwidth(), sample.readframes(sample.getnframes())
     bytes_wanted = seconds * rate * width
@@ -120,9 +120,9 @@ def free_port():
 
 def on_ray(material, folder):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Ray takes this machine's other address for 127.0.0.1, unless it is told that there is no cluster but on loopback.
+    # Without this, Ray uses this machine's other address instead of 127.0.0.1.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    # Those who do not know it are not let in.
+    # Only clients with the token can connect.
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     from ray.cluster_utils import Cluster
@@ -150,7 +150,7 @@ def on_ray(material, folder):
         material.check(out)
         print(f"ray: a worker of two was lost after {there} clips; all {CLIPS} arrived", flush=True)
         cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
-        # All is there and unchanged.
+        # Everything is there and unchanged.
         again = run([*script, material.talks, "-o", out, "--resume", *material.flags])
         assert f"rendered 0 of {CLIPS} clips, {CLIPS} were finished" in again.stderr, again.stderr
         # A clip of 1500 frames in parts.
@@ -199,7 +199,7 @@ PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=10
 
 
 class Slurm:
-    """munged, slurmctld and slurmd as children of this process, of which nothing is left."""
+    """munged, slurmctld and slurmd as children of this process; nothing remains after them."""
 
     def __init__(self, folder):
         folder.mkdir()
@@ -225,7 +225,7 @@ class Slurm:
 
     def start(self, name, command):
         with open(self.folder / f"{name}.out", "ab") as out:
-            # A group of its own: what a node runs is lost with it.
+            # In its own process group, so that everything a node runs is lost with it.
             self.daemons[name] = subprocess.Popen([str(word) for word in command], env=self.environment, stdout=out, stderr=out, start_new_session=True)
 
     def call(self, *command):
@@ -233,13 +233,13 @@ class Slurm:
         return done.stdout
 
     def lose_node(self):
-        """The node stops dead and comes back."""
+        """Kills the node and starts it again."""
         children = descendants(self.daemons["slurmd"].pid)
-        # slurmstepd is started apart from slurmd, and what it runs under it.
+        # slurmstepd is not a child of slurmd; the tasks run under it.
         for pid in steps(self.folder):
             children |= {pid} | descendants(pid)
         kill(self.daemons["slurmd"], children)
-        # What the controller would find out by itself after SlurmdTimeout.
+        # The controller would notice this by itself after SlurmdTimeout.
         node = f"nodename={self.node}"
         self.call("scontrol", "update", node, "state=down", "reason=lost")
         self.start("slurmd", ["slurmd", "-D"])
@@ -257,7 +257,7 @@ class Slurm:
 
 
 def processes():
-    """Process and parent of all that run."""
+    """Process id and parent id of all running processes."""
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = status.read_text()
@@ -275,7 +275,7 @@ def descendants(pid):
 
 
 def steps(folder):
-    """The slurmstepd processes of the farm in this folder, by the environment that its slurmd gave them."""
+    """The slurmstepd processes of the farm in this folder, recognised by their environment."""
     for pid, _ in list(processes()):
         try:
             is_step = Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd")
@@ -323,7 +323,7 @@ def on_slurm(material, folder):
 
 
 def on_kubernetes(material, folder):
-    """Checks the manifest, and runs its container's command as the pods would, one of which is killed and started again."""
+    """Checks the manifest, and runs its container's command as the pods would; kills one of them and starts it again."""
     import yaml
 
     manifest = HERE / "kubernetes-job.yaml"

@@ -1,6 +1,6 @@
-"""The numeric contract between the renderer and the networks: mel, blocks, windows, crop, paste; and how pictures are compared.
+"""The numeric contract between the renderer and the networks: mel, blocks, windows, crop, paste; and metrics to compare pictures.
 
-numpy and OpenCV only. The renderer's own golden tests hold the same numbers.
+Uses only numpy and OpenCV. The renderer's own golden tests check the same numbers.
 """
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from scipy.io import wavfile
 
 RATE, FPS, MEL_RATE, BLOCK, BANDS, EMBEDDING = 16000, 25, 80, 16, 80, 512
 BEFORE, AFTER = 8, 7  # features of a frame's window before and after its own index
-CROP, INNER = 328, 320  # pixels; the inner square lies at [4, 324) of the crop
+CROP, INNER = 328, 320  # pixels; the inner square is [4, 324) of the crop
 MASK_ROWS, MASK_COLUMNS = slice(5, 310), slice(5, 315)  # of the inner square: hidden in channels 3..5
 
 
@@ -70,7 +70,7 @@ def mel_of(samples):
 
 
 def feature_list(embeddings):
-    """[N, 512] -> [N + 2, 512]: the first and the last once more."""
+    """[N, 512] -> [N + 2, 512]: the first and the last are repeated."""
     return np.concatenate([embeddings[:1], embeddings, embeddings[-1:]])
 
 

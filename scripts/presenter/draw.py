@@ -28,7 +28,7 @@ from head import (CONTROLS, FRAMES, LOWER, UPPER, Face, eyeball, gaze_rotation, 
 HERE = Path(__file__).resolve().parent
 CROP = 336  # side of the crop rectangle in pixels
 CROP_CENTRE = np.array([0.0, 6.535, 1.2])  # in the head's rest frame, dm
-EDGE, FULL = 0.06, 0.15  # of the crop's side: a mouth changes nothing nearer to the border; all further inside
+EDGE, FULL = 0.06, 0.15  # of the crop's side: mouths change nothing nearer to the border than EDGE, and everything further inside than FULL
 MODULES = ("mesh.py", "head.py", "hair.py", "studio.py", "shade.py", "draw.py")
 LICENSE = """# Licence of these pictures
 
@@ -151,7 +151,7 @@ class Presenter:
         v = self.face.pose_vertices(controls, blink)
         p = self.skin.positions(v)
         radius = self.face.eye_radius
-        for eye in self.face.eyes:  # lids lie on the eyeball
+        for eye in self.face.eyes:  # lids rest on the eyeball
             d = p - eye
             dist = np.linalg.norm(d, axis=1)
             near = (dist < radius * 1.06) & (d[:, 2] > 0)
@@ -215,7 +215,7 @@ class Presenter:
 
 
 def write(path, rgb, *params):
-    """Writes a picture by way of a temporary file, so that no half of one is ever seen."""
+    """Writes a picture through a temporary file, so that it is never incomplete."""
     part = path.with_name(f".{os.getpid()}-{path.name}")
     cv2.imwrite(str(part), np.ascontiguousarray(rgb[..., ::-1]), params)
     os.replace(part, path)
@@ -227,7 +227,7 @@ def _progress(done, todo, start):
 
 
 def backgrounds(presenter, out, limit=9.6e6):
-    """The rest pictures as JPEG files, together below `limit` bytes, and the crop rectangles."""
+    """Writes the rest pictures as JPEG files, below `limit` bytes in total, and the crop rectangles."""
     out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     for i in range(FRAMES):
@@ -251,7 +251,7 @@ def backgrounds(presenter, out, limit=9.6e6):
 
 
 def pictures(presenter, states, out, count, worker):
-    """The training set: state k at a frame drawn by chance, as crops, in a shuffled order."""
+    """Writes the training set: state k at a random frame, as crops, in a shuffled order."""
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(3)
     frames = np.concatenate([rng.permutation(FRAMES) for _ in range(-(-len(states) // FRAMES))])[:len(states)]

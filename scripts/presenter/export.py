@@ -1,9 +1,9 @@
 """Writes models/ada: generator.onnx (head, then picture network), audio_encoder.onnx, model.yaml, LICENSE.md.
 
-    export.py [--untrained] [--out DIR]     needs WORK/sound.pt and WORK/picture.pt, or random numbers with --untrained
+    export.py [--untrained] [--out DIR]     needs WORK/sound.pt and WORK/picture.pt; --untrained uses random weights
 
-Every batch axis is N; all other shapes are fixed. Checks that ONNX Runtime gives what PyTorch gives and that
-a frame does not depend on the batch that it is in.
+Every batch axis is N; all other shapes are fixed. Checks that ONNX Runtime gives the same results as
+PyTorch and that a frame does not depend on its batch.
 """
 import argparse
 import datetime
@@ -56,7 +56,7 @@ def write(model, inputs, names, output, file):
 
 
 def halve(file, least=400_000):
-    """Stores the largest tables with 16 bits a number, widened again by a Cast when the network is loaded: a smaller file."""
+    """Stores the largest tables with 16 bits per number for a smaller file; a Cast widens them when the network is loaded."""
     graph = onnx.load(file)
     for k, table in enumerate(list(graph.graph.initializer)):
         values = onnx.numpy_helper.to_array(table)
@@ -69,7 +69,7 @@ def halve(file, least=400_000):
 
 
 def cost(file):
-    """Multiply-adds for a batch of one, from the shapes that ONNX finds."""
+    """Multiply-adds for a batch of one, from the shapes that ONNX infers."""
     graph = onnx.load(file)
     for value in [*graph.graph.input, *graph.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1

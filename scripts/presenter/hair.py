@@ -23,7 +23,7 @@ def scalp(points, softness=0.07):
 
 
 class _Skull:
-    """Radius of the head, ears left out, as a smooth function of direction from CENTRE."""
+    """Radius of the head without ears, as a smooth function of direction from CENTRE."""
 
     def __init__(self, points, ears):
         p = points[(ears < 0.05) & (points[:, 1] > 6.75)] - CENTRE
@@ -66,7 +66,7 @@ def grow(pos, tris, ears, rng, count=9500, steps=24):
     u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
     root = a[t] + u * (b - a)[t] + v * (c - a)[t]
     density = scalp(root)
-    # clumps share a random layer and way
+    # the strands of a clump share a random layer and path
     seeds = root[rng.choice(n, 420, replace=False)]
     clump = cKDTree(seeds).query(root)[1]
     own = rng.normal(size=(n, 4))
@@ -105,7 +105,7 @@ def grow(pos, tris, ears, rng, count=9500, steps=24):
     grow_in = _smooth(0.35, 0.9, along)
     points[..., 0] += 0.03 * grow_in * np.sin(phase)
     points[..., 2] += 0.03 * grow_in * np.cos(phase)
-    # outside the skull by a layer of its own
+    # outside the skull, each in its own layer
     d = points - CENTRE
     r = np.linalg.norm(d, axis=2)
     d /= r[..., None]
@@ -127,7 +127,7 @@ def grow(pos, tris, ears, rng, count=9500, steps=24):
 
 
 def baby_hairs(points, rng, count=700, steps=7):
-    """Short fine strands that soften the hairline, beside the given hair."""
+    """Short fine strands that soften the hairline, next to the given hair."""
     root = points[:, 0]
     edge = np.abs(scalp(root) - 0.35) < 0.35
     pick = rng.choice(np.flatnonzero(edge & (root[:, 2] > 0.95)), count)

@@ -1,4 +1,4 @@
-"""The presenter's face: shape, mouth controls, lids, teeth, tongue, pose over the frames.
+"""The presenter's face: shape, mouth controls, lids, teeth, tongue, and pose per frame.
 
 Coordinates as in mesh.py (1 dm; x viewer's right, y up, z to the viewer). A mouth
 state is 9 numbers in the order of CONTROLS; all 0 is rest.
@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 CONTROLS = ("open", "wide", "round", "press", "tuck", "upper", "lower", "tongue", "tongue_out")
-MOUTH = (6.70, 1.45)  # y, z of the lips' middle: where the shaped figure is put
+MOUTH = (6.70, 1.45)  # y, z of the middle of the lips, where the shaped figure is placed
 FRAMES = 150
 LIDS = 0.08  # how far the lids are closed when the eyes are open
 
@@ -106,7 +106,7 @@ class Face:
         return v
 
     def mobility(self):
-        """How far the mouth controls move each base vertex at most, in dm [19158]."""
+        """The largest distance that the mouth controls move each base vertex, in dm [19158]."""
         return np.abs(self.units).max((0, 2)) + np.abs(self.narrow).max(1)
 
     def tongue_shift(self, points, controls):
@@ -156,7 +156,7 @@ def _rotation(yaw, pitch, roll):
 def motion(i):
     """Frame i: head and torso as 4x4 matrices, lid closure 0..1, gaze (yaw, pitch) in degrees.
 
-    Only cosines of whole periods: the velocity is 0 at both ends, the loop has no jump.
+    Uses only cosines of whole periods: the velocity is 0 at both ends, and the loop does not jump.
     """
     pivot = np.array([0, 6.15, 0.35])
     head = np.eye(4)

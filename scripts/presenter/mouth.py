@@ -1,11 +1,11 @@
-"""Phonemes with times -> mouth controls: the truth that the presenter's networks learn.
+"""Phonemes with times -> mouth controls: the ground truth for the presenter's networks.
 
 A mouth state is 9 float32 controls, all 0 = relaxed closed lips (see CONTROLS).
-Each phoneme is one viseme or, for diphthongs, two; a viseme is a target a control plus a
-dominance a control (how much the phoneme cares). The track of a control is the average of
+Each phoneme is one viseme or, for diphthongs, two; a viseme has a target and a dominance
+(how much it matters) per control. The track of a control is the average of
 the targets, weighted by dominance and by a raised-cosine kernel over time: neighbours blend
 without a step, and the kernel's finite width makes silence exactly rest. Lip closures
-(p b m) and lower lip under teeth (f v) are laid over that as gates with a plateau, so that
+(p b m) and lower lip under teeth (f v) are added as gates with a plateau, so that
 they are reached however fast the speech is.
 """
 import numpy as np
@@ -15,14 +15,14 @@ OPEN, WIDE, ROUND, PRESS, TUCK, UPPER, LOWER, TONGUE, TONGUE_OUT = range(9)
 LOW = np.array([0, -1, 0, 0, 0, 0, 0, 0, 0], np.float32)
 STEP = 0.005  # seconds between points of the inner grid
 
-# Reach of the kernel on each side, seconds, before and after: lips round early, the tongue is quick.
-# A kernel of reach a (before) and b (after) at time t hears phonemes from t - b to t + a.
+# Reach of the kernel on each side in seconds, before and after: lips round early, the tongue is quick.
+# A kernel with reach a (before) and b (after) at time t covers phonemes from t - b to t + a.
 REACH = {OPEN: (0.11, 0.105), WIDE: (0.115, 0.105), ROUND: (0.125, 0.105), UPPER: (0.1, 0.095), LOWER: (0.1, 0.095),
          TONGUE: (0.055, 0.055), TONGUE_OUT: (0.055, 0.055)}
 
 
 def _viseme(targets, dominance=None, other=0.35):
-    """({control: target}, {control: dominance}) -> ([9], [9]); a named target weighs 1 unless told."""
+    """({control: target}, {control: dominance}) -> ([9], [9]); a named target has dominance 1 by default."""
     target, weight = np.zeros(9, np.float32), np.full(9, other, np.float32)
     for control, value in targets.items():
         target[control], weight[control] = value, 1.0
@@ -82,12 +82,12 @@ def segments(phonemes, ends):
         for k, viseme in enumerate(visemes):
             target, weight = VISEMES[viseme]
             target, weight = target.copy(), weight.copy()
-            if name in VOWELS:  # a hurried vowel is a smaller one
+            if name in VOWELS:  # hurried vowels are smaller
                 target[OPEN] *= 0.62 + 0.45 * min(1.0, length / 0.13)
                 target[[WIDE, ROUND, UPPER, LOWER]] *= 0.8 + 0.2 * min(1.0, length / 0.11)
                 if len(visemes) == 2 and k == 1:
                     weight *= 0.8
-            if name == "pau" and length < 0.15:  # a hesitation closes the mouth only in part
+            if name == "pau" and length < 0.15:  # a short pause closes the mouth only partly
                 weight *= 0.25 + 0.5 * length / 0.15
             rows.append((cuts[k], cuts[k + 1], target, weight))
         start = end
@@ -140,7 +140,7 @@ def tracks(phonemes, ends, times):
     for control, (before, after) in REACH.items():
         lead, lag = int(before / STEP), int(after / STEP)
         side = lambda n: 0.5 + 0.5 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
-        kernel = np.concatenate([side(lead)[::-1], [1.0], side(lag)])  # first tap: the latest time heard
+        kernel = np.concatenate([side(lead)[::-1], [1.0], side(lag)])  # first tap: the latest time covered
         if lead > lag:
             kernel = np.concatenate([kernel, np.zeros(lead - lag)])
         blend = lambda x: np.convolve(x, kernel, "same")

@@ -1,12 +1,12 @@
-"""Scores the presenter: sound in, pictures out, against the drawn truth on a voice that the networks never heard.
+"""Scores the presenter: audio in, pictures out, compared with the drawn truth on a voice that was held out of training.
 
     score.py --binary PATH [--clips N]    renders with the real program; writes WORK/score.json and prints a Markdown table
     score.py [--clips N]                  the same through onnxruntime and contract.py, without the program
-    score.py --sheet FILE                 also truth | rendered pictures of a few moments
+    score.py --sheet FILE                 also writes truth | rendered pictures of a few frames
     score.py --draw-only                  only draws the truth into WORK/score, where later runs find it
 
-The mouth's opening is measured on pictures, in the same way on both: pixels near the mouth whose colour is one that
-closed mouths never show (learned from the drawn training pictures), less what the resting mouth shows.
+The mouth's opening is measured on pictures, in the same way on both: the number of pixels near the mouth with a colour that
+closed mouths never show (learned from the drawn training pictures), minus that of the mouth at rest.
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ ASKED = {"r of opening": (">=", 0.85), "best lag, frames": ("0 +-", 1), "p b m c
 class Opening:
     """Measures how far a mouth is open from the crop's pixels: count of pixels of mouth-inside colour, as % of the crop."""
 
-    BINS = 16  # a colour channel
+    BINS = 16  # per colour channel
 
     def __init__(self, pictures=400):
         states = np.load(WORK / "states.npy")
@@ -45,14 +45,14 @@ class Opening:
         self.box = ((np.array(boxes["lips"]) + corner + 4) / contract.CROP).tolist()
         shut = (states[:, mouth.OPEN] < 0.01) & (states[:, [mouth.TUCK, mouth.UPPER, mouth.LOWER, mouth.TONGUE, mouth.TONGUE_OUT]].max(1) < 0.05)
         wide = states[:, mouth.OPEN] > 0.35
-        fit = np.arange(len(files)) % 3 != 0  # the others check
+        fit = np.arange(len(files)) % 3 != 0  # the rest is for validation
         count = lambda chosen: self._counts(every[chosen])
         a, b = count(fit & wide), count(fit & shut)
         self.inside = (a > 0.25 * a.sum() / 1e4) & (a / (a + 4 * b + 1e-9) > 0.72)
         self.zero = 0.0
         self.zero = float(np.median([self(p) for p in every[shut]]))
         measured = np.array([self(p) for p in every[~fit]])
-        # other controls part the lips as well: of the drawn pictures' opening, how much the control explains
+        # other controls open the lips as well: how much of the drawn pictures' opening this control explains
         self.check = float(np.corrcoef(measured, states[~fit, mouth.OPEN])[0, 1])
 
     def _bin(self, picture):
@@ -98,7 +98,7 @@ def rendered(binary, wav, frames, presenter):
 
 
 class Drawn:
-    """The presenter's pictures of the truth; the drawing is loaded only when one is not yet in WORK/score."""
+    """The drawn pictures of the truth; the drawing code is loaded only for pictures that are not in WORK/score yet."""
 
     def __init__(self):
         self.rects = json.loads((ROOT / "backgrounds/ada/crop_rects.json").read_text())
@@ -135,7 +135,7 @@ class Drawn:
 
 
 def lagged(truth, seen, lag):
-    """Correlation of the truth with what is seen `lag` frames later, over all clips."""
+    """Correlation of the truth with what is measured `lag` frames later, over all clips."""
     pairs = [(t[5:-5], s[5 + lag:len(s) - 5 + lag]) for t, s in zip(truth, seen)]
     return float(np.corrcoef(*[np.concatenate(side) for side in zip(*pairs)])[0, 1])
 

@@ -16,7 +16,7 @@ PIXELS_PER_DM = 222.0  # at the plane z = FOCUS_Z
 FOCUS_Z = 1.2
 SCATTER = (2.9, 1.9, 1.4)  # of red, green, blue light in skin, pixels
 SHADOW_CENTRE, SHADOW_RADIUS = np.array([0.0, 6.75, 0.35]), 2.5
-MOVING_CENTRE, MOVING_RADIUS = np.array([0.0, 6.55, 1.0]), 0.95  # holds all that a mouth moves
+MOVING_CENTRE, MOVING_RADIUS = np.array([0.0, 6.55, 1.0]), 0.95  # contains everything that the mouth moves
 SKIN, EYE, TEETH, TONGUE, TOP, JACKET = range(6)
 
 
@@ -494,7 +494,7 @@ class Renderer:
         self.grid = (8, -(-n // 8))
         vis = _VISIBILITY % (n, *self.grid, TILE)
         prog = lambda vs, fs: ctx.program(vertex_shader=vs, fragment_shader=fs)
-        # one program a material: llvmpipe runs all sides of a branch
+        # one program per material: llvmpipe runs all sides of a branch
         self.p_g = [prog(_GBUFFER_VS, _GBUFFER_FS.replace("uniform int material", f"const int material = {m}"))
                     for m in range(6)]
         self.p_shadow = prog(_SHADOW_VS, "#version 430\nvoid main() {}")
@@ -532,7 +532,7 @@ class Renderer:
         self.meshes, self.strands, self.targets = {}, {}, {}
 
     def set_picture(self, image):
-        """The set behind: [720, 1280, 3] float, linear RGB."""
+        """Sets the background picture: [720, 1280, 3] float, linear RGB."""
         self.set_texture.write(np.ascontiguousarray(image[::-1].astype("f2")).tobytes())
 
     def landmarks(self, **points):
@@ -583,7 +583,7 @@ class Renderer:
                 ctx.buffer(_bytes(t, "i4")))
 
         v = layout["vertices"][layout["tris"][:, 0]]
-        near = near_mouth(v) & (np.abs(v[:, 0]) > 0.30)  # the rest hides behind the neck
+        near = near_mouth(v) & (np.abs(v[:, 0]) > 0.30)  # the rest is hidden behind the neck
         item = dict(kind=kind, vbo=vbo, col=col, draw=draw(layout["tris"]),
                     draw_near=draw(layout["tris"][near]) if kind == 0 and near.any() else None,
                     bake=ctx.vertex_array(self.p_bake, [(vbo, "3f 3f 4x 1f 1f 4x", "pos", "tan_", "along", "rnd")]))
@@ -628,7 +628,7 @@ class Renderer:
                 v.render()
 
     def settle(self):
-        """Draws the shadows of all that no mouth moves and lights the strands; once, at rest."""
+        """Draws the shadows of everything that the mouth does not move, and lights the strands; once, at rest."""
         self.still_fbo.clear(depth=1.0)
         self._cast(self.still_fbo, [m["cast_still"] for m in self.meshes.values() if m["cast_still"]]
                    + [s["cast"] for s in self.strands.values() if "cast" in s])

@@ -1,11 +1,11 @@
-"""The speech corpus: sentences of its own grammar, spoken by flite, with phoneme times.
+"""The speech corpus: sentences from a small grammar, spoken by flite, with phoneme times.
 
     speak.py corpus     WORK/corpus/NNNNN.wav (16 kHz mono 16 bit) and WORK/corpus.json
     speak.py states     WORK/states.npy, mouth states [n, 9] for the picture network's training
     speak.py samples    samples/hello.wav, silence.wav, LICENSE.md of the repository
 
-WORK is $PRESENTER_WORK, or `work` beside this file. Every clip is made from its own seed, so a
-broken-off run goes on where it stopped.
+WORK is $PRESENTER_WORK, or `work` beside this file. Every clip has its own seed, so an interrupted run
+resumes where it stopped.
 """
 import argparse
 import json
@@ -24,8 +24,8 @@ import mouth
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.environ.get("PRESENTER_WORK", HERE / "work"))
 RATE = 16000
-VOICES = ("slt", "rms", "kal16", "kal")  # heard in training
-UNHEARD = "awb"  # the voice kept back for the score
+VOICES = ("slt", "rms", "kal16", "kal")  # used in training
+UNHEARD = "awb"  # the voice held out for the score
 PITCH = {"slt": (140, 225), "rms": (80, 135), "kal16": (80, 150), "kal": (80, 150), "awb": (95, 150)}  # Hz
 
 NAMES = """Ada Amir Beatrice Boris Charlotte Chung Daphne Dmitri Eleanor Emeka Fatima Felix Gabriel Grace Hannah Hugo Ingrid Isaac Jasper Joy
@@ -147,7 +147,7 @@ def speak(text, voice, stretch=1.0, pitch=None):
     names, ends = [], []
     for name, end in re.findall(r"(\w+):([\d.]+)", out):
         end = float(end)
-        if ends and end <= ends[-1]:  # a second utterance counts from 0 again: its words are not wanted
+        if ends and end <= ends[-1]:  # a second utterance starts at 0 again; ignore its words
             break
         names.append(name)
         ends.append(end)
@@ -155,7 +155,7 @@ def speak(text, voice, stretch=1.0, pitch=None):
 
 
 def room(rng, samples):
-    """Adds the echo of a made-up room: a decaying noise tail whose direct sound comes at once."""
+    """Adds the echo of a random room: a decaying noise tail after the direct sound."""
     decay = rng.uniform(0.08, 0.5)  # seconds to -60 dB
     t = np.arange(int(decay * RATE)) / RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
@@ -180,7 +180,7 @@ def hiss(rng, count):
 
 
 def coloured(rng, samples):
-    """A random smooth equaliser, like another microphone."""
+    """A random smooth equaliser, like a different microphone."""
     spectrum = np.fft.rfft(samples)
     frequency = np.linspace(0, 1, len(spectrum))
     knots = rng.uniform(-5, 5, 7)  # dB
@@ -219,7 +219,7 @@ def clip(index, held=False, voice=None):
         silence(rng.choice([0, rng.uniform(0.1, 0.5), rng.uniform(0.5, 2.0)], p=[0.4, 0.4, 0.2]))
     samples = np.concatenate(parts)
     if not held:
-        if rng.random() < 0.6:  # another size of throat: pitch, formants and times together
+        if rng.random() < 0.6:  # a different throat size: changes pitch, formants and times together
             factor = float(np.exp(rng.uniform(np.log(0.84), np.log(1.19))))
             up = int(round(1000 * factor))
             samples = signal.resample_poly(samples, up, 1000)
@@ -238,7 +238,7 @@ def clip(index, held=False, voice=None):
 
 
 def noise_clip(index):
-    """Sound without speech: the mouth rests."""
+    """Audio without speech: the mouth rests."""
     rng = np.random.default_rng([index, 2])
     count = int(rng.uniform(2, 6) * RATE)
     level = 10 ** (-rng.uniform(20, 75) / 20) if index % 5 else 0
@@ -246,7 +246,7 @@ def noise_clip(index):
 
 
 def corpus(minutes):
-    """Writes clips until `minutes` of training sound are there."""
+    """Writes clips until there are `minutes` of training audio."""
     folder, listing = WORK / "corpus", WORK / "corpus.json"
     folder.mkdir(parents=True, exist_ok=True)
     clips = json.loads(listing.read_text()) if listing.exists() else []
@@ -291,7 +291,7 @@ def states(count):
     seen = np.concatenate(seen)
     resting = np.abs(seen).max(1) < 0.02
     moving = seen[~resting]
-    # thin out what is common: each state weighs by one over how crowded its cell of a coarse grid is
+    # thin out common states: the weight of each is inverse to the number of states in its cell of a coarse grid
     cells = np.floor(moving / np.array([0.2, 0.5, 0.34, 0.5, 0.5, 0.34, 0.34, 0.5, 0.5])).astype(int)
     _, cell, crowd = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     weight = crowd[cell.ravel()] ** -0.6
@@ -320,7 +320,7 @@ HELLO = ("Hello! My name is Ada. Give me any voice, and my lips will follow it. 
 
 
 def samples():
-    """Writes the repository's sample sounds."""
+    """Writes the repository's audio samples."""
     folder = HERE.parent.parent / "samples"
     folder.mkdir(exist_ok=True)
     sound, _, _ = speak(HELLO, "slt", 0.97)

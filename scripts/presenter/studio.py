@@ -1,4 +1,4 @@
-"""The set behind the presenter: a defocused room, painted once, and the clothes' cut."""
+"""The set behind the presenter: a defocused room, painted once, and the shape of the clothes."""
 import cv2
 import numpy as np
 

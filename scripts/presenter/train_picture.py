@@ -6,10 +6,10 @@
     train_picture.py --made-up        speed on random numbers, nothing read or written
 
 WORK/pictures holds %06d.png (RGB pixels of the crop rectangle, drawn with state k) and index.json, a list of
-[frame, [x0, y0, x1, y1]]. Pictures may still be arriving: new ones are taken up every minute. A broken-off run goes on.
+[frame, [x0, y0, x1, y1]]. Pictures may still be arriving: new ones are picked up every minute. An interrupted run resumes.
 
 The network changes only a window of the inner 320x320 square (measured on the pictures, saved in WORK/window.json).
-There it bends the background picture by a smooth flow and lights it anew; in a smaller window round the lips it paints over it.
+There it warps the background picture with a smooth flow and relights it; in a smaller window around the lips it paints over it.
 """
 import argparse
 import json
@@ -79,12 +79,12 @@ class Decoder(nn.Module):
         high, wide = (bottom - top) // 8, (right - left) // 8
         self.quarter, self.half = quarter, half
         self.code = nn.Sequential(nn.Linear(9, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, code), nn.ReLU())
-        # what each place does with the controls, beside what all places do: code -> weights of a learned basis
+        # per position, in addition to the effect everywhere: controls' code -> weights of a learned basis
         self.mix = nn.Linear(code, basis)
         self.basis = nn.Parameter(torch.randn(basis, eighth * high * wide) * 0.05)
         self.place = nn.Parameter(torch.randn(1, quarter, 2 * high, 2 * wide) * 0.05)
         self.shape = (eighth, high, wide)
-        # the same, finer, for teeth and tongue
+        # the same at higher resolution, for teeth and tongue
         self.inside_mix = nn.Linear(code, 12)
         self.inside = nn.Parameter(torch.randn(12, half * (lips[1] - lips[0]) // 2 * (lips[3] - lips[2]) // 2) * 0.02)
         self.inside_shape = (half, (lips[1] - lips[0]) // 2, (lips[3] - lips[2]) // 2)
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
         under = bent[:, :, top:bottom, left:right]
         painted = under + cover * (paint[:, :3] + 0.5 - under)
         changed = inlaid(bent, painted, self.lips)
-        stirred = torch.clamp(controls.abs().sum(1) * 20, max=1)[:, None, None, None]  # at rest: the background itself, to the bit
+        stirred = torch.clamp(controls.abs().sum(1) * 20, max=1)[:, None, None, None]  # at rest: exactly the background
         return reference + (stirred * self.fade) * (changed - reference)
 
     def forward(self, reference, controls):
@@ -143,7 +143,7 @@ def inner_of(crop):
 
 
 def box_of(mask, margin, multiple, allowed):
-    """(top, bottom, left, right) round a mask, grown by a margin, sides multiples of `multiple`, inside `allowed`."""
+    """(top, bottom, left, right) around a mask, grown by a margin, sides multiples of `multiple`, inside `allowed`."""
     box = []
     for axis in (1, 0):
         low, high = allowed[2 * (1 - axis)], allowed[2 * (1 - axis) + 1]
@@ -175,7 +175,7 @@ class Pictures:
         return self.backgrounds[key]
 
     def ready(self):
-        """Numbers of the pictures that are there, oldest first."""
+        """Numbers of the existing pictures, oldest first."""
         found = [p for p in self.folder.glob("[0-9]*.png") if time.time() - p.stat().st_mtime > 2]
         return sorted(k for k in (int(p.stem) for p in found) if k < len(self.index) and k < len(self.states))
 
@@ -184,7 +184,7 @@ class Pictures:
         return None if picture is None else inner_of(picture)
 
     def measure(self, file, count=300):
-        """Finds the window that ever changes and the lips' part of it; from a file if it is there."""
+        """Finds the window in which any picture changes, and the part of it around the lips; read from a file if it exists."""
         if not file.exists():
             slight, strong = np.zeros((320, 320)), np.zeros((320, 320))
             picked = np.random.default_rng(0).permutation(self.ready())[:count]
@@ -208,7 +208,7 @@ class Pictures:
         return np.ascontiguousarray(inner[top:bottom, left:right])
 
     def refresh(self):
-        """Takes up what has arrived; -> how many are known."""
+        """Picks up pictures that have arrived; -> how many are known."""
         for k in self.ready():
             if k not in self.targets:
                 inner = self.read(k)
@@ -218,7 +218,7 @@ class Pictures:
         return len(self.known)
 
     def shuffled(self, rng):
-        """Training pictures in random order, wide mouths and tongues (rare, and hardest to paint) more than once."""
+        """Training pictures in random order; wide mouths and tongues (rare and hardest to paint) appear more than once."""
         known = np.array([k for k in self.known if not held_out(k)])
         mouths = self.states[known]
         rare = 1.5 * (mouths[:, 8] > 0.3) + 2.0 * (mouths[:, 0] > 0.55) + 0.5 * (mouths[:, 7] > 0.6)
@@ -282,7 +282,7 @@ def loss_of(made, truth, weight):
 
 
 def weights_of(pictures):
-    """[1, 1, h, w]: more where the mouth moves, most round the lips; mean 1."""
+    """[1, 1, h, w]: more where the mouth moves, most around the lips; mean 1."""
     picks = pictures.known[:400]
     spread = np.mean([np.abs(pictures.targets[k].astype(np.int16) - pictures.cut(pictures.background(*pictures.index[k]))).mean(2) for k in picks], 0)
     spread = cv2.GaussianBlur(spread.astype(np.float32), (0, 0), 4)

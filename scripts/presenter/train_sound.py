@@ -1,12 +1,12 @@
-"""Trains the sound networks: audio encoder (mel block -> 512) and head (16 embeddings -> 9 controls).
+"""Trains the audio networks: audio encoder (mel block -> 512) and head (16 embeddings -> 9 controls).
 
     train_sound.py [--minutes M]      reads WORK/corpus, writes WORK/sound.pt (checkpoint) and WORK/sound.json
-    train_sound.py --only-score       scores WORK/sound.pt on the unheard voice
+    train_sound.py --only-score       scores WORK/sound.pt on the held-out voice
 
 Frame i is on screen during [i/25, (i+1)/25) s; its target is the mouth at (i + 0.5)/25 s. Blocks, feature
-list and windows are the contract's own, so the networks learn the true alignment, ends of clips included.
+list and windows follow the contract, so the networks learn the true alignment, including the ends of clips.
 The head is a stack of valid convolutions that sees exactly 16 features: over a whole clip's features,
-padded with 8 zero rows before and 7 after, it gives each frame what the contract's windows give.
+padded with 8 zero rows before and 7 after, each frame gets the same result as from the contract's window.
 """
 import argparse
 import json
@@ -84,7 +84,7 @@ def head_window(head, audio):
 # ---- data -------------------------------------------------------------------------------------
 
 def load():
-    """Clips of the corpus with mel [T, 80] and track [n, 9] at 200 a second, from a cache when it is whole."""
+    """Clips of the corpus with mel [T, 80] and track [n, 9] at 200 per second, from a cache if it is complete."""
     clips = json.loads((WORK / "corpus.json").read_text())
     cache = WORK / "mel"
     cache.mkdir(exist_ok=True)
@@ -100,13 +100,13 @@ def load():
 
 
 def targets(track, frames, offset=0.0, pace=1.0):
-    """Track at 200 a second -> [frames, 9] at offset + pace (i + 0.5)/25 seconds; rest beyond its end."""
+    """Track at 200 per second -> [frames, 9] at offset + pace (i + 0.5)/25 seconds; rest beyond its end."""
     at = np.round(((np.arange(frames) + 0.5) / contract.FPS * pace + offset) * TRACK_RATE).astype(int)
     return np.where((at < len(track))[:, None], track[np.minimum(at, len(track) - 1)], 0).astype(np.float32)
 
 
 def warp(rng):
-    """[80, 80] matrix that stretches the bands a little: another length of throat."""
+    """[80, 80] matrix that stretches the bands a little, like a different throat length."""
     factor = np.exp(rng.uniform(-0.12, 0.12))
     at = np.clip(np.arange(80) * factor + rng.uniform(-1, 1), 0, 79)
     low = np.floor(at).astype(int).clip(0, 78)
@@ -130,11 +130,11 @@ def batch(clips, rng, size, rows=330):
         low, part = np.floor(at).astype(int), (at % 1)[:, None].astype(np.float32)
         piece = mel[low].astype(np.float32) * (1 - part) + mel[low + 1] * part
         lack = rows - len(piece)
-        if lack:  # silence follows, at the clip's own noise or digital
+        if lack:  # silence follows, with the clip's own noise or digital
             piece = np.concatenate([piece, np.full((lack, 80), -4, np.float32)])
         if rng.random() < 0.7:
             piece = piece @ warp(rng)
-        if rng.random() < 0.8:  # another loudness and another microphone; 8 units are 100 dB
+        if rng.random() < 0.8:  # a different loudness and microphone; 8 units are 100 dB
             colour = np.interp(np.arange(80), np.linspace(0, 79, 6), rng.uniform(-0.5, 0.5, 6)).astype(np.float32)
             piece = piece + (rng.uniform(-1.2, 0.7) + colour) * (piece > -3.99)
         if rng.random() < 0.5:
@@ -157,7 +157,7 @@ def features_of(embeddings, size, count):
 
 
 def loss_of(raw, wanted):
-    """Smooth L1 on raw values; what should be 0 may lie below it; closures and movement weigh more."""
+    """Smooth L1 on raw values; targets of 0 also accept values below 0; closures and movement weigh more."""
     goal = torch.where(wanted > 0, wanted * (1 - DEAD) + DEAD, torch.where(wanted < 0, wanted * (1 - DEAD) - DEAD, wanted))
     error = raw - goal
     error = torch.where((wanted <= 0) & (FLOOR == 0) | (wanted >= 0.999), torch.where(wanted >= 0.999, error.clamp(max=0), error.clamp(min=0)), error)
@@ -260,7 +260,7 @@ def main():
         for group in optimiser.param_groups:
             group["lr"] = rate
         encoder.train(), head.train()
-        if part > 0.45:  # from here on the statistics that the exported networks use, else rest is not exact
+        if part > 0.45:  # from here on, use the statistics of the exported networks; otherwise rest is not exact
             for layer in (*encoder.modules(), *head.modules()):
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     layer.eval()
