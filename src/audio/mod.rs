@@ -1,6 +1,7 @@
 //! A sound file -> samples, mel frames and the windows that the generator takes.
 
 mod checks;
+mod encoder;
 mod ffmpeg;
 mod file;
 pub(crate) mod mel;
@@ -10,6 +11,7 @@ mod wav;
 pub(crate) mod window;
 pub(crate) mod window_reader;
 
+pub use encoder::AudioEncoder;
 pub use ffmpeg::PacketReader;
 pub use file::{AudioFile, AudioReader};
 pub use mel::{BANDS, HOP, MelSpectrogram, SPEECH_RATE, frame_count};

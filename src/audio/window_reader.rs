@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use super::encoder::AudioEncoder;
 use super::file::{AudioFile, AudioReader};
 use super::mel::{self, MelSpectrogram, SPEECH_RATE};
 use super::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
-use crate::inference::AudioEncoder;
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Blocks that go through the audio encoder at a time.
