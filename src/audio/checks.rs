@@ -7,31 +7,31 @@ use anyhow::Result;
 
 use crate::error::{Fault, plain_io};
 
-/// The beginning of each message about a sound.
+/// Starts an error about an audio file.
 pub(super) fn unreadable(path: &Path) -> Fault {
     Fault::failed(format!("cannot read audio `{}`", path.display()))
 }
 
 pub(super) fn became_shorter(path: &Path) -> Fault {
     unreadable(path)
-        .because("it became shorter while it was read")
+        .because("the file became shorter while it was being read")
         .hint("wait until the file is complete, then render again")
 }
 
-/// Opens a file that has something in it.
+/// Opens a regular file that is not empty.
 pub(super) fn open_file(path: &Path) -> Result<File> {
     let io = |e| unreadable(path).because(plain_io(&e));
-    // Asked before it is opened: to open a pipe is to wait for somebody who writes into it.
+    // Checked before opening: opening a pipe blocks until something writes to it.
     let metadata = fs::metadata(path).map_err(io)?;
     if metadata.is_dir() {
         return Err(unreadable(path)
-            .because("it is a folder, not a sound file")
+            .because("it is a folder, not an audio file")
             .into());
     }
     if !metadata.is_file() {
         return Err(unreadable(path)
-            .because("it is a pipe or a device; a sound is read more than once")
-            .hint("write the sound to a file first")
+            .because("it is a pipe or a device, and audio is read more than once")
+            .hint("write the audio to a file first")
             .into());
     }
     let file = File::open(path).map_err(io)?;
@@ -44,19 +44,26 @@ pub(super) fn open_file(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Fails for rates and channels that the clip cannot carry.
-pub(super) fn check_kind(path: &Path, rate: u32, channels: u16) -> Result<()> {
+/// Fails for sample rates and channel counts that a clip cannot have.
+pub(super) fn check_format(path: &Path, rate: u32, channels: u16) -> Result<()> {
     if (4_000..=384_000).contains(&rate) && (1..=8).contains(&channels) {
         return Ok(());
     }
     Err(unreadable(path)
         .because(format!(
-            "its header says {rate} Hz and {channels} channels; 4000 to 384000 Hz and 1 to 8 channels can be read"
+            "its header says {rate} Hz and {}; supported are 4000 to 384000 Hz and 1 to 8 channels",
+            channel_count(channels)
         ))
         .into())
 }
 
-/// The path as a shell reads it back.
+/// `1 channel`, `2 channels`.
+pub(super) fn channel_count(channels: u16) -> String {
+    let plural = if channels == 1 { "" } else { "s" };
+    format!("{channels} channel{plural}")
+}
+
+/// The path, quoted for a shell.
 pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

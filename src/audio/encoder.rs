@@ -1,4 +1,4 @@
-//! The audio encoder, as far as this room knows it: `inference` implements it.
+//! The audio encoder as this room sees it; `inference` implements it.
 
 use anyhow::Result;
 

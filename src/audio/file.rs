@@ -7,46 +7,46 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::checks::{became_shorter, check_kind, open_file, unreadable};
+use super::checks::{became_shorter, check_format, open_file, unreadable};
 use super::ffmpeg::{self, PacketReader};
 use super::mel::SPEECH_RATE;
 use super::resampler::{self, Resampler};
 use super::wav::WavReader;
 use crate::error::plain_io;
 
-/// Samples of each channel read from a file at a time.
+/// Samples per channel that are read from a file at a time.
 const READ_FRAMES: u64 = 4096;
 
-/// Greatest sample that is let through, 18 dB above full scale: float files may hold any number.
-const LOUDEST: f32 = 8.0;
+/// Samples are clamped to this, 18 dB above full scale: float files may hold any number.
+const MAX_LEVEL: f32 = 8.0;
 
-/// A sound file whose length and kind are known, and readers over it.
+/// An audio file, or the audio track of a video, whose length and format are known.
 #[derive(Debug, Clone)]
 pub struct AudioFile {
     path: PathBuf,
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     /// Interleaved channels.
     pub channels: u16,
-    /// Samples of each channel that are to be read.
+    /// Samples per channel that are to be read.
     pub frames: u64,
-    /// Whether hound reads the file, not FFmpeg.
-    plain: bool,
-    /// Time stamp of the first sample in the file, if its packets can be copied as they are.
-    copy_from: Option<i64>,
+    /// Whether hound reads the file, and not FFmpeg.
+    is_plain_wav: bool,
+    /// Timestamp of the first sample, if the file's packets can be copied unchanged.
+    packet_origin: Option<i64>,
 }
 
 impl AudioFile {
-    /// Opens a sound file, or a video with sound, and checks that all it promises is there.
+    /// Opens an audio file, or a video with an audio track, and checks that it is complete.
     ///
-    /// `limit`, in seconds, shortens the sound. Only a plain WAV file tells its exact length; others are decoded once for
-    /// it.
+    /// `limit` cuts the audio off after that many seconds. Only a plain WAV file states its exact length; all others are
+    /// decoded once to find it.
     pub fn open(path: &Path, limit: Option<f64>) -> Result<Self> {
         let wav = WavReader::open(path, open_file(path)?)?;
-        let plain = wav.is_some();
-        let found = match wav {
+        let is_plain_wav = wav.is_some();
+        let probe = match wav {
             Some(wav) => {
-                check_kind(path, wav.rate(), wav.channels())?;
+                check_format(path, wav.rate(), wav.channels())?;
                 ffmpeg::Probe {
                     rate: wav.rate(),
                     channels: wav.channels(),
@@ -57,26 +57,26 @@ impl AudioFile {
             }
             None => ffmpeg::probe(path, limit)?,
         };
-        if found.frames == 0 {
+        if probe.frames == 0 {
             return Err(unreadable(path)
-                .because("it holds no samples")
+                .because("it has no samples")
                 .hint("record or export it again")
                 .into());
         }
-        let most = limit.map_or(u64::MAX, |seconds| {
-            ((seconds * f64::from(found.rate)).round() as u64).max(1)
+        let max_frames = limit.map_or(u64::MAX, |seconds| {
+            ((seconds * f64::from(probe.rate)).round() as u64).max(1)
         });
         Ok(Self {
             path: path.to_owned(),
-            rate: found.rate,
-            channels: found.channels,
-            frames: found.frames.min(most),
-            plain,
-            copy_from: (found.gapless && limit.is_none()).then_some(found.origin),
+            rate: probe.rate,
+            channels: probe.channels,
+            frames: probe.frames.min(max_frames),
+            is_plain_wav,
+            packet_origin: (probe.gapless && limit.is_none()).then_some(probe.origin),
         })
     }
 
-    /// The file it was opened from.
+    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -86,17 +86,17 @@ impl AudioFile {
         self.frames as f64 / f64::from(self.rate)
     }
 
-    /// Samples of the sound once it is resampled to `rate`.
+    /// Samples per channel after resampling to `rate`.
     pub fn frames_at(&self, rate: u32) -> u64 {
         resampler::resampled_len(self.frames, self.rate, rate)
     }
 
-    /// The sound as it is, at `rate` samples a second.
+    /// Reads all channels at `rate` samples per second.
     pub fn reader(&self, rate: u32) -> Result<AudioReader> {
         AudioReader::new(self, self.channels, rate)
     }
 
-    /// These samples of the sound, as they are.
+    /// Reads a range of samples, all channels, at the file's own rate.
     pub fn slice(&self, samples: Range<u64>) -> Result<AudioReader> {
         let mut reader = self.reader(self.rate)?;
         reader.skip = samples.start;
@@ -104,70 +104,70 @@ impl AudioFile {
         Ok(reader)
     }
 
-    /// The sound as the networks hear it: mono (the mean of the channels), [`SPEECH_RATE`].
+    /// Reads what the networks take: mono (the mean of the channels) at [`SPEECH_RATE`].
     pub fn speech(&self) -> Result<AudioReader> {
         AudioReader::new(self, 1, SPEECH_RATE)
     }
 
-    /// The sound as its file stores it. None where it must be decoded to be right: it is shortened, or its packets have
-    /// gaps between them.
+    /// The packets as the file stores them. None if the audio has to be decoded, because `limit` shortens it or there are
+    /// gaps between the packets.
     pub fn packets(&self) -> Result<Option<PacketReader>> {
         let open = |origin| PacketReader::open(&self.path, origin, self.frames, self.rate);
-        self.copy_from.map(open).transpose()
+        self.packet_origin.map(open).transpose()
     }
 }
 
-/// Reads a [`AudioFile`] from its start in pieces.
+/// Reads the samples of an [`AudioFile`] from its start, in pieces.
 pub struct AudioReader {
     path: PathBuf,
     source: Source,
     /// Channels in the file.
     channels: usize,
-    /// Samples of each channel still to read from the file.
+    /// Samples per channel still to read from the file.
     left: u64,
-    /// Samples of each channel that are read and not given.
+    /// Samples per channel to read and drop.
     skip: u64,
-    /// Mean of all channels wanted.
+    /// Whether to return the mean of all channels.
     mono: bool,
     resampler: Option<Resampler>,
     scratch: Vec<f32>,
 }
 
-/// Where samples come from.
+/// What decodes the file.
 enum Source {
     Wav(WavReader),
     Decoder(Box<ffmpeg::Decoder>),
 }
 
 impl Source {
-    fn open(sound: &AudioFile) -> Result<Self> {
-        if sound.plain
-            && let Some(reader) = WavReader::open(&sound.path, open_file(&sound.path)?)?
+    fn open(audio: &AudioFile) -> Result<Self> {
+        if audio.is_plain_wav
+            && let Some(reader) = WavReader::open(&audio.path, open_file(&audio.path)?)?
         {
             return Ok(Self::Wav(reader));
         }
-        Ok(Self::Decoder(Box::new(ffmpeg::Decoder::open(&sound.path)?)))
+        Ok(Self::Decoder(Box::new(ffmpeg::Decoder::open(&audio.path)?)))
     }
 }
 
 impl AudioReader {
-    fn new(sound: &AudioFile, channels: u16, rate: u32) -> Result<Self> {
-        let resampler = (rate != sound.rate)
-            .then(|| Resampler::new(sound.rate, rate, usize::from(channels)))
+    fn new(audio: &AudioFile, channels: u16, rate: u32) -> Result<Self> {
+        let resampler = (rate != audio.rate)
+            .then(|| Resampler::new(audio.rate, rate, usize::from(channels)))
             .transpose()?;
         Ok(Self {
-            path: sound.path.clone(),
-            source: Source::open(sound)?,
-            channels: sound.channels.into(),
-            left: sound.frames,
+            path: audio.path.clone(),
+            source: Source::open(audio)?,
+            channels: audio.channels.into(),
+            left: audio.frames,
             skip: 0,
-            mono: channels < sound.channels,
+            mono: channels < audio.channels,
             resampler,
             scratch: Vec::new(),
         })
     }
 
-    /// Appends the next samples, interleaved, -1..1, to `out`. Returns false once the end was reached.
+    /// Appends the next samples, interleaved, -1..1, to `out`. Returns false once the end is reached.
     pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         self.fill_scratch()?;
         let skipped = self.skip.min((self.scratch.len() / self.channels) as u64);
@@ -188,14 +188,14 @@ impl AudioReader {
         Ok(self.left > 0)
     }
 
-    /// Reads the file's next samples, all channels, into the scratch.
+    /// Reads the file's next samples, all channels, into `scratch`.
     fn fill_scratch(&mut self) -> Result<()> {
         self.scratch.clear();
         let more = match &mut self.source {
             Source::Wav(reader) => reader
                 .read(self.left.min(READ_FRAMES), &mut self.scratch)
                 .map_err(|e| match e {
-                    // An error of the system; hound's own say that the file has ended.
+                    // An I/O error; hound's own errors mean that the file ended early.
                     hound::Error::IoError(io) if io.raw_os_error().is_some() => {
                         unreadable(&self.path).because(plain_io(&io))
                     }
@@ -211,7 +211,7 @@ impl AudioReader {
         self.left -= frames;
         for sample in &mut self.scratch {
             *sample = if sample.is_finite() {
-                sample.clamp(-LOUDEST, LOUDEST)
+                sample.clamp(-MAX_LEVEL, MAX_LEVEL)
             } else {
                 0.0
             };
@@ -220,7 +220,7 @@ impl AudioReader {
     }
 }
 
-/// Replaces interleaved channels by their mean, in place.
+/// Replaces interleaved channels with their mean, in place.
 fn mix_to_mono(samples: &mut Vec<f32>, channels: usize) {
     let frames = samples.len() / channels;
     for i in 0..frames {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_sample_reads_alike() {
+    fn all_sample_formats_read_alike() {
         let dir = tempfile::tempdir().unwrap();
         let tone = |i: usize| (i as f32 * 0.05).sin() * 0.5;
         for (bits, format, tolerance) in [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_of_a_sound_are_the_sound() {
+    fn slices_join_to_the_whole_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stereo.wav");
         let spec = hound::WavSpec {
@@ -300,23 +300,23 @@ mod tests {
             spec,
             (0..60_000).map(|i| (i as f32 * 0.01).sin() * 0.9),
         );
-        let sound = AudioFile::open(&path, None).unwrap();
+        let audio = AudioFile::open(&path, None).unwrap();
         let read = |mut reader: AudioReader| {
             let mut out = Vec::new();
             while reader.read(&mut out).unwrap() {}
             out
         };
-        let whole = read(sound.reader(sound.rate).unwrap());
+        let whole = read(audio.reader(audio.rate).unwrap());
         let mut joined = Vec::new();
-        for border in [0, 1, 4096, 9000, 25_000, 30_000].windows(2) {
-            joined.extend(read(sound.slice(border[0]..border[1]).unwrap()));
-            assert_eq!(joined.len() as u64, 2 * border[1]);
+        for edges in [0, 1, 4096, 9000, 25_000, 30_000].windows(2) {
+            joined.extend(read(audio.slice(edges[0]..edges[1]).unwrap()));
+            assert_eq!(joined.len() as u64, 2 * edges[1]);
         }
         assert_eq!(joined, whole);
     }
 
     #[test]
-    fn stereo_is_the_mean_not_a_channel() {
+    fn stereo_becomes_the_mean_of_its_channels() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("stereo.wav");
         let spec = hound::WavSpec {
@@ -353,10 +353,10 @@ mod tests {
             let got = speech(&path);
             assert_eq!(got.len(), 16_000, "{rate} Hz");
             for (i, s) in got.iter().enumerate().skip(500).take(15_000) {
-                let want = tone(i as f64 / 16_000.0);
+                let expected = tone(i as f64 / 16_000.0);
                 assert!(
-                    (s - want).abs() < 2e-3,
-                    "{rate} Hz, sample {i}: {s} for {want}"
+                    (s - expected).abs() < 2e-3,
+                    "{rate} Hz, sample {i}: {s}, expected {expected}"
                 );
             }
         }

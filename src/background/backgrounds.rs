@@ -1,4 +1,4 @@
-//! All backgrounds of a clip: opened and checked as a whole, then decoded as needed.
+//! All backgrounds of a clip: opened and checked as a whole, decoded when needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::crop_rects::{self, CropRects};
 use super::decoded::{Background, DecodedFrames, FrameFormats};
-use super::footage::{Footage, FootageReader};
-use super::pairing::{check_rect, pair, read_rects};
+use super::pairing::{check_rect, pair_in_order, read_rects};
+use super::sampled_video::{SampledVideo, SampledVideoReader};
 use super::video::VideoFile;
 use super::{folder, still};
 use crate::cancel::Cancel;
@@ -19,61 +19,63 @@ use crate::image::yuv420::{self, Yuv420};
 use crate::image::{Picture, Rect, Size};
 use crate::timeline::{BackgroundIndex, FrameRate};
 
-/// Backgrounds that were checked: every picture has a size and a rectangle inside it.
+/// Checked backgrounds: all pictures have one size, and each has a crop rectangle inside it.
 #[derive(Debug)]
 pub struct Backgrounds {
     pub(super) source: Source,
-    /// The rectangle of each file, or of each of the video's pictures that is shown.
+    /// The crop rectangle of each file, or of each video frame that is used.
     rects: Vec<Rect>,
     size: Size,
     keep_alpha: bool,
     has_alpha: bool,
-    /// Pictures of files that were decoded and stay, for all clips that show them.
+    /// Decoded files, kept for all clips that use them.
     pub(super) decoded: DecodedFrames,
-    /// What the user should know although it stops nothing.
+    /// Problems that do not stop the render.
     pub warnings: Vec<String>,
 }
 
+/// Where the pictures are.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// One file for each background picture.
+    /// One file per background.
     Files(Vec<PathBuf>),
-    /// A video, sampled at the clip's rate.
-    Video(Box<Footage>),
+    /// A video, sampled at the clip's frame rate.
+    Video(Box<SampledVideo>),
 }
 
 impl Backgrounds {
     /// Lists and checks a folder of frames (or `full_body_img/` in it), a single picture, or a video.
     ///
-    /// `crop_rects` names the rectangles' file or folder, else they are looked for in and beside `path`. Of a folder, each
-    /// picture is one background, whatever `fps`; of a video, background k is what it shows at k / `fps` seconds, so that
-    /// it moves at its own speed. Without `keep_alpha`, transparent pictures come on black.
+    /// `crop_rects` names the file or folder with the crop rectangles; without it, they are searched for in and next to
+    /// `path`. Each picture of a folder is one background, whatever `fps` is. Background k of a video is the frame shown at
+    /// k / `fps` seconds, so that the video plays at its own speed. Without `keep_alpha`, transparent pictures are put on
+    /// black.
     pub fn open(
         path: &Path,
         crop_rects: Option<&Path>,
         fps: FrameRate,
         keep_alpha: bool,
     ) -> Result<Self> {
-        let kind = fs::metadata(path).map_err(|e| {
+        let metadata = fs::metadata(path).map_err(|e| {
             Fault::failed(format!("cannot read background `{}`", path.display()))
                 .because(plain_io(&e))
         })?;
-        let mut backgrounds = if kind.is_dir() {
+        let mut backgrounds = if metadata.is_dir() {
             let (folder, numbered) = folder::list(path)?;
             let rects = read_rects(path, crop_rects, || crop_rects::find(&folder))?;
             Self::of_files(numbered, &rects)?
         } else {
             let rects = || read_rects(path, crop_rects, || crop_rects::find_for_file(path));
-            if still::is_named_like_one(path) {
+            if still::has_image_extension(path) {
                 Self::of_files(vec![(0, path.to_owned())], &rects()?)?
             } else {
-                Self::of_video(Footage::open(path, fps)?, &rects()?)?
+                Self::of_video(SampledVideo::open(path, fps)?, &rects()?)?
             }
         };
         backgrounds.keep_alpha = keep_alpha;
         if backgrounds.has_alpha && !keep_alpha {
             backgrounds.warnings.push(
-                "the background is transparent, which this output cannot be: it is shown on black; --codec prores4444 -o NAME.mov keeps it"
+                "the background is transparent, but this output is not: it is put on black; --codec prores4444 -o NAME.mov keeps transparency"
                     .into(),
             );
         }
@@ -82,7 +84,7 @@ impl Backgrounds {
 
     fn of_files(numbered: Vec<(u64, PathBuf)>, rects: &CropRects) -> Result<Self> {
         let mut warnings = Vec::new();
-        let raw = pair(numbered[0].0, numbered.len(), rects, &mut warnings)?;
+        let raw = pair_in_order(numbered[0].0, numbered.len(), rects, &mut warnings)?;
         let headers: Vec<(Size, bool)> = numbered
             .par_iter()
             .map(|(_, path)| still::header(path))
@@ -92,18 +94,18 @@ impl Backgrounds {
         for (((number, path), raw), (frame_size, _)) in numbered.iter().zip(raw).zip(&headers) {
             if *frame_size != size {
                 return Err(Fault::failed(format!(
-                    "background frame `{}` is {frame_size}, the first one is {size}",
+                    "background frame `{}` is {frame_size}, but the first one is {size}",
                     path.display()
                 ))
-                .hint("all frames of a folder must have one size")
+                .hint("all frames of a folder must have the same size")
                 .into());
             }
             checked.push(check_rect(raw, *number, path, size, rects)?);
         }
-        // Most pictures with an alpha channel are opaque all over; the first one tells.
-        let first_may_be = headers[0].1;
-        let has_alpha = first_may_be
-            && still::load(&numbered[0].1, still::BACKGROUND)?
+        // Most pictures with an alpha channel are fully opaque; the first one decides.
+        let may_have_alpha = headers[0].1;
+        let has_alpha = may_have_alpha
+            && still::load(&numbered[0].1, still::BACKGROUND_FRAME)?
                 .alpha
                 .is_some();
         Ok(Self {
@@ -117,30 +119,28 @@ impl Backgrounds {
         })
     }
 
-    fn of_video(footage: Footage, rects: &CropRects) -> Result<Self> {
-        let (path, size) = (footage.file.path(), footage.file.size);
+    fn of_video(video: SampledVideo, rects: &CropRects) -> Result<Self> {
+        let (path, size) = (video.file.path(), video.file.size);
         if size.width > still::MAX_SIDE || size.height > still::MAX_SIDE {
-            let most = still::MAX_SIDE;
+            let max = still::MAX_SIDE;
             return Err(Fault::failed(format!(
                 "cannot use video `{}` as background",
                 path.display()
             ))
-            .because(format!(
-                "it is {size}; pictures of up to {most}x{most} can be read"
-            ))
+            .because(format!("it is {size}; the maximum is {max}x{max}"))
             .into());
         }
-        let mut warnings = notes_on(&footage.file);
-        let raw = pair(0, footage.sequence.frames(), rects, &mut warnings)?;
+        let mut warnings = video_warnings(&video.file);
+        let raw = pair_in_order(0, video.sampling.frame_count(), rects, &mut warnings)?;
         let mut checked = Vec::with_capacity(raw.len());
         for (number, raw) in (0..).zip(raw) {
             checked.push(check_rect(raw, number, path, size, rects)?);
         }
         let mut first = Picture::default();
-        FootageReader::new(&footage)?.read(0, &mut first)?;
+        SampledVideoReader::new(&video)?.read(0, &mut first)?;
         Ok(Self {
-            rects: footage.sequence.shown.iter().map(|&n| checked[n]).collect(),
-            source: Source::Video(Box::new(footage)),
+            rects: video.sampling.used.iter().map(|&n| checked[n]).collect(),
+            source: Source::Video(Box::new(video)),
             size,
             keep_alpha: false,
             has_alpha: first.alpha.is_some(),
@@ -149,55 +149,55 @@ impl Backgrounds {
         })
     }
 
-    /// How many background pictures there are; at least 1.
+    /// Number of backgrounds; at least 1.
     pub fn count(&self) -> usize {
         match &self.source {
             Source::Files(paths) => paths.len(),
-            Source::Video(footage) => footage.sequence.places.len(),
+            Source::Video(video) => video.sampling.sources.len(),
         }
     }
 
-    /// The size of every picture.
+    /// The size of all pictures.
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// Where the face is in a background.
+    /// The crop rectangle of a background.
     pub fn rect(&self, index: BackgroundIndex) -> Rect {
-        self.rects[self.place(index)]
+        self.rects[self.source_index(index)]
     }
 
-    /// What `look` finds in each background and its rectangle, in order; a folder's pictures are looked at side by side.
-    pub fn survey<T: Send>(
+    /// Calls `f` with each picture and its crop rectangle, and returns the results in order. Files are decoded in parallel.
+    pub fn map_frames<T: Send>(
         &self,
         cancel: &Cancel,
-        look: impl Fn(&Picture, Rect) -> T + Sync,
+        f: impl Fn(&Picture, Rect) -> T + Sync,
     ) -> Result<Vec<T>> {
         match &self.source {
             Source::Files(paths) => {
                 let files = paths.par_iter().zip(&self.rects);
-                let looks = files.map(|(path, rect)| {
+                let results = files.map(|(path, rect)| {
                     cancel.check()?;
-                    Ok(look(&self.load(path)?, *rect))
+                    Ok(f(&self.load(path)?, *rect))
                 });
-                looks.collect()
+                results.collect()
             }
-            Source::Video(footage) => {
-                let mut reader = FootageReader::new(footage)?;
+            Source::Video(video) => {
+                let mut reader = SampledVideoReader::new(video)?;
                 let mut picture = Picture::default();
-                let looks = self.rects.iter().enumerate().map(|(place, rect)| {
+                let results = self.rects.iter().enumerate().map(|(source_index, rect)| {
                     cancel.check()?;
-                    reader.read(place, &mut picture)?;
-                    Ok(look(&picture, *rect))
+                    reader.read(source_index, &mut picture)?;
+                    Ok(f(&picture, *rect))
                 });
-                looks.collect()
+                results.collect()
             }
         }
     }
 
-    /// Decodes the file of a background.
+    /// Decodes a file, and checks that its size has not changed.
     pub(super) fn load(&self, path: &Path) -> Result<Picture> {
-        let frame = still::load(path, still::BACKGROUND)?;
+        let frame = still::load(path, still::BACKGROUND_FRAME)?;
         if frame.size() != self.size {
             return Err(Fault::failed(format!(
                 "background frame `{}` changed while it was in use: it was {}, now it is {}",
@@ -210,27 +210,27 @@ impl Backgrounds {
         Ok(frame)
     }
 
-    /// Whether pictures come with their transparency.
+    /// Whether decoded pictures have an alpha channel.
     pub fn has_alpha(&self) -> bool {
         self.has_alpha && self.keep_alpha
     }
 
-    /// The files that its pictures are in.
+    /// The files that contain the pictures.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let (paths, video) = match &self.source {
             Source::Files(paths) => (paths.as_slice(), None),
-            Source::Video(footage) => (&[][..], Some(footage.file.path())),
+            Source::Video(video) => (&[][..], Some(video.file.path())),
         };
         paths.iter().map(PathBuf::as_path).chain(video)
     }
 
-    /// Memory that its decoded pictures hold, in bytes.
+    /// Memory of the decoded files that are kept, in bytes.
     pub fn kept_bytes(&self) -> usize {
         self.decoded.bytes()
     }
 
-    /// Memory that one decoded background takes at most, in bytes.
-    pub(super) fn most_bytes(&self, forms: FrameFormats) -> usize {
+    /// Most memory that one decoded background takes, in bytes.
+    pub(super) fn max_frame_bytes(&self, formats: FrameFormats) -> usize {
         let size = self.size;
         let pixels = size.width as usize * size.height as usize;
         let areas = self.rects.iter().map(|&rect| {
@@ -240,60 +240,64 @@ impl Backgrounds {
         let rgb = pixels * if self.has_alpha() { 4 } else { 3 };
         areas.max().unwrap_or(0) * 3
             + face::CROP * face::CROP * 3
-            + if forms.rgb { rgb } else { 0 }
-            + if forms.yuv420 { Yuv420::bytes(size) } else { 0 }
+            + if formats.rgb { rgb } else { 0 }
+            + if formats.yuv420 {
+                Yuv420::bytes(size)
+            } else {
+                0
+            }
     }
 
-    /// Lets its decoded pictures go.
+    /// Frees the decoded files.
     pub fn forget(&self) {
         self.decoded.forget();
     }
 
-    /// What is decoded for `index`: the number of a file, or of a picture among those of the video that are shown.
-    pub(super) fn place(&self, index: BackgroundIndex) -> usize {
+    /// What is decoded for `index`: the index of a file, or of a frame among those of the video that are used.
+    pub(super) fn source_index(&self, index: BackgroundIndex) -> usize {
         match &self.source {
             Source::Files(_) => index.0,
-            Source::Video(footage) => footage.sequence.places[index.0],
+            Source::Video(video) => video.sampling.sources[index.0],
         }
     }
 
-    /// The picture at `place` as the pipeline takes it.
-    pub(super) fn prepared(
+    /// Converts a decoded picture to the formats that the output needs.
+    pub(super) fn convert(
         &self,
-        place: usize,
+        source_index: usize,
         mut frame: Picture,
-        forms: FrameFormats,
+        formats: FrameFormats,
     ) -> Result<Background> {
         if !self.keep_alpha {
             frame.flatten();
         }
-        Background::new(place, frame, self.rects[place], forms)
+        Background::new(source_index, frame, self.rects[source_index], formats)
     }
 }
 
 #[cfg(test)]
 impl Backgrounds {
-    /// The same with another rectangle, unchecked.
+    /// With another crop rectangle, unchecked.
     pub(crate) fn with_rect(mut self, rect: Rect) -> Self {
         self.rects.fill(rect);
         self
     }
 }
 
-/// What a video's user may want to know.
-fn notes_on(file: &VideoFile) -> Vec<String> {
-    let mut notes = Vec::new();
-    let shown = file.path().display();
+/// What may look wrong about a video.
+fn video_warnings(file: &VideoFile) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let name = file.path().display();
     if file.is_hdr() {
-        notes.push(format!(
-            "`{shown}` is HDR video, which will look pale: convert it to BT.709 first"
+        warnings.push(format!(
+            "`{name}` is HDR video and will look pale: convert it to BT.709 first"
         ));
     }
     if (file.pixel_aspect - 1.0).abs() > 0.01 {
-        notes.push(format!(
-            "the pixels of `{shown}` are {:.3} times as wide as high; the clip shows them square",
+        warnings.push(format!(
+            "the pixels of `{name}` are not square (aspect ratio {:.3}); the clip shows them as square",
             file.pixel_aspect
         ));
     }
-    notes
+    warnings
 }

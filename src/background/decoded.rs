@@ -1,4 +1,4 @@
-//! One decoded background, in the forms that the output needs.
+//! One decoded background, in the formats that the output needs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use crate::face;
 use crate::image::yuv420::{self, Converter, Yuv420};
 use crate::image::{Picture, Rect};
 
-/// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
+/// Formats in which whole backgrounds are kept: those from which the output composes its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FrameFormats {
-    /// R G B, and alpha.
+    /// R G B with alpha.
     pub rgb: bool,
-    /// Planes for an encoder.
+    /// Y U V planes for an encoder.
     pub yuv420: bool,
 }
 
 impl FrameFormats {
-    /// R G B alone.
+    /// Only R G B.
     pub const RGB: Self = Self {
         rgb: true,
         yuv420: false,
     };
-    /// Planes alone: half the memory of R G B.
+    /// Only Y U V planes: half the memory of R G B.
     pub const YUV420: Self = Self {
         rgb: false,
         yuv420: true,
     };
 
-    /// What either of two outputs needs.
+    /// What two outputs need together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -43,19 +43,19 @@ impl FrameFormats {
 /// A decoded background picture.
 #[derive(Debug)]
 pub struct Background {
-    /// Which picture it is: the number of a file, or of a picture among those of a video that are shown.
+    /// Which picture it is: the index of a file, or of a frame among those of a video that are used.
     pub place: usize,
-    /// Where its face is.
+    /// Its crop rectangle.
     pub rect: Rect,
-    /// The rectangle resized to 328x328.
+    /// The pixels of the crop rectangle, resized to 328x328.
     pub crop: Picture,
-    /// What a new mouth may change: the rectangle, [grown](yuv420::grown) to whole values of U and V.
+    /// What a new mouth may change: the crop rectangle, [extended](yuv420::grown) to whole values of U and V.
     pub area: Rect,
     /// R G B of `area`.
     pub under: Picture,
-    /// The whole picture, if it is kept in this form.
+    /// The whole picture, if it is kept in this format.
     pub rgb: Option<Picture>,
-    /// The whole picture, if it is kept in this form.
+    /// The whole picture, if it is kept in this format.
     pub yuv420: Option<Yuv420>,
 }
 
@@ -64,13 +64,13 @@ impl Background {
         place: usize,
         frame: Picture,
         rect: Rect,
-        forms: FrameFormats,
+        formats: FrameFormats,
     ) -> Result<Self> {
         let crop = face::crop(&frame, rect);
         let area = yuv420::grown(rect, frame.size());
         let mut under = Picture::default();
         under.copy_part(&frame, area);
-        let mut planes = forms.yuv420.then(Yuv420::default);
+        let mut planes = formats.yuv420.then(Yuv420::default);
         if let Some(planes) = &mut planes {
             Converter::default().convert(&frame, planes)?;
         }
@@ -80,34 +80,36 @@ impl Background {
             crop,
             area,
             under,
-            rgb: forms.rgb.then_some(frame),
+            rgb: formats.rgb.then_some(frame),
             yuv420: planes,
         })
     }
 }
 
-/// Pictures of files that were decoded and stay, for all that show them.
+/// Decoded files that are kept for all clips that use them.
 #[derive(Debug, Default)]
-pub(super) struct DecodedFrames(Mutex<Pictures>);
+pub(super) struct DecodedFrames(Mutex<DecodedMap>);
 
+/// The files behind the lock.
 #[derive(Debug, Default)]
-pub(super) struct Pictures {
-    /// By their place and forms.
-    pub(super) by_place: HashMap<(usize, FrameFormats), Arc<Background>>,
+pub(super) struct DecodedMap {
+    /// By file index and formats.
+    pub(super) frames: HashMap<(usize, FrameFormats), Arc<Background>>,
+    /// Memory they take.
     pub(super) bytes: usize,
 }
 
 impl DecodedFrames {
-    pub(super) fn pictures(&self) -> MutexGuard<'_, Pictures> {
-        // Whoever panicked here left a whole map behind.
+    pub(super) fn lock(&self) -> MutexGuard<'_, DecodedMap> {
+        // A thread that panicked while it held the lock cannot have left the map half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.pictures().bytes
+        self.lock().bytes
     }
 
     pub(super) fn forget(&self) {
-        *self.pictures() = Pictures::default();
+        *self.lock() = DecodedMap::default();
     }
 }

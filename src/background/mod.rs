@@ -1,14 +1,28 @@
-//! Background pictures with their crop rectangles, from a folder or a video: checked as a whole, then decoded as needed.
+//! A folder of frames, a picture or a video -> backgrounds, each with its crop rectangle.
+//!
+//! Everything is checked when it is opened ([`Backgrounds`]); pictures are decoded when a frame needs them
+//! ([`BackgroundCache`]).
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `backgrounds` | opens and checks all backgrounds of a clip |
+//! | `folder` | lists the numbered pictures of a folder |
+//! | `still` | decodes one JPEG or PNG |
+//! | `video/` | reads the header and the frames of a video |
+//! | `sampling`, `sampled_video` | picks a video's frames at the clip's frame rate, and decodes them in any order |
+//! | `crop_rects`, `pairing` | reads crop rectangles, and assigns one to each background |
+//! | `order` | says which background each frame of the clip shows |
+//! | `decoded`, `cache` | decoded backgrounds, kept within a memory budget |
 
 mod backgrounds;
 mod cache;
 pub(crate) mod crop_rects;
 mod decoded;
 pub(crate) mod folder;
-mod footage;
 pub(crate) mod order;
 mod pairing;
-mod sequence;
+mod sampled_video;
+mod sampling;
 mod still;
 pub(crate) mod video;
 

@@ -1,4 +1,4 @@
-//! One crop rectangle for each background picture.
+//! One crop rectangle per background.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::crop_rects::{self, CropRects, RawRect};
 use crate::error::Fault;
 use crate::image::{Rect, Size};
 
-/// Reads the rectangles of `path` from the file that is named, else from where `find` finds them.
+/// Reads the crop rectangles of `path` from the file `named`, or else from the file that `find` returns.
 pub(super) fn read_rects(
     path: &Path,
     named: Option<&Path>,
@@ -17,22 +17,22 @@ pub(super) fn read_rects(
     let source = named.map(Path::to_owned).or_else(find).ok_or_else(|| {
         let fault = Fault::failed(format!("background `{}` has no crop rectangles", path.display()));
         let fault = if path.is_dir() {
-            fault.because("neither crop_rects.json nor crop_rectangles.json nor landmarks/ is in or beside it")
+            fault.because("there is no crop_rects.json, crop_rectangles.json or landmarks/ in it or next to it")
         } else {
-            let own = crop_rects::own_name(path);
+            let sidecar = crop_rects::sidecar_name(path);
             fault.because(format!(
-                "neither {} nor crop_rects.json nor crop_rectangles.json nor landmarks/ is beside it",
-                own.to_string_lossy()
+                "there is no {}, crop_rects.json, crop_rectangles.json or landmarks/ next to it",
+                sidecar.to_string_lossy()
             ))
         };
-        fault.hint("write crop_rects.json: a list with one [x0, y0, x1, y1] for each frame, in pixels; or name a file with --crop-rects")
+        fault.hint("write crop_rects.json: a list with one [x0, y0, x1, y1] per frame, in pixels; or name a file with --crop-rects")
     })?;
     crop_rects::read(&source)
 }
 
-/// The n-th rectangle for the n-th of `need` frames, of which the first has the number `first`; says so where the
-/// rectangles' numbers differ.
-pub(super) fn pair(
+/// The first `need` rectangles, for as many frames, of which the first has the number `first`. Warns if the rectangles are
+/// numbered differently.
+pub(super) fn pair_in_order(
     first: u64,
     need: usize,
     rects: &CropRects,
@@ -42,18 +42,18 @@ pub(super) fn pair(
     let source = rects.source.display();
     if have < need {
         return Err(Fault::failed(format!(
-            "`{source}` has fewer crop rectangles ({have}) than there are background frames ({need})"
+            "`{source}` has {have} crop rectangles for {need} background frames"
         ))
-        .hint("each frame needs a rectangle")
+        .hint("each frame needs a crop rectangle")
         .into());
     }
     if have > need {
-        warnings.push(format!("`{source}` has more crop rectangles ({have}) than there are background frames ({need}): the last {} are not used", have - need));
+        warnings.push(format!("`{source}` has {have} crop rectangles for {need} background frames: the last {} are not used", have - need));
     }
     let rect = rects.rects[0].0;
     if rects.numbered && first != rect {
         warnings.push(format!(
-            "background frames are numbered from {first}, `{source}` from {rect}: paired in order, the first with the first"
+            "background frames are numbered from {first}, crop rectangles in `{source}` from {rect}: they are paired in order"
         ));
     }
     Ok(rects
@@ -64,7 +64,7 @@ pub(super) fn pair(
         .collect())
 }
 
-/// The rectangle of frame `number`, if it is not empty and lies inside the picture of `path`, which has `size`.
+/// The crop rectangle of frame `number`, if it is not empty and lies inside the picture `path`, which has `size`.
 pub(super) fn check_rect(
     raw: RawRect,
     number: u64,
@@ -75,7 +75,7 @@ pub(super) fn check_rect(
     let [x0, y0, x1, y1] = raw;
     Ok(inside(raw, size).ok_or_else(|| {
         Fault::failed(format!(
-            "crop rectangle [{x0}, {y0}, {x1}, {y1}] of frame {number} is not inside its picture"
+            "crop rectangle [{x0}, {y0}, {x1}, {y1}] of frame {number} is empty or not inside the frame"
         ))
         .because(format!(
             "`{}` is {size}; the rectangle comes from `{}`",
@@ -86,6 +86,7 @@ pub(super) fn check_rect(
     })?)
 }
 
+/// The rectangle, if it is not empty and lies inside a picture of `size`.
 pub(crate) fn inside([x0, y0, x1, y1]: RawRect, size: Size) -> Option<Rect> {
     let fits = 0 <= x0 && x0 < x1 && x1 <= i64::from(size.width);
     let fits = fits && 0 <= y0 && y0 < y1 && y1 <= i64::from(size.height);
@@ -102,14 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairing_says_when_the_numbers_differ() {
+    fn different_numbers_are_a_warning() {
         let rects = CropRects {
             source: "landmarks".into(),
             rects: (0..3).map(|n| (n, [n as i64, 0, 9, 9])).collect(),
             numbered: true,
         };
         let mut warnings = Vec::new();
-        let paired = pair(1, 3, &rects, &mut warnings).unwrap();
+        let paired = pair_in_order(1, 3, &rects, &mut warnings).unwrap();
         assert_eq!(paired[0], [0, 0, 9, 9]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
     }

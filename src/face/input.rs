@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use crate::image::bicubic::{Bicubic, View};
+use crate::image::bicubic::{Bicubic, PixelView};
 use crate::image::{Picture, Rect};
 
 /// Side of the resized crop.
@@ -23,7 +23,7 @@ pub const INPUT_LEN: usize = 6 * PLANE;
 pub const OUTPUT_LEN: usize = 3 * PLANE;
 pub(super) const PLANE: usize = INNER * INNER;
 /// Rows that are worth a task of their own.
-pub(super) const ROWS_AT_LEAST: usize = 32;
+pub(super) const MIN_ROWS_PER_TASK: usize = 32;
 
 /// The values of a crop's rows in which its inner picture lies.
 pub(super) fn inner_rows() -> std::ops::Range<usize> {
@@ -34,7 +34,7 @@ pub(super) fn inner_rows() -> std::ops::Range<usize> {
 pub fn crop(frame: &Picture, rect: Rect) -> Picture {
     let mut out = Picture::new(CROP, CROP);
     let stride = frame.width * 3;
-    let view = View {
+    let view = PixelView {
         pixels: &frame.pixels[rect.y0 as usize * stride + rect.x0 as usize * 3..],
         stride,
     };

@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
-use super::rim::RimError;
-use crate::image::bicubic::{Bicubic, Line, View};
+use super::colour_error::ColourError;
+use super::input::{
+    CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, PLANE, RIM, inner_rows,
+};
+use crate::image::bicubic::{Bicubic, PixelView, RowBuffer};
 use crate::image::pool::Pool;
 use crate::image::{Picture, Rect};
 
@@ -25,37 +27,37 @@ pub struct Paster {
     /// What the network changes, `[328, 328, 3]` R G B, in levels; zero on the crop's rim.
     change: Vec<f32>,
     /// The pixels under the rectangle.
-    under: Vec<u8>,
-    back: Option<Back>,
+    original: Vec<u8>,
+    plan: Option<PastePlan>,
 }
 
 /// The way back from the crop into a rectangle of one size.
 #[derive(Debug)]
-struct Back {
+struct PastePlan {
     resize: Bicubic,
     /// How much of the change each value of a line of the rectangle takes (three a column), 0..=1.
     columns: Vec<f32>,
     /// And each row.
     rows: Vec<f32>,
-    lines: Pool<Lines>,
+    buffers: Pool<RowBuffers>,
 }
 
 /// Memory for one row at a time.
 #[derive(Debug, Default)]
-struct Lines {
-    change: Line,
-    crop: Line,
-    lost: Vec<f32>,
+struct RowBuffers {
+    change: RowBuffer,
+    crop: RowBuffer,
+    detail_loss: Vec<f32>,
 }
 
-impl Back {
+impl PastePlan {
     fn new(size: (usize, usize)) -> Self {
         let columns = feather(size.0, &MASK_COLUMNS);
         Self {
             resize: Bicubic::new((CROP, CROP), size),
             columns: columns.iter().flat_map(|share| [*share; 3]).collect(),
             rows: feather(size.1, &MASK_ROWS),
-            lines: Pool::default(),
+            buffers: Pool::default(),
         }
     }
 }
@@ -63,9 +65,9 @@ impl Back {
 /// Pixels of the crop over which the change fades in, from the masked area's edge inwards.
 const FEATHER: f32 = 24.0;
 /// A change of so many levels is none: the frame's own detail is kept ..
-const SAME: f32 = 2.0;
+const UNCHANGED_BELOW: f32 = 2.0;
 /// .. and of so many or more, it would show through and is given up.
-const OTHER: f32 = 12.0;
+const REPLACED_ABOVE: f32 = 12.0;
 
 impl Paster {
     /// Repaints `rect` of `frame` from its `crop` and the network's `output`, `[3, 320, 320]`, B G R, 0..1.
@@ -73,7 +75,7 @@ impl Paster {
     /// `weight` (0..=1) is how far the frame goes from what it was to the new mouth.
     pub fn paste(
         &mut self,
-        how: Paste,
+        mode: Paste,
         weight: f32,
         frame: &mut Picture,
         rect: Rect,
@@ -81,29 +83,29 @@ impl Paster {
         output: &[f32],
     ) {
         let size = (rect.width(), rect.height());
-        let back = match self.back.take() {
-            Some(back) if back.resize.fits((CROP, CROP), size) => back,
-            _ => Back::new(size),
+        let plan = match self.plan.take() {
+            Some(plan) if plan.resize.is_for((CROP, CROP), size) => plan,
+            _ => PastePlan::new(size),
         };
-        match how {
-            Paste::Seamless => self.seamless(&back, weight, frame, rect, crop, output),
-            Paste::Reference if weight >= 1.0 => self.reference(&back, frame, rect, crop, output),
+        match mode {
+            Paste::Seamless => self.seamless(&plan, weight, frame, rect, crop, output),
+            Paste::Reference if weight >= 1.0 => self.reference(&plan, frame, rect, crop, output),
             Paste::Reference => {
-                self.under.clear();
+                self.original.clear();
                 for row in rows_of(frame, rect) {
-                    self.under.extend_from_slice(row);
+                    self.original.extend_from_slice(row);
                 }
-                self.reference(&back, frame, rect, crop, output);
-                let rows = rows_of(frame, rect).zip(self.under.chunks_exact(rect.width() * 3));
-                for (row, under) in rows {
-                    for (value, under) in row.iter_mut().zip(under) {
-                        let under = f32::from(*under);
-                        *value = (under + weight * (f32::from(*value) - under) + 0.5) as u8;
+                self.reference(&plan, frame, rect, crop, output);
+                let rows = rows_of(frame, rect).zip(self.original.chunks_exact(rect.width() * 3));
+                for (row, original) in rows {
+                    for (value, original) in row.iter_mut().zip(original) {
+                        let original = f32::from(*original);
+                        *value = (original + weight * (f32::from(*value) - original) + 0.5) as u8;
                     }
                 }
             }
         }
-        self.back = Some(back);
+        self.plan = Some(plan);
     }
 
     /// The network's change, freed of its error in colour, is added to the frame inside the masked area.
@@ -111,7 +113,7 @@ impl Paster {
     /// Where nothing changes, the frame keeps every level and all its detail; where much does, the crop's detail goes.
     fn seamless(
         &mut self,
-        back: &Back,
+        plan: &PastePlan,
         weight: f32,
         frame: &mut Picture,
         rect: Rect,
@@ -119,13 +121,13 @@ impl Paster {
         output: &[f32],
     ) {
         self.change.resize(CROP * CROP * 3, 0.0);
-        take_change(crop, output, &mut self.change);
-        RimError::of(&self.change).subtract_from(&mut self.change);
-        let change = View {
+        fill_change(crop, output, &mut self.change);
+        ColourError::measure(&self.change).subtract_from(&mut self.change);
+        let change = PixelView {
             pixels: self.change.as_slice(),
             stride: CROP * 3,
         };
-        let crop = View {
+        let crop = PixelView {
             pixels: crop.pixels.as_slice(),
             stride: CROP * 3,
         };
@@ -134,24 +136,24 @@ impl Paster {
         frame.pixels[start..start + rect.height() * stride]
             .par_chunks_exact_mut(stride)
             .enumerate()
-            .with_min_len(ROWS_AT_LEAST)
+            .with_min_len(MIN_ROWS_PER_TASK)
             .for_each_init(
-                || back.lines.take(),
-                |lines, (y, row)| {
-                    let weight = weight * back.rows[y];
+                || plan.buffers.take(),
+                |buffers, (y, row)| {
+                    let weight = weight * plan.rows[y];
                     if weight == 0.0 {
                         return;
                     }
-                    let Lines {
+                    let RowBuffers {
                         change: c,
                         crop: k,
-                        lost,
-                    } = &mut **lines;
-                    let change = back.resize.row(change, y, c);
-                    let crop = back.resize.row(crop, y, k);
-                    lose_detail(change, lost);
+                        detail_loss,
+                    } = &mut **buffers;
+                    let change = plan.resize.row(change, y, c);
+                    let crop = plan.resize.row(crop, y, k);
+                    fill_detail_loss(change, detail_loss);
                     let row = &mut row[rect.x0 as usize * 3..rect.x1 as usize * 3];
-                    mix_row(row, weight, &back.columns, change, crop, lost);
+                    blend_row(row, weight, &plan.columns, change, crop, detail_loss);
                 },
             );
     }
@@ -159,7 +161,7 @@ impl Paster {
     /// The inner picture replaces the crop's, and the whole crop, resized back, replaces the rectangle.
     fn reference(
         &mut self,
-        back: &Back,
+        plan: &PastePlan,
         frame: &mut Picture,
         rect: Rect,
         crop: &Picture,
@@ -167,7 +169,7 @@ impl Paster {
     ) {
         self.patch.copy_from(crop);
         let rows = self.patch.pixels[inner_rows()].par_chunks_exact_mut(CROP * 3);
-        let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+        let rows = rows.enumerate().with_min_len(MIN_ROWS_PER_TASK);
         rows.for_each(|(y, row)| {
             let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
             let (blue, green, red) = (line(0), line(1), line(2));
@@ -181,11 +183,11 @@ impl Paster {
         });
         let stride = frame.width * 3;
         let start = rect.y0 as usize * stride + rect.x0 as usize * 3;
-        let view = View {
+        let view = PixelView {
             pixels: self.patch.pixels.as_slice(),
             stride: CROP * 3,
         };
-        back.resize.resize(view, &mut frame.pixels[start..], stride);
+        plan.resize.resize(view, &mut frame.pixels[start..], stride);
     }
 }
 
@@ -198,9 +200,9 @@ fn rows_of(frame: &mut Picture, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
 }
 
 /// Output minus input of the inner picture, in levels, laid into the crop; NaN counts as no change.
-fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
+fn fill_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
-    let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+    let rows = rows.enumerate().with_min_len(MIN_ROWS_PER_TASK);
     rows.for_each(|(y, row)| {
         let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
         let (blue, green, red) = (line(0), line(1), line(2));
@@ -217,29 +219,31 @@ fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
 }
 
 /// How much of the frame's detail goes where so much changes: 0..=1 for each value, the same for a pixel's three.
-fn lose_detail(change: &[f32], lost: &mut Vec<f32>) {
-    lost.resize(change.len(), 0.0);
+fn fill_detail_loss(change: &[f32], detail_loss: &mut Vec<f32>) {
+    detail_loss.resize(change.len(), 0.0);
     let changes = change.as_chunks::<3>().0;
-    for (lost, change) in lost.as_chunks_mut::<3>().0.iter_mut().zip(changes) {
+    for (detail_loss, change) in detail_loss.as_chunks_mut::<3>().0.iter_mut().zip(changes) {
         let most = change[0].abs().max(change[1].abs()).max(change[2].abs());
-        *lost = [smooth((most - SAME) / (OTHER - SAME)); 3];
+        *detail_loss =
+            [smoothstep((most - UNCHANGED_BELOW) / (REPLACED_ABOVE - UNCHANGED_BELOW)); 3];
     }
 }
 
-/// Adds a row's change to the frame: `shares`, `change`, `crop` and `lost` have a number for each of its values.
-fn mix_row(
+/// Adds a row's change to the frame: `shares`, `change`, `crop` and `detail_loss` have a number for each of its values.
+fn blend_row(
     row: &mut [u8],
     weight: f32,
     shares: &[f32],
     change: &[f32],
     crop: &[f32],
-    lost: &[f32],
+    detail_loss: &[f32],
 ) {
-    let [shares, change, crop, lost] = [shares, change, crop, lost].map(|line| &line[..row.len()]);
+    let [shares, change, crop, detail_loss] =
+        [shares, change, crop, detail_loss].map(|line| &line[..row.len()]);
     for (i, value) in row.iter_mut().enumerate() {
         let own = f32::from(*value);
         let detail = own - crop[i];
-        let new = own + weight * shares[i] * (change[i] - lost[i] * detail);
+        let new = own + weight * shares[i] * (change[i] - detail_loss[i] * detail);
         *value = (new + 0.5) as u8;
     }
 }
@@ -251,13 +255,13 @@ fn feather(length: usize, mask: &std::ops::Range<usize>) -> Vec<f32> {
     (0..length)
         .map(|i| {
             let at = (i as f32 + 0.5) * scale;
-            smooth((at - start).min(end - at) / FEATHER)
+            smoothstep((at - start).min(end - at) / FEATHER)
         })
         .collect()
 }
 
 /// 0 to 1 with a level start and end.
-fn smooth(x: f32) -> f32 {
+fn smoothstep(x: f32) -> f32 {
     let x = x.clamp(0.0, 1.0);
     x * x * (3.0 - 2.0 * x)
 }
@@ -290,12 +294,12 @@ mod tests {
         input
     }
 
-    fn pasted(how: Paste, weight: f32, output: impl Fn(Vec<f32>) -> Vec<f32>) -> Picture {
+    fn pasted(mode: Paste, weight: f32, output: impl Fn(Vec<f32>) -> Vec<f32>) -> Picture {
         let (frame, rect) = frame();
         let crop = crop(&frame, rect);
         let mut out = frame.clone();
         Paster::default().paste(
-            how,
+            mode,
             weight,
             &mut out,
             rect,
@@ -308,11 +312,11 @@ mod tests {
     #[test]
     fn what_lies_outside_the_rectangle_stays() {
         let (frame, rect) = frame();
-        for (how, edge) in [
+        for (mode, edge) in [
             (Paste::Reference, 0.0),
             (Paste::Seamless, 9.0 / 328.0 * 60.0),
         ] {
-            let out = pasted(how, 1.0, |_| vec![0.5; OUTPUT_LEN]);
+            let out = pasted(mode, 1.0, |_| vec![0.5; OUTPUT_LEN]);
             for y in 0..80_u32 {
                 for x in 0..100_u32 {
                     let inside = |at: u32, start: u32, end: u32| {
@@ -321,7 +325,7 @@ mod tests {
                     };
                     let at = (y as usize * 100 + x as usize) * 3;
                     if !inside(x, rect.x0, rect.x1) || !inside(y, rect.y0, rect.y1) {
-                        assert_eq!(out.pixels[at..at + 3], frame.pixels[at..at + 3], "{how:?}");
+                        assert_eq!(out.pixels[at..at + 3], frame.pixels[at..at + 3], "{mode:?}");
                     }
                 }
             }
@@ -382,13 +386,13 @@ mod tests {
     #[test]
     fn a_weight_goes_from_the_frame_to_the_new_mouth() {
         let (frame, _) = frame();
-        for how in [Paste::Seamless, Paste::Reference] {
-            let at = |weight| pasted(how, weight, |_| vec![0.9; OUTPUT_LEN]);
+        for mode in [Paste::Seamless, Paste::Reference] {
+            let at = |weight| pasted(mode, weight, |_| vec![0.9; OUTPUT_LEN]);
             let (none, half, full) = (at(0.0), at(0.5), at(1.0));
-            assert!(none == frame, "{how:?}");
+            assert!(none == frame, "{mode:?}");
             for ((none, half), full) in none.pixels.iter().zip(&half.pixels).zip(&full.pixels) {
                 let middle = f64::midpoint(f64::from(*none), f64::from(*full));
-                assert!((f64::from(*half) - middle).abs() <= 1.0, "{how:?}");
+                assert!((f64::from(*half) - middle).abs() <= 1.0, "{mode:?}");
             }
         }
     }

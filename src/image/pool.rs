@@ -14,7 +14,7 @@ impl<T: Default> Pool<T> {
     pub fn take(&self) -> Pooled<T> {
         Pooled {
             value: lock(&self.spare).pop().unwrap_or_default(),
-            home: Arc::clone(&self.spare),
+            pool: Arc::clone(&self.spare),
         }
     }
 }
@@ -23,7 +23,7 @@ impl<T: Default> Pool<T> {
 #[derive(Debug)]
 pub struct Pooled<T: Default> {
     value: T,
-    home: Arc<Mutex<Vec<T>>>,
+    pool: Arc<Mutex<Vec<T>>>,
 }
 
 impl<T: Default> Deref for Pooled<T> {
@@ -42,7 +42,7 @@ impl<T: Default> DerefMut for Pooled<T> {
 
 impl<T: Default> Drop for Pooled<T> {
     fn drop(&mut self) {
-        lock(&self.home).push(std::mem::take(&mut self.value));
+        lock(&self.pool).push(std::mem::take(&mut self.value));
     }
 }
 
@@ -77,9 +77,12 @@ mod tests {
     #[test]
     fn an_emptied_vector_keeps_its_memory() {
         let numbers = vec![1_u64, 2, 3];
-        let (address, room) = (numbers.as_ptr().addr(), numbers.capacity());
+        let (address, capacity) = (numbers.as_ptr().addr(), numbers.capacity());
         let other: Vec<i64> = emptied(numbers);
         assert!(other.is_empty());
-        assert_eq!((other.as_ptr().addr(), other.capacity()), (address, room));
+        assert_eq!(
+            (other.as_ptr().addr(), other.capacity()),
+            (address, capacity)
+        );
     }
 }

@@ -9,7 +9,7 @@ use yuv::{
 use crate::image::{Picture, Rect, Size};
 
 /// Columns and rows of Y that share one U and one V.
-const STEP: u32 = 2;
+const CHROMA_STEP: u32 = 2;
 
 /// A picture of an even number of columns and rows as three planes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +34,7 @@ pub struct Plane<'a> {
 impl Yuv420 {
     /// Y, U and V.
     pub fn planes(&self) -> [Plane<'_>; 3] {
-        let step = STEP as usize;
+        let step = CHROMA_STEP as usize;
         let luma = self.width * self.height;
         let chroma = luma / (step * step);
         let (y, uv) = self.values.split_at(luma);
@@ -56,8 +56,8 @@ impl Yuv420 {
 /// Columns and rows, rounded up to what [`Yuv420`] can hold.
 pub(crate) fn even(size: Size) -> Size {
     Size {
-        width: size.width.next_multiple_of(STEP),
-        height: size.height.next_multiple_of(STEP),
+        width: size.width.next_multiple_of(CHROMA_STEP),
+        height: size.height.next_multiple_of(CHROMA_STEP),
     }
 }
 
@@ -66,10 +66,10 @@ pub(crate) fn even(size: Size) -> Size {
 /// At an odd picture's last column or row it ends there.
 pub(crate) fn grown(rect: Rect, size: Size) -> Rect {
     Rect {
-        x0: rect.x0 / STEP * STEP,
-        y0: rect.y0 / STEP * STEP,
-        x1: rect.x1.next_multiple_of(STEP).min(size.width),
-        y1: rect.y1.next_multiple_of(STEP).min(size.height),
+        x0: rect.x0 / CHROMA_STEP * CHROMA_STEP,
+        y0: rect.y0 / CHROMA_STEP * CHROMA_STEP,
+        x1: rect.x1.next_multiple_of(CHROMA_STEP).min(size.width),
+        y1: rect.y1.next_multiple_of(CHROMA_STEP).min(size.height),
     }
 }
 
@@ -101,9 +101,9 @@ impl Converter {
             y_plane: BufferStoreMut::Borrowed(y),
             y_stride: size.width,
             u_plane: BufferStoreMut::Borrowed(u),
-            u_stride: size.width / STEP,
+            u_stride: size.width / CHROMA_STEP,
             v_plane: BufferStoreMut::Borrowed(v),
-            v_stride: size.width / STEP,
+            v_stride: size.width / CHROMA_STEP,
             width: size.width,
             height: size.height,
         };

@@ -3,27 +3,27 @@
 use crate::image::{Picture, Rect, Size};
 
 /// Cells across: a mouth covers several, at any size of the picture that shows one.
-const ACROSS: usize = 64;
+const COLUMNS: usize = 64;
 /// Cells across and down a crop rectangle.
-pub(super) const IN_RECT: usize = 20;
+pub(super) const RECT_CELLS: usize = 20;
 
 /// Cells across and down a whole picture.
 pub(super) fn whole_grid(size: Size) -> (usize, usize) {
-    let down = ACROSS * size.height as usize / size.width.max(1) as usize;
-    (ACROSS, down.clamp(1, 2 * ACROSS))
+    let down = COLUMNS * size.height as usize / size.width.max(1) as usize;
+    (COLUMNS, down.clamp(1, 2 * COLUMNS))
 }
 
 /// The cells of a whole picture.
-pub(super) fn in_small(luma: &[u8], size: Size) -> Vec<f32> {
-    brightness(luma, size, whole_grid(size), whole(size))
+pub(super) fn whole_cells(luma: &[u8], size: Size) -> Vec<f32> {
+    cell_means(luma, size, whole_grid(size), whole_rect(size))
 }
 
 /// The cells of a crop rectangle.
-pub(super) fn in_rect(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
-    brightness(luma, size, (IN_RECT, IN_RECT), rect)
+pub(super) fn rect_cells(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
+    cell_means(luma, size, (RECT_CELLS, RECT_CELLS), rect)
 }
 
-pub(super) fn whole(size: Size) -> Rect {
+pub(super) fn whole_rect(size: Size) -> Rect {
     Rect {
         x0: 0,
         y0: 0,
@@ -43,7 +43,7 @@ pub(crate) fn luma(picture: &Picture, out: &mut Vec<u8>) {
     out.extend(picture.pixels.chunks_exact(3).map(light));
 }
 
-pub(super) fn brightness(
+pub(super) fn cell_means(
     luma: &[u8],
     size: Size,
     (across, down): (usize, usize),

@@ -5,10 +5,10 @@
 //! the brightness is what the clip adds to them, so that neither the head's sway nor the light counts.
 
 mod grid;
+mod known_backgrounds;
 mod loudness;
 mod motion;
 mod mouth;
-mod scenery;
 
 use serde::Serialize;
 
@@ -17,24 +17,24 @@ pub(crate) use loudness::Loudness;
 pub(crate) use motion::{Look, Making, Motion, View};
 
 use crate::image::Rect;
-use mouth::{Cells, correlation};
+use mouth::{CellCurves, correlation};
 
 /// Milliseconds from one lag to the next.
-const STEP_MS: i32 = 10;
+const LAG_STEP_MS: i32 = 10;
 /// The greatest lag, in milliseconds.
-const MOST_MS: i32 = 400;
+const MAX_LAG_MS: i32 = 400;
 /// Lags this near to the best one belong to its peak.
-const PEAK_MS: i32 = 120;
+const PEAK_WIDTH_MS: i32 = 120;
 /// Off by more than this is told as a fault: what viewers notice (ITU-R BT.1359: 45 ms early, 125 ms late).
-const OFF_MS: f64 = 80.0;
+const MAX_IN_SYNC_MS: f64 = 80.0;
 /// Frames that are needed at least.
-const FEWEST: usize = 50;
+const MIN_FRAMES: usize = 50;
 /// Correlation below which nothing is claimed.
-const LEAST_CORRELATION: f64 = 0.3;
+const MIN_CORRELATION: f64 = 0.3;
 /// The peak must stand above all other lags by this much.
-const LEAST_MARGIN: f64 = 0.05;
+const MIN_MARGIN: f64 = 0.05;
 /// .. and be so many times as high as what is found with the sound at wrong places of the clip.
-const ABOVE_CHANCE: f64 = 1.2;
+const MIN_CHANCE_RATIO: f64 = 1.2;
 
 /// How far apart mouth and sound are.
 #[derive(Debug, Serialize)]
@@ -67,48 +67,48 @@ impl Sync {
     /// Compares motion and sound; none where there is too little of them.
     pub(crate) fn of(motion: &Motion, loudness: &Loudness) -> Option<Self> {
         let times = &motion.middles();
-        if times.len() < FEWEST {
+        if times.len() < MIN_FRAMES {
             return None;
         }
-        let lags: Vec<(f64, Vec<f64>)> = (-MOST_MS..=MOST_MS)
-            .step_by(STEP_MS as usize)
-            .map(|ms| Some((f64::from(ms), loudness.wave(times, f64::from(ms) / 1e3)?)))
+        let lags: Vec<(f64, Vec<f64>)> = (-MAX_LAG_MS..=MAX_LAG_MS)
+            .step_by(LAG_STEP_MS as usize)
+            .map(|ms| Some((f64::from(ms), loudness.curve(times, f64::from(ms) / 1e3)?)))
             .collect::<Option<_>>()?;
-        let cells = Cells::of(motion, times);
-        let mouth = cells.mouth(&lags, 0)?;
+        let cells = CellCurves::of(motion, times);
+        let mouth = cells.find_mouth(&lags, 0)?;
         let curve: Vec<(f64, f64)> = lags
             .iter()
-            .map(|(ms, sound)| (*ms, correlation(&mouth.wave, sound)))
+            .map(|(ms, audio)| (*ms, correlation(&mouth.curve, audio)))
             .collect();
         let best = (0..curve.len()).max_by(|a, b| curve[*a].1.total_cmp(&curve[*b].1))?;
         let (at, peak) = curve[best];
         let others = curve
             .iter()
-            .filter(|(ms, _)| (ms - at).abs() > f64::from(PEAK_MS));
+            .filter(|(ms, _)| (ms - at).abs() > f64::from(PEAK_WIDTH_MS));
         let margin = peak - others.map(|(_, r)| *r).fold(-1.0, f64::max);
         let by_chance = cells.by_chance(&lags);
         let area = motion.area(&mouth.columns, &mouth.rows);
         Some(Self {
-            lag_ms: vertex(&curve, best).round(),
+            lag_ms: parabola_peak(&curve, best).round(),
             correlation: rounded(peak),
             margin: rounded(margin),
             by_chance: rounded(by_chance),
-            is_sure: peak >= LEAST_CORRELATION
-                && margin >= LEAST_MARGIN
-                && peak >= ABOVE_CHANCE * by_chance
+            is_sure: peak >= MIN_CORRELATION
+                && margin >= MIN_MARGIN
+                && peak >= MIN_CHANCE_RATIO * by_chance
                 && best > 0
                 && best + 1 < curve.len(),
             region: area.map(|area| [area.x0, area.y0, area.x1, area.y1]),
-            with_background: motion.knows_background(),
+            with_background: motion.has_backgrounds(),
             seconds: rounded(times.last()? - times.first()?),
             curve,
-            mouth: mouth.wave,
+            mouth: mouth.curve,
         })
     }
 
     /// Whether mouth and sound are surely apart.
     pub(crate) fn is_off(&self) -> bool {
-        self.is_sure && self.lag_ms.abs() > OFF_MS
+        self.is_sure && self.lag_ms.abs() > MAX_IN_SYNC_MS
     }
 
     /// The area that was found by itself.
@@ -122,10 +122,12 @@ impl Sync {
             return "not sure: mouth and sound do not move together clearly enough".into();
         }
         match self.lag_ms {
-            lag if lag > OFF_MS => {
+            lag if lag > MAX_IN_SYNC_MS => {
                 format!("the sound comes {lag:.0} ms after the mouth")
             }
-            lag if lag < -OFF_MS => format!("the sound comes {:.0} ms before the mouth", -lag),
+            lag if lag < -MAX_IN_SYNC_MS => {
+                format!("the sound comes {:.0} ms before the mouth", -lag)
+            }
             lag => format!("mouth and sound agree, lag {lag:+.0} ms"),
         }
     }
@@ -145,7 +147,7 @@ impl Sync {
 }
 
 /// The top of the parabola through the best lag and its neighbours.
-fn vertex(curve: &[(f64, f64)], best: usize) -> f64 {
+fn parabola_peak(curve: &[(f64, f64)], best: usize) -> f64 {
     let (at, peak) = curve[best];
     let before = best.checked_sub(1).and_then(|i| curve.get(i));
     let Some((before, after)) = before.zip(curve.get(best + 1)) else {
@@ -155,7 +157,7 @@ fn vertex(curve: &[(f64, f64)], best: usize) -> f64 {
     if bend >= 0.0 {
         return at;
     }
-    at + 0.5 * (before.1 - after.1) / bend * f64::from(STEP_MS)
+    at + 0.5 * (before.1 - after.1) / bend * f64::from(LAG_STEP_MS)
 }
 
 /// Rounded to three digits after the point: nothing is known better, and JSON stays readable.

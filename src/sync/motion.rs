@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::grid::{IN_RECT, brightness, in_small, whole, whole_grid};
-use super::scenery::Scenery;
+use super::grid::{RECT_CELLS, cell_means, whole_cells, whole_grid, whole_rect};
+use super::known_backgrounds::KnownBackgrounds;
 use crate::background;
 use crate::background::crop_rects;
 use crate::cancel::Cancel;
 use crate::image::{Rect, Size};
 
 /// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
-const STILL: f32 = 2.0;
+const STILL_BELOW: f32 = 2.0;
 /// A clip shows other backgrounds if it is farther from those that are named, in levels of 255: coding and colour
 /// conversion change the mean of a cell by less than 2.
-const FOREIGN: f32 = 6.0;
+const MAX_BACKGROUND_DISTANCE: f32 = 6.0;
 
 /// What is looked at in the frames of a video.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) enum View {
     /// A crop rectangle for each frame; the last one for all that follow. At least one.
     Rects(Vec<Rect>),
     /// What a frame adds to its background, in that background's rectangle.
-    Known(Scenery),
+    Known(KnownBackgrounds),
 }
 
 /// What the user says of a clip's making.
@@ -48,7 +48,7 @@ pub(crate) struct Look {
     /// The background that it shows.
     background: Option<usize>,
     /// How far it is from that background outside the rectangle, mean levels of 255.
-    apart: f32,
+    distance: f32,
 }
 
 impl View {
@@ -63,10 +63,12 @@ impl View {
     ) -> Result<Self> {
         let named = making.crop_rects.as_deref();
         if let Some(background) = &making.background {
-            return Ok(Self::Known(Scenery::of(background, named, size, cancel)?));
+            return Ok(Self::Known(KnownBackgrounds::of(
+                background, named, size, cancel,
+            )?));
         }
-        let beside = clip.with_file_name(crop_rects::own_name(clip));
-        let rects = match named.or(beside.exists().then_some(&*beside)) {
+        let sidecar = clip.with_file_name(crop_rects::sidecar_name(clip));
+        let rects = match named.or(sidecar.exists().then_some(&*sidecar)) {
             Some(source) => read_rects(source, size, warnings)?,
             None => Vec::new(),
         };
@@ -80,20 +82,25 @@ impl View {
     /// Looks at frame `index`; `luma` is its brightness, `[height, width]`, full range.
     pub(crate) fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
         let plain = |rect: Option<Rect>| Look {
-            cells: brightness(luma, size, self.grid(size), rect.unwrap_or(whole(size))),
+            cells: cell_means(
+                luma,
+                size,
+                self.grid(size),
+                rect.unwrap_or(whole_rect(size)),
+            ),
             rect,
             background: None,
-            apart: 0.0,
+            distance: 0.0,
         };
         match self {
             Self::Whole => plain(None),
             Self::Rects(rects) => plain(rects.get(index).or(rects.last()).copied()),
-            Self::Known(scenery) => {
-                let (background, apart) = scenery.recognise(&in_small(luma, size));
-                let rect = scenery.rect(background);
+            Self::Known(known_backgrounds) => {
+                let (background, distance) = known_backgrounds.closest(&whole_cells(luma, size));
+                let rect = known_backgrounds.rect(background);
                 Look {
                     background: Some(background),
-                    apart,
+                    distance,
                     ..plain(Some(rect))
                 }
             }
@@ -104,7 +111,7 @@ impl View {
     fn grid(&self, size: Size) -> (usize, usize) {
         match self {
             Self::Whole => whole_grid(size),
-            Self::Rects(_) | Self::Known(_) => (IN_RECT, IN_RECT),
+            Self::Rects(_) | Self::Known(_) => (RECT_CELLS, RECT_CELLS),
         }
     }
 }
@@ -117,11 +124,11 @@ fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<V
         .iter()
         .filter_map(|(_, raw)| background::inside(*raw, size))
         .collect();
-    let lost = read.rects.len() - rects.len();
-    if lost > 0 {
+    let outside = read.rects.len() - rects.len();
+    if outside > 0 {
         warnings.push(format!(
             "{} of {} crop rectangles are empty or not inside the picture",
-            lost,
+            outside,
             read.rects.len()
         ));
     }
@@ -140,9 +147,9 @@ pub(crate) struct Motion {
     /// The crop rectangle of each frame; empty where none are known.
     pub(crate) rects: Vec<Rect>,
     /// How far each frame is from its background outside the rectangle, mean levels of 255.
-    apart: Vec<f32>,
+    distance: Vec<f32>,
     /// Stretches in which no cell changes, in seconds; the last one is still growing.
-    still: Vec<Range<f64>>,
+    still_ranges: Vec<Range<f64>>,
     /// The cells at the start of the last stretch.
     anchor: Vec<f32>,
 }
@@ -159,8 +166,8 @@ impl Motion {
             times: Vec::new(),
             cells: Vec::new(),
             rects: Vec::new(),
-            apart: Vec::new(),
-            still: Vec::new(),
+            distance: Vec::new(),
+            still_ranges: Vec::new(),
             anchor: Vec::new(),
         }
     }
@@ -175,11 +182,11 @@ impl Motion {
     pub(crate) fn push(&mut self, seconds: f64, look: Look) {
         let mut cells = look.cells;
         let mut pairs = self.anchor.iter().zip(&cells);
-        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL);
-        match self.still.last_mut() {
+        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL_BELOW);
+        match self.still_ranges.last_mut() {
             Some(stretch) if is_still => stretch.end = seconds,
             _ => {
-                self.still.push(seconds..seconds);
+                self.still_ranges.push(seconds..seconds);
                 self.anchor.clone_from(&cells);
             }
         }
@@ -188,10 +195,10 @@ impl Motion {
         if self.cells.len() == Self::KEPT {
             return;
         }
-        if let (View::Known(scenery), Some(background)) = (&self.view, look.background) {
-            let behind = scenery.in_rect(background);
+        if let (View::Known(known_backgrounds), Some(background)) = (&self.view, look.background) {
+            let behind = known_backgrounds.rect_cells(background);
             cells.iter_mut().zip(behind).for_each(|(c, b)| *c -= b);
-            self.apart.push(look.apart);
+            self.distance.push(look.distance);
         }
         self.cells.push(cells);
     }
@@ -202,18 +209,18 @@ impl Motion {
     }
 
     /// Whether what is seen is what the clip adds to its backgrounds.
-    pub(super) fn knows_background(&self) -> bool {
+    pub(super) fn has_backgrounds(&self) -> bool {
         matches!(self.view, View::Known(_))
     }
 
     /// A doubt that the backgrounds are those of the clip: the median frame is too far from them outside its rectangle.
     pub(crate) fn doubt(&self) -> Option<String> {
-        let mut sorted = self.apart.clone();
+        let mut sorted = self.distance.clone();
         sorted.sort_unstable_by(f32::total_cmp);
-        let apart = sorted.get(sorted.len() / 2)?;
-        (*apart > FOREIGN).then(|| {
+        let distance = sorted.get(sorted.len() / 2)?;
+        (*distance > MAX_BACKGROUND_DISTANCE).then(|| {
             format!(
-                "the clip does not show this background: around the mouth, they are {apart:.0} levels of 255 apart"
+                "the clip does not show this background: around the mouth, they are {distance:.0} levels of 255 apart"
             )
         })
     }
@@ -257,7 +264,7 @@ impl Motion {
 
     /// Stretches longer than `least` seconds in which nothing changes.
     pub(crate) fn frozen(&self, least: f64) -> Vec<Range<f64>> {
-        let long = self.still.iter().filter(|s| s.end - s.start > least);
+        let long = self.still_ranges.iter().filter(|s| s.end - s.start > least);
         long.cloned().collect()
     }
 }

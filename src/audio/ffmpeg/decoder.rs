@@ -6,62 +6,62 @@ use anyhow::Result;
 use ff::{Packet, Rational, Rescale, codec, decoder, format, frame};
 use ffmpeg_next as ff;
 
-use super::demuxer::Source;
-use crate::audio::checks::{check_kind, quoted, unreadable};
+use super::demuxer::Demuxer;
+use crate::audio::checks::{channel_count, check_format, quoted, unreadable};
 use crate::error::Fault;
 
 /// Samples of silence, per channel, handed out at a time.
 const SILENCE_FRAMES: u64 = 4096;
-/// Seconds that the sound may begin after the pictures without silence being put before it: nobody hears so little, and
-/// many time stamps tell only milliseconds.
-const LEAD: f64 = 0.004;
-/// Seconds without packets that become silence. Some files' time stamps are off by more than a packet, while the sound
-/// goes on.
-const GAP: f64 = 0.1;
-/// Seconds that a gap lasts at most: beyond, the time stamps are nonsense.
-const LONGEST_GAP: f64 = 3600.0;
-/// Damaged packets that are passed over at a file's end: tags and the rest of a frame look like that.
-const JUNK: usize = 2;
-/// Containers that are nothing but frames in a row, so that files of theirs are joined with their tags between them.
-const JOINABLE: [&str; 2] = ["mp3", "aac"];
-/// Seconds by which the length in the header may be wrong.
-const SHORTFALL: f64 = 0.5;
-/// Containers whose header tells the length of the sound, and not an estimate.
-const HONEST: [&str; 2] = ["mov,mp4,m4a,3gp,3g2,mj2", "flac"];
+/// Seconds by which the audio may start after the video without silence being inserted: it cannot be heard, and many
+/// containers store timestamps in milliseconds.
+const MAX_START_OFFSET: f64 = 0.004;
+/// Seconds without packets that become silence. Shorter gaps are ignored: in some files the timestamps are off by more than
+/// a packet although the audio continues.
+const MIN_GAP: f64 = 0.1;
+/// Longest gap, in seconds; a longer one means that the timestamps are wrong.
+const MAX_GAP: f64 = 3600.0;
+/// Damaged packets that are ignored at the end of a file: tags and incomplete frames look like this.
+const MAX_TRAILING_DAMAGE: usize = 2;
+/// Formats without a container: files joined end to end have tags between their frames.
+const CONCATENABLE: [&str; 2] = ["mp3", "aac"];
+/// Seconds by which the duration in the header may be wrong.
+const DURATION_TOLERANCE: f64 = 0.5;
+/// Containers whose header states the exact duration of the audio, not an estimate.
+const EXACT_DURATIONS: [&str; 2] = ["mov,mp4,m4a,3gp,3g2,mj2", "flac"];
 
-/// What is known of a sound once it was decoded.
+/// What is known about an audio track after it has been decoded.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::audio) struct Probe {
     pub(in crate::audio) rate: u32,
     pub(in crate::audio) channels: u16,
-    /// Samples of each channel.
+    /// Samples per channel.
     pub(in crate::audio) frames: u64,
-    /// Time stamp of the beginning, in the stream's time base.
+    /// Timestamp of the start, in the stream's time base.
     pub(in crate::audio) origin: i64,
-    /// Whether the packets follow each other from the beginning to the end.
+    /// Whether the packets follow each other without gaps.
     pub(in crate::audio) gapless: bool,
 }
 
-/// Decodes a sound until its end, or until `limit` seconds are there, to know its length.
+/// Decodes a file to its end, or for `limit` seconds, to find its length.
 pub(in crate::audio) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> {
     let mut decoder = Decoder::open(path)?;
-    let most = limit.map_or(u64::MAX, |s| {
+    let max_frames = limit.map_or(u64::MAX, |s| {
         (s * f64::from(decoder.rate)).ceil().max(1.0) as u64
     });
     let mut samples = Vec::new();
     let mut frames = 0;
     let mut ended = false;
-    while frames < most && !ended {
+    while frames < max_frames && !ended {
         samples.clear();
         ended = !decoder.read(&mut samples)?;
         frames += (samples.len() / usize::from(decoder.channels)) as u64;
     }
-    let mut gapless = decoder.line.gapless;
+    let mut gapless = decoder.timing.gapless;
     if ended {
         decoder.check_length(frames)?;
         let span = decoder.span().unwrap_or(frames);
-        // What an edit list takes out would come back in a copy.
-        gapless &= span.abs_diff(frames) as f64 <= GAP * f64::from(decoder.rate);
+        // What an edit list cuts out would come back in a copy.
+        gapless &= span.abs_diff(frames) as f64 <= MIN_GAP * f64::from(decoder.rate);
         frames = decoder.without_padding(frames, span);
     }
     Ok(Probe {
@@ -73,70 +73,70 @@ pub(in crate::audio) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> 
     })
 }
 
-/// How the packets lie on the time line.
-struct Line {
-    /// Where the next packet is to begin.
+/// How the packets follow each other in time.
+struct PacketTiming {
+    /// Where the next packet should start.
     end: Option<i64>,
-    /// Whether each packet began where the one before it ended.
+    /// Whether each packet started where the previous one ended.
     gapless: bool,
 }
 
-/// Decodes a sound in pieces, in its own rate and channels.
+/// Decodes an audio track in pieces, at its own sample rate and with all channels.
 pub(in crate::audio) struct Decoder {
-    source: Source,
+    demuxer: Demuxer,
     codec: decoder::Audio,
     rate: u32,
     channels: u16,
     frame: frame::Audio,
     packet: Packet,
-    line: Line,
-    /// Time stamp of the beginning, known from the first frame on.
+    timing: PacketTiming,
+    /// Timestamp of the start, known from the first frame on.
     origin: Option<i64>,
-    /// Samples of each channel that were decoded, silence included.
+    /// Samples per channel that were decoded, including inserted silence.
     position: u64,
-    /// Silence still due, in samples of each channel, before the frame.
+    /// Silence to insert before the frame, in samples per channel.
     silence: u64,
-    /// Whether the frame waits to be given.
-    waiting: bool,
-    /// Packets in a row that could not be decoded.
+    /// Whether `frame` holds samples that were not returned yet.
+    has_frame: bool,
+    /// Consecutive packets that could not be decoded.
     damaged: usize,
 }
 
 impl Decoder {
     pub(in crate::audio) fn open(path: &Path) -> Result<Self> {
-        let source = Source::open(path)?;
-        let parameters = source.parameters()?;
+        let demuxer = Demuxer::open(path)?;
+        let parameters = demuxer.parameters()?;
         let name = parameters.id().name();
         let mut context = codec::Context::from_parameters(parameters)?.decoder();
-        context.set_packet_time_base(source.base);
+        context.set_packet_time_base(demuxer.time_base);
         let decoder = context.audio().map_err(|e| {
             unreadable(path).because(match e {
-                ff::Error::DecoderNotFound => format!("FFmpeg here has no decoder for {name}"),
-                other => format!("the {name} decoder does not start: {other}"),
+                ff::Error::DecoderNotFound => format!("this FFmpeg has no decoder for {name}"),
+                other => format!("cannot start the {name} decoder: {other}"),
             })
         })?;
         let (rate, channels) = (decoder.rate(), decoder.channels());
-        check_kind(path, rate, channels)?;
+        check_format(path, rate, channels)?;
         Ok(Self {
-            source,
+            demuxer,
             codec: decoder,
             rate,
             channels,
             frame: frame::Audio::empty(),
             packet: Packet::empty(),
-            line: Line {
+            timing: PacketTiming {
                 end: None,
                 gapless: true,
             },
             origin: None,
             position: 0,
             silence: 0,
-            waiting: false,
+            has_frame: false,
             damaged: 0,
         })
     }
 
-    /// Appends some samples, interleaved, -1..1, to `out`. Returns false once the end was reached.
+    /// Appends some samples, interleaved, -1..1, to `out`. Returns false once the end is reached.
     pub(in crate::audio) fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
         loop {
             if self.silence > 0 {
@@ -146,46 +146,46 @@ impl Decoder {
                 out.resize(out.len() + len, 0.0);
                 return Ok(true);
             }
-            if self.waiting {
-                self.waiting = false;
+            if self.has_frame {
+                self.has_frame = false;
                 append(&self.frame, out);
                 return Ok(true);
             }
             match self.codec.receive_frame(&mut self.frame) {
-                Ok(()) => self.place_frame()?,
+                Ok(()) => self.accept_frame()?,
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => self.feed()?,
-                Err(ff::Error::Eof) if self.damaged <= JUNK => return Ok(false),
-                Err(ff::Error::Eof) => return Err(self.damage().into()),
-                Err(_) => self.count_damage()?,
+                Err(ff::Error::Eof) if self.damaged <= MAX_TRAILING_DAMAGE => return Ok(false),
+                Err(ff::Error::Eof) => return Err(self.damage_fault().into()),
+                Err(_) => self.record_damage()?,
             }
         }
     }
 
-    /// Gives the decoder the next packet.
+    /// Sends the decoder the next packet.
     fn feed(&mut self) -> Result<()> {
-        match self.source.next(&mut self.packet) {
-            Ok(()) if self.is_tag() => {
-                self.line.gapless = false;
+        match self.demuxer.next(&mut self.packet) {
+            Ok(()) if self.is_id3_tag() => {
+                self.timing.gapless = false;
                 Ok(())
             }
             Ok(()) => {
-                self.line.follow(&self.packet, self.source.base);
+                self.timing.record(&self.packet, self.demuxer.time_base);
                 match self.codec.send_packet(&self.packet) {
                     Ok(()) => Ok(()),
-                    Err(_) => self.count_damage(),
+                    Err(_) => self.record_damage(),
                 }
             }
             Err(ff::Error::Eof) => Ok(self.codec.send_eof()?),
-            Err(ff::Error::InvalidData) => self.count_damage(),
-            Err(e) => Err(unreadable(&self.source.path)
+            Err(ff::Error::InvalidData) => self.record_damage(),
+            Err(e) => Err(unreadable(&self.demuxer.path)
                 .because(format!("after {}: {e}", self.time()))
                 .into()),
         }
     }
 
-    /// Whether the packet is an ID3 tag, taken for sound.
-    fn is_tag(&self) -> bool {
-        JOINABLE.contains(&self.source.input.format().name())
+    /// Whether the packet is an ID3 tag that the demuxer took for audio.
+    fn is_id3_tag(&self) -> bool {
+        CONCATENABLE.contains(&self.demuxer.input.format().name())
             && self
                 .packet
                 .data()
@@ -193,87 +193,94 @@ impl Decoder {
     }
 
     /// Counts a packet that could not be read or decoded.
-    fn count_damage(&mut self) -> Result<()> {
+    fn record_damage(&mut self) -> Result<()> {
         self.damaged += 1;
-        if self.damaged > JUNK {
-            return Err(self.damage().into());
+        if self.damaged > MAX_TRAILING_DAMAGE {
+            return Err(self.damage_fault().into());
         }
         Ok(())
     }
 
-    /// Checks a new frame and finds its place in time.
-    fn place_frame(&mut self) -> Result<()> {
+    /// Checks a decoded frame, and finds out how much silence goes before it.
+    fn accept_frame(&mut self) -> Result<()> {
         if self.damaged > 0 {
-            return Err(self.damage().into());
+            return Err(self.damage_fault().into());
         }
         let frame = &self.frame;
         if (frame.rate(), frame.channels()) != (self.rate, self.channels) {
-            return Err(unreadable(&self.source.path)
+            return Err(unreadable(&self.demuxer.path)
                 .because(format!(
-                    "its sound changes from {} Hz and {} channels to {} Hz and {} at {}",
+                    "its format changes from {} Hz, {} to {} Hz, {} at {}",
                     self.rate,
-                    self.channels,
+                    channel_count(self.channels),
                     frame.rate(),
-                    frame.channels(),
+                    channel_count(frame.channels()),
                     self.time()
                 ))
                 .hint(format!(
-                    "make it one kind: ffmpeg -i {} -ar {} -ac {} speech.wav",
-                    quoted(&self.source.path),
+                    "convert it to one format: ffmpeg -i {} -ar {} -ac {} speech.wav",
+                    quoted(&self.demuxer.path),
                     self.rate,
                     self.channels
                 ))
                 .into());
         }
         if frame.format() == format::Sample::None {
-            return Err(unreadable(&self.source.path)
-                .because("its samples are of an unknown kind")
+            return Err(unreadable(&self.demuxer.path)
+                .because("its sample format is unknown")
                 .into());
         }
         let pts = frame.pts();
         let origin = *self.origin.get_or_insert_with(|| {
-            let sound = pts.unwrap_or(0);
-            self.source.video_start().unwrap_or(sound).min(sound)
+            let start = pts.unwrap_or(0);
+            self.demuxer.video_start().unwrap_or(start).min(start)
         });
         let due = pts.map_or(0, |pts| self.samples(pts.saturating_sub(origin)));
         let gap = due.saturating_sub(self.position);
         let seconds = gap as f64 / f64::from(self.rate);
-        if seconds > LONGEST_GAP {
-            return Err(unreadable(&self.source.path)
+        if seconds > MAX_GAP {
+            return Err(unreadable(&self.demuxer.path)
                 .because(format!(
-                    "its time stamps jump by {seconds:.0} s at {}",
+                    "its timestamps jump by {seconds:.0} s at {}",
                     self.time()
                 ))
                 .hint(format!(
-                    "make it whole: ffmpeg -i {} speech.wav",
-                    quoted(&self.source.path)
+                    "rewrite the file: ffmpeg -i {} speech.wav",
+                    quoted(&self.demuxer.path)
                 ))
                 .into());
         }
-        if seconds > if self.position == 0 { LEAD } else { GAP } {
+        if seconds
+            > if self.position == 0 {
+                MAX_START_OFFSET
+            } else {
+                MIN_GAP
+            }
+        {
             self.silence = gap;
-            self.line.gapless = false;
+            self.timing.gapless = false;
         }
         self.position += self.silence + self.frame.samples() as u64;
-        self.waiting = true;
+        self.has_frame = true;
         Ok(())
     }
 
-    /// A length of time in samples; 0 if it is negative.
+    /// A duration in samples; 0 if it is negative.
     fn samples(&self, time: i64) -> u64 {
-        let samples = time.rescale(self.source.base, Rational(1, self.rate as i32));
+        let samples = time.rescale(self.demuxer.time_base, Rational(1, self.rate as i32));
         u64::try_from(samples).unwrap_or(0)
     }
 
-    /// Samples from the beginning to the end of the last packet, by the time stamps.
+    /// Samples from the start to the end of the last packet, by their timestamps.
     fn span(&self) -> Option<u64> {
-        let (origin, end) = (self.origin?, self.line.end?);
+        let (origin, end) = (self.origin?, self.timing.end?);
         Some(self.samples(end.saturating_sub(origin)))
     }
 
-    /// The length without what the encoder added to fill its last frame: containers say so by a shorter last packet.
+    /// The length without the samples that the encoder added to fill its last frame; containers mark them by a shorter last
+    /// packet.
     fn without_padding(&self, frames: u64, span: u64) -> u64 {
-        let exact = f64::from(self.source.base) * f64::from(self.rate) < 1.5;
+        let exact = f64::from(self.demuxer.time_base) * f64::from(self.rate) < 1.5;
         let padding = frames.saturating_sub(span);
         if exact && padding < self.codec.frame_size().into() {
             frames - padding
@@ -282,50 +289,52 @@ impl Decoder {
         }
     }
 
-    /// Fails if the header promises much more than there was.
+    /// Fails if the header states a longer duration than was decoded.
     fn check_length(&self, frames: u64) -> Result<()> {
-        let Some(stream) = self.source.input.stream(self.source.stream) else {
+        let Some(stream) = self.demuxer.input.stream(self.demuxer.stream) else {
             return Ok(());
         };
-        let promised = stream.duration() as f64 * f64::from(self.source.base);
-        let there = frames as f64 / f64::from(self.rate);
-        if HONEST.contains(&self.source.input.format().name()) && promised > there + SHORTFALL {
-            return Err(unreadable(&self.source.path)
+        let stated = stream.duration() as f64 * f64::from(self.demuxer.time_base);
+        let actual = frames as f64 / f64::from(self.rate);
+        if EXACT_DURATIONS.contains(&self.demuxer.input.format().name())
+            && stated > actual + DURATION_TOLERANCE
+        {
+            return Err(unreadable(&self.demuxer.path)
                 .because(format!(
-                    "its header promises {promised:.2} s of sound, the file ends after {there:.2} s"
+                    "its header says {stated:.2} s, but the file ends after {actual:.2} s"
                 ))
-                .hint("the file looks cut off; export or copy it again")
+                .hint("the file looks truncated; export or copy it again")
                 .into());
         }
         Ok(())
     }
 
-    fn damage(&self) -> Fault {
-        let path = &self.source.path;
+    fn damage_fault(&self) -> Fault {
+        let path = &self.demuxer.path;
         unreadable(path)
-            .because(format!("its sound is damaged at {}", self.time()))
+            .because(format!("it is damaged at {}", self.time()))
             .hint(format!(
-                "export or copy it again, or keep what can be read: ffmpeg -i {} repaired.wav",
+                "export or copy it again, or recover what can be read: ffmpeg -i {} repaired.wav",
                 quoted(path)
             ))
     }
 
-    /// How far it was decoded.
+    /// How far the file was decoded.
     fn time(&self) -> String {
         format!("{:.2} s", self.position as f64 / f64::from(self.rate))
     }
 }
 
-impl Line {
-    /// Takes note of a packet with time stamps in `base`.
-    fn follow(&mut self, packet: &Packet, base: Rational) {
+impl PacketTiming {
+    /// Records a packet with timestamps in `time_base`.
+    fn record(&mut self, packet: &Packet, time_base: Rational) {
         let Some(pts) = packet.pts() else {
             self.gapless = false;
             return;
         };
         if let Some(end) = self.end {
-            let off = pts.saturating_sub(end).unsigned_abs();
-            self.gapless &= off <= 1 || off as f64 * f64::from(base) <= LEAD;
+            let offset = pts.saturating_sub(end).unsigned_abs();
+            self.gapless &= offset <= 1 || offset as f64 * f64::from(time_base) <= MAX_START_OFFSET;
         }
         self.end = Some(pts.saturating_add(packet.duration()));
     }
@@ -349,6 +358,7 @@ fn append(frame: &frame::Audio, out: &mut Vec<f32>) {
     }
 }
 
+/// Appends a frame's samples, interleaved, each converted by `sample`.
 fn interleave<const N: usize>(
     frame: &frame::Audio,
     out: &mut Vec<f32>,
@@ -357,12 +367,12 @@ fn interleave<const N: usize>(
     let channels = usize::from(frame.channels());
     let start = out.len();
     out.resize(start + frame.samples() * channels, 0.0);
-    // A packed frame is one plane of all channels.
+    // A packed frame has all channels in one plane.
     let step = if frame.is_planar() { channels } else { 1 };
     for plane in 0..frame.planes() {
-        let places = out[start..].iter_mut().skip(plane).step_by(step);
-        for (place, &bytes) in places.zip(frame.data(plane).as_chunks().0) {
-            *place = sample(bytes);
+        let slots = out[start..].iter_mut().skip(plane).step_by(step);
+        for (slot, &bytes) in slots.zip(frame.data(plane).as_chunks().0) {
+            *slot = sample(bytes);
         }
     }
 }

@@ -14,25 +14,25 @@ use ffmpeg_next as ff;
 use crate::audio::checks::unreadable;
 use crate::error::plain_io;
 
-/// A file and the best of its sound streams.
-pub(super) struct Source {
+/// A file and the best of its audio streams.
+pub(super) struct Demuxer {
     pub(super) path: PathBuf,
     pub(super) input: Input,
     pub(super) stream: usize,
-    /// Time base of its time stamps.
-    pub(super) base: Rational,
+    /// Time base of the stream's timestamps.
+    pub(super) time_base: Rational,
 }
 
-impl Source {
+impl Demuxer {
     pub(super) fn open(path: &Path) -> Result<Self> {
         crate::ffmpeg::init()?;
         let io = |e| unreadable(path).because(plain_io(&e));
         let mut file = File::open(path).map_err(io)?;
-        // The name helps to tell formats apart. A sound is one file: lists that would open others are not followed.
+        // The name helps to tell formats apart. Playlists are not followed: the audio has to be in this file.
         let name = path.file_name().and_then(|name| name.to_str());
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "none");
-        if lacks_length(&mut file).map_err(io)? {
+        if lacks_data_size(&mut file).map_err(io)? {
             options.set("ignore_length", "1");
         }
         let mut input =
@@ -40,43 +40,45 @@ impl Source {
                 .map_err(|e| {
                     unreadable(path)
                         .because(match e {
-                            ff::Error::InvalidData => "FFmpeg finds no sound or video in it".into(),
+                            ff::Error::InvalidData => "FFmpeg finds no audio or video in it".into(),
                             other => format!("FFmpeg cannot open it: {other}"),
                         })
                         .hint(
-                            "give a sound file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with sound",
+                            "name an audio file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with an audio track",
                         )
                 })?;
-        let Some((stream, base)) = input
+        let Some((stream, time_base)) = input
             .streams()
             .best(media::Type::Audio)
             .map(|stream| (stream.index(), stream.time_base()))
         else {
             return Err(unreadable(path)
-                .because("it holds no sound, only pictures or text")
-                .hint("give a sound file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with sound")
+                .because("it has no audio track")
+                .hint("name an audio file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with an audio track")
                 .into());
         };
-        keep_only(&mut input, stream);
+        discard_others(&mut input, stream);
         Ok(Self {
             path: path.to_owned(),
             input,
             stream,
-            base,
+            time_base,
         })
     }
 
     pub(super) fn parameters(&self) -> Result<Parameters> {
         match self.input.stream(self.stream) {
             Some(stream) => Ok(stream.parameters()),
-            None => Err(unreadable(&self.path).because("its sound vanished").into()),
+            None => Err(unreadable(&self.path)
+                .because("its audio track is gone")
+                .into()),
         }
     }
 
-    /// The next packet of the sound.
+    /// Reads the next packet of the audio stream.
     pub(super) fn next(&mut self, packet: &mut Packet) -> Result<(), ff::Error> {
         loop {
-            // FFmpeg writes over what a packet holds, without giving it back.
+            // FFmpeg overwrites a packet without freeing what it held.
             *packet = Packet::empty();
             packet.read(&mut self.input)?;
             if packet.stream() == self.stream {
@@ -85,7 +87,7 @@ impl Source {
         }
     }
 
-    /// When the pictures begin, if there are any.
+    /// When the video starts, if there is one.
     pub(super) fn video_start(&self) -> Option<i64> {
         self.input
             .streams()
@@ -94,13 +96,17 @@ impl Source {
                     && !stream.disposition().contains(Disposition::ATTACHED_PIC)
                     && stream.start_time() != ff::ffi::AV_NOPTS_VALUE
             })
-            .map(|stream| stream.start_time().rescale(stream.time_base(), self.base))
+            .map(|stream| {
+                stream
+                    .start_time()
+                    .rescale(stream.time_base(), self.time_base)
+            })
             .min()
     }
 }
 
-/// Whether a WAV file for 64-bit sizes was left without them (EBU Tech 3306), so that its sound lasts until its end.
-fn lacks_length(file: &mut File) -> io::Result<bool> {
+/// Whether a WAV file with 64-bit sizes (EBU Tech 3306) was left without them, so that its samples last until the file ends.
+fn lacks_data_size(file: &mut File) -> io::Result<bool> {
     let mut head = Vec::new();
     file.take(36).read_to_end(&mut head)?;
     file.rewind()?;
@@ -108,12 +114,12 @@ fn lacks_length(file: &mut File) -> io::Result<bool> {
     Ok(long && head.get(12..16) == Some(b"ds64") && head.get(28..36) == Some(&[0; 8]))
 }
 
-/// Has the demuxer pass over all streams but one.
+/// Makes FFmpeg skip all streams but one.
 #[expect(unsafe_code, reason = "there is no safe way to set AVStream.discard")]
-fn keep_only(input: &mut Input, kept: usize) {
+fn discard_others(input: &mut Input, wanted: usize) {
     for mut stream in input.streams_mut() {
-        if stream.index() != kept {
-            // SAFETY: the stream belongs to `input`, which is borrowed mutably; `discard` is the user's to set.
+        if stream.index() != wanted {
+            // SAFETY: the stream is live as long as `input`, which is borrowed mutably; callers may set `discard` at any time.
             unsafe { (*stream.as_mut_ptr()).discard = ff::Discard::All.into() };
         }
     }

@@ -7,49 +7,50 @@ use ff::codec::Parameters;
 use ff::{Packet, Rational, Rescale};
 use ffmpeg_next as ff;
 
-use super::demuxer::Source;
+use super::demuxer::Demuxer;
 use crate::audio::checks::unreadable;
 
-/// The packets of a sound as they lie in its file, to be copied.
+/// Reads the packets of an audio track as the file stores them.
 pub struct PacketReader {
-    source: Source,
+    demuxer: Demuxer,
+    /// Timestamp at which the audio starts.
     origin: i64,
-    /// Length of the sound, in the time base.
+    /// Length of the audio, in the time base.
     len: i64,
 }
 
 impl PacketReader {
     pub(in crate::audio) fn open(path: &Path, origin: i64, frames: u64, rate: u32) -> Result<Self> {
-        let source = Source::open(path)?;
+        let demuxer = Demuxer::open(path)?;
         Ok(Self {
-            len: (frames as i64).rescale(Rational(1, rate as i32), source.base),
+            len: (frames as i64).rescale(Rational(1, rate as i32), demuxer.time_base),
             origin,
-            source,
+            demuxer,
         })
     }
 
-    /// What a decoder must know of the sound, in a form that any container can take.
+    /// The codec parameters, without what is specific to the container.
     #[expect(unsafe_code, reason = "there is no safe way to set the codec's tag")]
     pub fn parameters(&self) -> Result<Parameters> {
-        let mut parameters = self.source.parameters()?.clone();
-        // SAFETY: the clone is our own and not null. The tag is the old container's name for the codec.
+        let mut parameters = self.demuxer.parameters()?.clone();
+        // SAFETY: the clone is not null and owned here. The tag, a plain number, is the source container's name of the codec.
         unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
         Ok(parameters)
     }
 
     /// Time base of the packets.
     pub fn time_base(&self) -> Rational {
-        self.source.base
+        self.demuxer.time_base
     }
 
-    /// The next packet; false at the end. Time 0 is the beginning of the sound: what lies before it, decoders need to
-    /// begin well, and what lies behind its end is left out.
+    /// Reads the next packet; false at the end. Time 0 is the start of the audio. Packets before it are kept, because
+    /// decoders need them to start cleanly; packets after its end are left out.
     pub fn next(&mut self, packet: &mut Packet) -> Result<bool> {
-        match self.source.next(packet) {
+        match self.demuxer.next(packet) {
             Ok(()) => {}
-            // It was decoded once, so that damage can only lie behind its end.
+            // The file was decoded once when it was opened, so damage can only be after the end of the audio.
             Err(ff::Error::Eof | ff::Error::InvalidData) => return Ok(false),
-            Err(e) => return Err(unreadable(&self.source.path).because(e).into()),
+            Err(e) => return Err(unreadable(&self.demuxer.path).because(e).into()),
         }
         let Some(start) = packet.pts().map(|pts| pts - self.origin) else {
             return Ok(false);

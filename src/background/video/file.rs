@@ -13,36 +13,36 @@ use ff::media::Type;
 use ff::{Dictionary, color, format};
 use ffmpeg_next as ff;
 
-use super::planes::Layout;
-use super::tags::ColourTags;
-use super::turn::{self, Turn};
+use super::colour_tags::ColourTags;
+use super::display_matrix::{self, DisplayMatrix};
+use super::planes::PlaneLayout;
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;
 use crate::image::Size;
 
-/// Threads that decode a video; more take memory and are seldom faster than what comes after them.
+/// Threads per decoder. More need memory, and are seldom faster than the stages that follow.
 const DECODER_THREADS: usize = 4;
 
-/// A video file whose header was read: what its picture stream is. The words are FFmpeg's.
+/// A video file whose header was read. Names of formats are those of FFmpeg.
 #[derive(Debug, Clone)]
 pub struct VideoFile {
     pub(super) path: PathBuf,
-    /// Index of the picture stream.
+    /// Index of the video stream.
     pub(super) stream: usize,
-    /// When the stream starts, in units of its time base.
+    /// Start of the stream, in its time base.
     pub(super) start: i64,
-    pub(super) turn: Turn,
-    /// How its planes lie, where they can be taken as they are.
-    pub(super) layout: Option<Layout>,
-    /// Size of a picture when it is upright.
+    pub(super) display_matrix: DisplayMatrix,
+    /// Layout of the planes, if they can be copied as they are.
+    pub(super) layout: Option<PlaneLayout>,
+    /// Size of an upright frame.
     pub size: Size,
-    /// Mean frames a second.
+    /// Mean frame rate.
     pub frame_rate: Option<f64>,
     /// Length in seconds.
     pub seconds: Option<f64>,
-    /// Number of frames, if the file says it.
+    /// Number of frames, if the file states it.
     pub frames: Option<u64>,
-    /// The container's short names: `mov,mp4,m4a,3gp,3g2,mj2`.
+    /// FFmpeg's names of the container: `mov,mp4,m4a,3gp,3g2,mj2`.
     pub container: String,
     /// Name of the codec: `h264`.
     pub codec: &'static str,
@@ -50,30 +50,30 @@ pub struct VideoFile {
     pub pixel_format: Option<&'static str>,
     /// `tv` (limited) or `pc` (full).
     pub range: Option<&'static str>,
-    /// Matrix from R G B: `bt709`.
+    /// Colour matrix: `bt709`.
     pub matrix: Option<&'static str>,
     /// Transfer characteristic: `bt709`, `smpte2084`.
     pub transfer: Option<&'static str>,
-    /// Width of a stored pixel over its height.
+    /// Width of a stored pixel divided by its height.
     pub pixel_aspect: f64,
-    /// Whether there is sound as well.
-    pub has_sound: bool,
+    /// Whether there is an audio track.
+    pub has_audio: bool,
 }
 
 impl VideoFile {
     /// Reads the header of `path`.
     pub fn open(path: &Path) -> Result<Self> {
         let input = open_input(path)?;
-        let stream = picture_stream(&input).ok_or_else(|| {
+        let stream = video_stream(&input).ok_or_else(|| {
             unreadable(path)
-                .because("it has no picture stream")
+                .because("it has no video stream")
                 .hint("name a video, or a folder of numbered JPEG or PNG frames")
         })?;
         let decoder = open_decoder(path, &stream)?;
-        let turn = turn::of(&stream).ok_or_else(|| {
+        let display_matrix = display_matrix::of(&stream).ok_or_else(|| {
             unreadable(path)
-                .because("it is to be shown rotated by an angle that is no multiple of 90 degrees")
-                .hint("encode it again: ffmpeg rotates the pictures while it does")
+                .because("it is rotated by an angle that is not a multiple of 90 degrees")
+                .hint("encode it again with ffmpeg, which rotates the frames")
         })?;
         let tags = ColourTags::of_stream(&decoder);
         let stored = Size {
@@ -82,17 +82,17 @@ impl VideoFile {
         };
         if stored.width == 0 || stored.height == 0 {
             return Err(unreadable(path)
-                .because("its header does not say how large the pictures are")
+                .because("its header does not state the frame size")
                 .hint("the file looks damaged; export it again")
                 .into());
         }
         Ok(Self {
             path: path.to_owned(),
             stream: stream.index(),
-            start: known(stream.start_time()).unwrap_or(0),
-            turn,
-            layout: Layout::of(decoder.format()),
-            size: turn.size(stored),
+            start: known_time(stream.start_time()).unwrap_or(0),
+            display_matrix,
+            layout: PlaneLayout::of(decoder.format()),
+            size: display_matrix.display_size(stored),
             frame_rate: Some(f64::from(stream.avg_frame_rate())).filter(|r| r.is_normal()),
             seconds: seconds(&input, &stream),
             frames: u64::try_from(stream.frames()).ok().filter(|&n| n > 0),
@@ -105,23 +105,23 @@ impl VideoFile {
             pixel_aspect: Some(f64::from(decoder.aspect_ratio()))
                 .filter(|a| a.is_normal())
                 .unwrap_or(1.0),
-            has_sound: input.streams().best(Type::Audio).is_some(),
+            has_audio: input.streams().best(Type::Audio).is_some(),
         })
     }
 
-    /// The file it was opened from.
+    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The letters of the planes in which the pictures of both files can be compared as they are stored: `Y U V`. None
-    /// where the files store them in different ways.
+    /// The planes in which the frames of both files can be compared as they are stored: `Y U V`. None if the files store
+    /// them differently.
     pub fn planes_as_in(&self, other: &Self) -> Option<String> {
         let layout = self.layout?;
         let alike = self.layout == other.layout
-            && [self.turn, other.turn] == [Turn::NONE; 2]
+            && [self.display_matrix, other.display_matrix] == [DisplayMatrix::IDENTITY; 2]
             && self.is_full_range() == other.is_full_range();
-        alike.then(|| layout.words())
+        alike.then(|| layout.plane_names())
     }
 
     pub(super) fn is_full_range(&self) -> bool {
@@ -129,7 +129,7 @@ impl VideoFile {
         old_name || self.range == color::Range::JPEG.name()
     }
 
-    /// Whether brightness is coded for HDR screens (PQ or HLG), which looks pale where it is taken as it is.
+    /// Whether the transfer characteristic is that of HDR (PQ or HLG), which looks pale without tone mapping.
     pub fn is_hdr(&self) -> bool {
         [
             color::TransferCharacteristic::SMPTE2084,
@@ -139,8 +139,8 @@ impl VideoFile {
         .any(|transfer| self.transfer.is_some() && self.transfer == transfer.name())
     }
 
-    /// Whether each packet is one picture with its own time: VP8 has packets that are never shown, AVI has no times.
-    pub(super) fn has_a_packet_for_each_picture(&self) -> bool {
+    /// Whether each packet is one frame with a timestamp. VP8 has packets that are never shown; AVI has no timestamps.
+    pub(super) fn has_one_packet_per_frame(&self) -> bool {
         let containers = ["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"];
         let codecs = [
             "h264", "hevc", "av1", "vp9", "prores", "dnxhd", "ffv1", "mjpeg", "png", "qtrle",
@@ -149,11 +149,12 @@ impl VideoFile {
     }
 }
 
+/// Starts an error about a video file.
 pub(super) fn unreadable(path: &Path) -> Fault {
     Fault::failed(format!("cannot read video `{}`", path.display()))
 }
 
-/// Opens a file and nothing but a file: no address, and no playlist that leads to one.
+/// Opens a local file: no URL, and no playlist that leads to one.
 pub(super) fn open_input(path: &Path) -> Result<Input> {
     ffmpeg::init()?;
     let metadata = fs::metadata(path).map_err(|e| unreadable(path).because(plain_io(&e)))?;
@@ -168,30 +169,31 @@ pub(super) fn open_input(path: &Path) -> Result<Input> {
     }
     let Some(text) = path.to_str() else {
         return Err(unreadable(path)
-            .because("FFmpeg takes only paths in UTF-8")
+            .because("FFmpeg only opens paths in UTF-8")
             .hint("rename the folder or the file")
             .into());
     };
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "file");
-    // With the protocol in front, a colon in the name is not taken for one.
+    // With an explicit protocol, a colon in the name does not start one.
     Ok(
         format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
             unreadable(path)
-                .because(format!("FFmpeg does not know what it is: {e}"))
+                .because(format!("FFmpeg cannot open it: {e}"))
                 .hint("name a video, or a folder of numbered JPEG or PNG frames")
         })?,
     )
 }
 
-/// The stream with the pictures; neither a sound file's cover nor a text file that FFmpeg would draw.
-fn picture_stream(input: &Input) -> Option<Stream<'_>> {
+/// The best video stream; neither the cover of an audio file nor a text file that FFmpeg would draw.
+fn video_stream(input: &Input) -> Option<Stream<'_>> {
     input.streams().best(Type::Video).filter(|stream| {
         let cover = stream.disposition().contains(Disposition::ATTACHED_PIC);
         !cover && stream.parameters().id() != ff::codec::Id::ANSI
     })
 }
 
+/// Opens the decoder of a stream.
 pub(super) fn open_decoder(path: &Path, stream: &Stream<'_>) -> Result<decoder::Video> {
     let parameters = stream.parameters();
     let id = parameters.id();
@@ -208,14 +210,14 @@ pub(super) fn open_decoder(path: &Path, stream: &Stream<'_>) -> Result<decoder::
         }
     };
     Ok(open().map_err(|e| {
-        let why = format!("FFmpeg on this machine cannot decode {}: {e}", id.name());
+        let why = format!("this FFmpeg cannot decode {}: {e}", id.name());
         unreadable(path)
             .because(why)
-            .hint("convert it to H.264 where that works")
+            .hint("convert it to H.264 on a machine that can decode it")
     })?)
 }
 
-/// WebM keeps transparency in a second layer, which only libvpx decodes.
+/// The decoder for WebM with transparency, which is in a second layer that only libvpx decodes.
 fn alpha_decoder(stream: &Stream<'_>, id: ff::codec::Id) -> Option<ff::Codec> {
     if stream.metadata().get("alpha_mode") != Some("1") {
         return None;
@@ -227,14 +229,14 @@ fn alpha_decoder(stream: &Stream<'_>, id: ff::codec::Id) -> Option<ff::Codec> {
     }
 }
 
-/// The length of the stream, else of the file.
+/// The duration of the stream, or else of the file.
 fn seconds(input: &Input, stream: &Stream<'_>) -> Option<f64> {
-    let of_stream = known(stream.duration()).map(|d| d as f64 * f64::from(stream.time_base()));
-    let of_file = known(input.duration()).map(|d| d as f64 / f64::from(ff::ffi::AV_TIME_BASE));
+    let of_stream = known_time(stream.duration()).map(|d| d as f64 * f64::from(stream.time_base()));
+    let of_file = known_time(input.duration()).map(|d| d as f64 / f64::from(ff::ffi::AV_TIME_BASE));
     of_stream.or(of_file).filter(|&s| s > 0.0)
 }
 
-/// A time that is known.
-fn known(time: i64) -> Option<i64> {
+/// A timestamp, unless it is unknown.
+fn known_time(time: i64) -> Option<i64> {
     (time != ff::ffi::AV_NOPTS_VALUE).then_some(time)
 }

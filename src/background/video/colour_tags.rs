@@ -1,7 +1,7 @@
-//! The colour tags of streams and pictures.
+//! Colour tags of streams and frames: matrix, range and transfer characteristic.
 //!
-//! Files may hold any number where FFmpeg expects one of its tags, and some demuxers pass it on: it must not be read as an
-//! enum, whose other values are undefined behaviour in Rust.
+//! A file may contain any number as a tag, and some demuxers pass it on unchecked. Reading it as one of FFmpeg's enums would
+//! be undefined behaviour in Rust, so the tags are read as plain numbers.
 
 use std::ptr::addr_of;
 
@@ -10,7 +10,7 @@ use ff::ffi::{AVColorRange, AVColorSpace, AVColorTransferCharacteristic};
 use ff::{decoder, frame};
 use ffmpeg_next as ff;
 
-/// What is known of the colours; numbers that mean nothing are taken as unspecified.
+/// Colour tags; unknown numbers become "unspecified".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ColourTags {
     pub(super) space: Space,
@@ -22,10 +22,10 @@ impl ColourTags {
     /// The tags of a stream.
     #[expect(
         unsafe_code,
-        reason = "the safe wrapper reads numbers of files as enums"
+        reason = "the safe wrapper reads unchecked numbers as enums"
     )]
     pub(super) fn of_stream(decoder: &decoder::Video) -> Self {
-        // SAFETY: the context is live, each field has the size of a C int, and any int may be read as one.
+        // SAFETY: the context is live. Each field is a C enum of the size of an `i32`, and any bits are a valid `i32`.
         let [space, range, transfer] = unsafe {
             let context = decoder.as_ptr();
             [
@@ -37,15 +37,15 @@ impl ColourTags {
         Self::from_numbers(space, range, transfer)
     }
 
-    /// The tags of a decoded picture.
+    /// The tags of a decoded frame.
     #[expect(
         unsafe_code,
-        reason = "the safe wrapper reads numbers of files as enums"
+        reason = "the safe wrapper reads unchecked numbers as enums"
     )]
-    pub(super) fn of_picture(picture: &frame::Video) -> Self {
-        // SAFETY: the frame is live, each field has the size of a C int, and any int may be read as one.
+    pub(super) fn of_frame(frame: &frame::Video) -> Self {
+        // SAFETY: the frame is live. Each field is a C enum of the size of an `i32`, and any bits are a valid `i32`.
         let [space, range, transfer] = unsafe {
-            let frame = picture.as_ptr();
+            let frame = frame.as_ptr();
             [
                 addr_of!((*frame).colorspace).cast::<i32>().read(),
                 addr_of!((*frame).color_range).cast::<i32>().read(),
@@ -113,12 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_read_where_they_lie() {
-        let mut picture = frame::Video::empty();
-        picture.set_color_space(Space::BT709);
-        picture.set_color_range(Range::MPEG);
-        picture.set_color_transfer_characteristic(TransferCharacteristic::ARIB_STD_B67);
-        let tags = ColourTags::of_picture(&picture);
+    fn tags_of_a_frame_are_read() {
+        let mut frame = frame::Video::empty();
+        frame.set_color_space(Space::BT709);
+        frame.set_color_range(Range::MPEG);
+        frame.set_color_transfer_characteristic(TransferCharacteristic::ARIB_STD_B67);
+        let tags = ColourTags::of_frame(&frame);
         assert_eq!((tags.space, tags.range), (Space::BT709, Range::MPEG));
         assert_eq!(tags.transfer, TransferCharacteristic::ARIB_STD_B67);
     }

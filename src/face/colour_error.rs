@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
-use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM, ROWS_AT_LEAST, inner_rows};
+use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, RIM, inner_rows};
 
 /// Blocks on each side of the rim.
-const RIM_BLOCKS: usize = 8;
+const BORDER_BLOCKS: usize = 8;
 /// A block that differs from the rim's median by more levels than this shows movement, not an error in colour.
-const RIM_SPREAD: f32 = 6.0;
+const MAX_SPREAD: f32 = 6.0;
 
 /// The network's error in colour: what it changes on the rim round the mask, which it sees and repaints as well.
 ///
 /// Each side is a line of colours along the inner picture's edge, R G B in levels.
-pub(super) struct RimError {
+pub(super) struct ColourError {
     top: Side,
     bottom: Side,
     left: Side,
@@ -21,14 +21,14 @@ pub(super) struct RimError {
 
 type Side = [[f32; 3]; INNER];
 
-impl RimError {
-    pub(super) fn of(change: &[f32]) -> Self {
-        let (wide, long) = (0..INNER, INNER / RIM_BLOCKS);
-        let along = |block: usize| block * long..(block + 1) * long;
+impl ColourError {
+    pub(super) fn measure(change: &[f32]) -> Self {
+        let (edge, block_len) = (0..INNER, INNER / BORDER_BLOCKS);
+        let along = |block: usize| block * block_len..(block + 1) * block_len;
         let (above, below) = (0..MASK_ROWS.start, MASK_ROWS.end..INNER);
         let (before, behind) = (0..MASK_COLUMNS.start, MASK_COLUMNS.end..INNER);
-        debug_assert_eq!(wide.len() % RIM_BLOCKS, 0);
-        let mut sides: [[[f32; 3]; RIM_BLOCKS]; 4] = [
+        debug_assert_eq!(edge.len() % BORDER_BLOCKS, 0);
+        let mut sides: [[[f32; 3]; BORDER_BLOCKS]; 4] = [
             std::array::from_fn(|b| mean(change, &above, &along(b))),
             std::array::from_fn(|b| mean(change, &below, &along(b))),
             std::array::from_fn(|b| mean(change, &along(b), &before)),
@@ -36,15 +36,15 @@ impl RimError {
         ];
         for channel in 0..3 {
             let blocks = sides.as_flattened();
-            let mut all: [f32; 4 * RIM_BLOCKS] = std::array::from_fn(|i| blocks[i][channel]);
+            let mut all: [f32; 4 * BORDER_BLOCKS] = std::array::from_fn(|i| blocks[i][channel]);
             all.sort_unstable_by(f32::total_cmp);
             let median = f32::midpoint(all[all.len() / 2 - 1], all[all.len() / 2]);
             for block in sides.as_flattened_mut() {
-                block[channel] = block[channel].clamp(median - RIM_SPREAD, median + RIM_SPREAD);
+                block[channel] = block[channel].clamp(median - MAX_SPREAD, median + MAX_SPREAD);
             }
         }
         let [top, bottom, left, right] = sides;
-        let last = RIM_BLOCKS - 1;
+        let last = BORDER_BLOCKS - 1;
         let corner = |a: [f32; 3], b: [f32; 3]| std::array::from_fn(|c| f32::midpoint(a[c], b[c]));
         let (top_left, top_right) = (corner(top[0], left[0]), corner(top[last], right[0]));
         let (bottom_left, bottom_right) = (
@@ -52,10 +52,10 @@ impl RimError {
             corner(bottom[last], right[last]),
         );
         Self {
-            top: line(top_left, &top, top_right),
-            bottom: line(bottom_left, &bottom, bottom_right),
-            left: line(top_left, &left, bottom_left),
-            right: line(top_right, &right, bottom_right),
+            top: side(top_left, &top, top_right),
+            bottom: side(bottom_left, &bottom, bottom_right),
+            left: side(top_left, &left, bottom_left),
+            right: side(top_right, &right, bottom_right),
         }
     }
 
@@ -66,13 +66,13 @@ impl RimError {
         let across_a_row = |x: usize| x as f32 / end;
         // What the corners give along the first and the last row.
         let between = |from: [f32; 3], to: [f32; 3]| -> Side {
-            std::array::from_fn(|x| std::array::from_fn(|c| mix(from[c], to[c], across_a_row(x))))
+            std::array::from_fn(|x| std::array::from_fn(|c| lerp(from[c], to[c], across_a_row(x))))
         };
         let first = between(self.top[0], self.top[INNER - 1]);
         let last = between(self.bottom[0], self.bottom[INNER - 1]);
         let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
         rows.enumerate()
-            .with_min_len(ROWS_AT_LEAST)
+            .with_min_len(MIN_ROWS_PER_TASK)
             .for_each(|(y, row)| {
                 let v = y as f32 / end;
                 let (left, right) = (self.left[y], self.right[y]);
@@ -87,9 +87,9 @@ impl RimError {
                 {
                     let u = across_a_row(x);
                     for c in 0..3 {
-                        let across = mix(left[c], right[c], u);
-                        let down = mix(top[c], bottom[c], v);
-                        let both = mix(first[c], last[c], v);
+                        let across = lerp(left[c], right[c], u);
+                        let down = lerp(top[c], bottom[c], v);
+                        let both = lerp(first[c], last[c], v);
                         pixel[c] -= across + down - both;
                     }
                 }
@@ -116,20 +116,20 @@ fn mean(
 }
 
 /// A line of [`INNER`] colours from corner to corner through the blocks' centres.
-fn line(first: [f32; 3], blocks: &[[f32; 3]; RIM_BLOCKS], last: [f32; 3]) -> Side {
-    let long = (INNER / RIM_BLOCKS) as f32;
+fn side(first: [f32; 3], blocks: &[[f32; 3]; BORDER_BLOCKS], last: [f32; 3]) -> Side {
+    let block_len = (INNER / BORDER_BLOCKS) as f32;
     let knot = |k: usize| match k {
         0 => (0.0, first),
-        k if k <= RIM_BLOCKS => ((k as f32 - 0.5) * long, blocks[k - 1]),
+        k if k <= BORDER_BLOCKS => ((k as f32 - 0.5) * block_len, blocks[k - 1]),
         _ => ((INNER - 1) as f32, last),
     };
     std::array::from_fn(|i| {
-        let before = (i as f32 / long + 0.5) as usize;
+        let before = (i as f32 / block_len + 0.5) as usize;
         let ((from, a), (to, b)) = (knot(before), knot(before + 1));
-        std::array::from_fn(|c| mix(a[c], b[c], (i as f32 - from) / (to - from)))
+        std::array::from_fn(|c| lerp(a[c], b[c], (i as f32 - from) / (to - from)))
     })
 }
 
-fn mix(a: f32, b: f32, share: f32) -> f32 {
+fn lerp(a: f32, b: f32, share: f32) -> f32 {
     a + share * (b - a)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::grid::{in_rect, in_small, luma, whole_grid};
+use super::grid::{luma, rect_cells, whole_cells, whole_grid};
 use crate::background::Backgrounds;
 use crate::cancel::Cancel;
 use crate::error::Fault;
@@ -14,23 +14,23 @@ use crate::timeline::FrameRate;
 /// Backgrounds in small. A frame's own is found by what surrounds the mouth, so that the order in which they were played,
 /// and from where, need not be known.
 #[derive(Debug)]
-pub(crate) struct Scenery {
-    backgrounds: Vec<Small>,
+pub(crate) struct KnownBackgrounds {
+    backgrounds: Vec<Thumbnail>,
 }
 
 /// A background in small.
 #[derive(Debug)]
-struct Small {
+struct Thumbnail {
     /// Mean brightness of each cell of the picture, 0..255.
     cells: Vec<f32>,
     /// Whether the cell lies outside the rectangle.
     outside: Vec<bool>,
     /// Mean brightness of each cell of the rectangle.
-    in_rect: Vec<f32>,
+    rect_cells: Vec<f32>,
     rect: Rect,
 }
 
-impl Scenery {
+impl KnownBackgrounds {
     /// Looks at all backgrounds in `path`, a folder, picture or video, for a clip whose pictures have `size`.
     pub(crate) fn of(
         path: &Path,
@@ -48,32 +48,32 @@ impl Scenery {
             .hint("name the background that the clip was rendered with")
             .into());
         }
-        let look = |picture: &_, rect| {
+        let thumbnail = |picture: &_, rect| {
             let mut light = Vec::new();
             luma(picture, &mut light);
-            Small {
-                cells: in_small(&light, size),
+            Thumbnail {
+                cells: whole_cells(&light, size),
                 outside: outside(rect, size),
-                in_rect: in_rect(&light, size, rect),
+                rect_cells: rect_cells(&light, size, rect),
                 rect,
             }
         };
         Ok(Self {
-            backgrounds: backgrounds.survey(cancel, look)?,
+            backgrounds: backgrounds.map_frames(cancel, thumbnail)?,
         })
     }
 
     /// The background that is most like a frame outside its rectangle, and how far they are apart: mean levels of 255.
-    pub(super) fn recognise(&self, cells: &[f32]) -> (usize, f32) {
-        let apart = |small: &Small| {
-            let triples = small.cells.iter().zip(cells).zip(&small.outside);
+    pub(super) fn closest(&self, cells: &[f32]) -> (usize, f32) {
+        let distance = |thumbnail: &Thumbnail| {
+            let triples = thumbnail.cells.iter().zip(cells).zip(&thumbnail.outside);
             let outside = triples.filter(|(_, outside)| **outside);
             let (sum, count) = outside.fold((0.0, 0_u32), |(sum, count), ((a, b), _)| {
                 (sum + (a - b).abs(), count + 1)
             });
             sum / count.max(1) as f32
         };
-        let all = self.backgrounds.iter().map(apart).enumerate();
+        let all = self.backgrounds.iter().map(distance).enumerate();
         all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
     }
 
@@ -81,15 +81,15 @@ impl Scenery {
         self.backgrounds[background].rect
     }
 
-    pub(super) fn in_rect(&self, background: usize) -> &[f32] {
-        &self.backgrounds[background].in_rect
+    pub(super) fn rect_cells(&self, background: usize) -> &[f32] {
+        &self.backgrounds[background].rect_cells
     }
 }
 
 /// Which cells of a picture of `size` do not touch `rect`.
 fn outside(rect: Rect, size: Size) -> Vec<bool> {
     let (across, down) = whole_grid(size);
-    let apart = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
+    let distance = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
         let (start, end) = (
             cell * pixels as usize / cells,
             (cell + 1) * pixels as usize / cells,
@@ -98,8 +98,8 @@ fn outside(rect: Rect, size: Size) -> Vec<bool> {
     };
     let cells = (0..down).flat_map(|y| (0..across).map(move |x| (x, y)));
     let outside = cells.map(|(x, y)| {
-        apart(x, across, size.width, rect.x0, rect.x1)
-            || apart(y, down, size.height, rect.y0, rect.y1)
+        distance(x, across, size.width, rect.x0, rect.x1)
+            || distance(y, down, size.height, rect.y0, rect.y1)
     });
     outside.collect()
 }
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     /// A background of one brightness, its mouth in the middle.
-    fn small(light: f32, size: Size, rect: Rect) -> Small {
+    fn thumbnail(light: f32, size: Size, rect: Rect) -> Thumbnail {
         let (across, down) = whole_grid(size);
-        Small {
+        Thumbnail {
             cells: vec![light; across * down],
             outside: outside(rect, size),
-            in_rect: Vec::new(),
+            rect_cells: Vec::new(),
             rect,
         }
     }
@@ -131,8 +131,8 @@ mod tests {
             x1: 96,
             y1: 96,
         };
-        let scenery = Scenery {
-            backgrounds: vec![small(10.0, size, rect), small(20.0, size, rect)],
+        let known_backgrounds = KnownBackgrounds {
+            backgrounds: vec![thumbnail(10.0, size, rect), thumbnail(20.0, size, rect)],
         };
         // The mouth is as bright as the first one, all around it as the second.
         let outside = outside(rect, size);
@@ -140,7 +140,7 @@ mod tests {
             .iter()
             .map(|outside| if *outside { 19.0 } else { 10.0 })
             .collect();
-        assert_eq!(scenery.recognise(&frame), (1, 1.0));
+        assert_eq!(known_backgrounds.closest(&frame), (1, 1.0));
         assert_eq!(outside.iter().filter(|o| !**o).count(), 33 * 33);
     }
 }
