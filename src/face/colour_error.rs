@@ -1,17 +1,17 @@
-//! What the network gets wrong in colour, as the rim round the mask shows it.
+//! The generator's colour error, measured on the border around the mask.
 
 use rayon::prelude::*;
 
 use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, RIM, inner_rows};
 
-/// Blocks on each side of the rim.
+/// Blocks on each side of the border.
 const BORDER_BLOCKS: usize = 8;
-/// A block that differs from the rim's median by more levels than this shows movement, not an error in colour.
+/// A block that differs from the median of the border by more levels than this shows motion, not a colour error.
 const MAX_SPREAD: f32 = 6.0;
 
-/// The network's error in colour: what it changes on the rim round the mask, which it sees and repaints as well.
+/// The colour error: what the generator changes on the border around the mask, which it sees as well as repaints.
 ///
-/// Each side is a line of colours along the inner picture's edge, R G B in levels.
+/// Each side has one colour per pixel along an edge of the inner picture, R G B in levels of 255.
 pub(super) struct ColourError {
     top: Side,
     bottom: Side,
@@ -22,17 +22,18 @@ pub(super) struct ColourError {
 type Side = [[f32; 3]; INNER];
 
 impl ColourError {
+    /// Measures the error in a change as large as the crop, `[328, 328, 3]`.
     pub(super) fn measure(change: &[f32]) -> Self {
-        let (edge, block_len) = (0..INNER, INNER / BORDER_BLOCKS);
+        let block_len = INNER / BORDER_BLOCKS;
         let along = |block: usize| block * block_len..(block + 1) * block_len;
         let (above, below) = (0..MASK_ROWS.start, MASK_ROWS.end..INNER);
-        let (before, behind) = (0..MASK_COLUMNS.start, MASK_COLUMNS.end..INNER);
-        debug_assert_eq!(edge.len() % BORDER_BLOCKS, 0);
+        let (left_of, right_of) = (0..MASK_COLUMNS.start, MASK_COLUMNS.end..INNER);
+        debug_assert_eq!(INNER % BORDER_BLOCKS, 0);
         let mut sides: [[[f32; 3]; BORDER_BLOCKS]; 4] = [
             std::array::from_fn(|b| mean(change, &above, &along(b))),
             std::array::from_fn(|b| mean(change, &below, &along(b))),
-            std::array::from_fn(|b| mean(change, &along(b), &before)),
-            std::array::from_fn(|b| mean(change, &along(b), &behind)),
+            std::array::from_fn(|b| mean(change, &along(b), &left_of)),
+            std::array::from_fn(|b| mean(change, &along(b), &right_of)),
         ];
         for channel in 0..3 {
             let blocks = sides.as_flattened();
@@ -59,12 +60,12 @@ impl ColourError {
         }
     }
 
-    /// Takes the error off the inner picture: spread from the four sides as a Coons patch (S. Coons, 1967), which is
-    /// exact on the sides and flat where they are.
+    /// Subtracts the error from the inner picture. It is interpolated from the four sides as a Coons patch (S. Coons, 1967),
+    /// which is exact on the sides, and flat if they are.
     pub(super) fn subtract_from(&self, change: &mut [f32]) {
         let end = (INNER - 1) as f32;
         let across_a_row = |x: usize| x as f32 / end;
-        // What the corners give along the first and the last row.
+        // The corners, interpolated along the first and the last row.
         let between = |from: [f32; 3], to: [f32; 3]| -> Side {
             std::array::from_fn(|x| std::array::from_fn(|c| lerp(from[c], to[c], across_a_row(x))))
         };
@@ -97,7 +98,7 @@ impl ColourError {
     }
 }
 
-/// Mean of a part of the inner picture.
+/// Mean colour of a part of the inner picture.
 fn mean(
     change: &[f32],
     rows: &std::ops::Range<usize>,
@@ -115,7 +116,7 @@ fn mean(
     sum.map(|sum| sum / (rows.len() * columns.len()) as f32)
 }
 
-/// A line of [`INNER`] colours from corner to corner through the blocks' centres.
+/// Interpolates [`INNER`] colours from corner to corner through the centres of the blocks.
 fn side(first: [f32; 3], blocks: &[[f32; 3]; BORDER_BLOCKS], last: [f32; 3]) -> Side {
     let block_len = (INNER / BORDER_BLOCKS) as f32;
     let knot = |k: usize| match k {
@@ -130,6 +131,7 @@ fn side(first: [f32; 3], blocks: &[[f32; 3]; BORDER_BLOCKS], last: [f32; 3]) -> 
     })
 }
 
+/// Linear interpolation.
 fn lerp(a: f32, b: f32, share: f32) -> f32 {
     a + share * (b - a)
 }

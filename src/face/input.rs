@@ -1,31 +1,32 @@
-//! A background frame and its crop rectangle -> what the generator sees.
+//! A background and its crop rectangle -> the network input.
 //!
-//! The crop is resized to 328x328; the networks see and repaint its inner 320x320, four pixels from each edge.
+//! The crop is resized to 328x328. The generator sees and repaints the inner 320x320, without four pixels at each edge.
 
 use rayon::prelude::*;
 
 use crate::image::bicubic::{Bicubic, PixelView};
 use crate::image::{Picture, Rect};
 
-/// Side of the resized crop.
+/// Side of the resized crop, in pixels.
 pub const CROP: usize = 328;
-/// Side of the inner picture.
+/// Side of the inner picture, which the generator repaints, in pixels.
 pub const INNER: usize = 320;
-/// Columns and rows of the crop around the inner picture.
+/// Width of the border of the crop around the inner picture, in pixels.
 pub(crate) const RIM: usize = (CROP - INNER) / 2;
 /// Rows of the inner picture that are hidden in the masked copy.
 pub(crate) const MASK_ROWS: std::ops::Range<usize> = 5..310;
 /// Columns of the inner picture that are hidden in the masked copy.
 pub(crate) const MASK_COLUMNS: std::ops::Range<usize> = 5..315;
-/// Values of one network input, `[6, 320, 320]`.
+/// Values per network input, `[6, 320, 320]`.
 pub const INPUT_LEN: usize = 6 * PLANE;
-/// Values of one network output, `[3, 320, 320]`.
+/// Values per network output, `[3, 320, 320]`.
 pub const OUTPUT_LEN: usize = 3 * PLANE;
+/// Values per plane of the inner picture.
 pub(super) const PLANE: usize = INNER * INNER;
-/// Rows that are worth a task of their own.
+/// Fewest rows per parallel task.
 pub(super) const MIN_ROWS_PER_TASK: usize = 32;
 
-/// The values of a crop's rows in which its inner picture lies.
+/// The range of a crop's values with the rows of its inner picture.
 pub(super) fn inner_rows() -> std::ops::Range<usize> {
     RIM * CROP * 3..(RIM + INNER) * CROP * 3
 }
@@ -46,11 +47,11 @@ pub fn crop(frame: &Picture, rect: Rect) -> Picture {
     out
 }
 
-/// Writes the network input of a 328x328 crop: `[6, 320, 320]`, the inner picture's B, G, R, then the same masked; 0..1.
+/// Writes the network input of a 328x328 crop: `[6, 320, 320]`, B G R of the inner picture, then the same masked; 0..1.
 pub fn network_input(crop: &Picture, out: &mut [f32]) {
     let (whole, masked) = out.split_at_mut(3 * PLANE);
-    // The contract divides by 255: a table keeps the division exact and out of the loop.
-    let unit: [f32; 256] = std::array::from_fn(|v| v as f32 / 255.0);
+    // The contract divides by 255. A table keeps the division exact, and out of the loop.
+    let normalised: [f32; 256] = std::array::from_fn(|v| v as f32 / 255.0);
     let planes = whole
         .par_chunks_exact_mut(PLANE)
         .zip(masked.par_chunks_exact_mut(PLANE));
@@ -61,9 +62,9 @@ pub fn network_input(crop: &Picture, out: &mut [f32]) {
             .zip(masked.chunks_exact_mut(INNER));
         for (y, (whole, masked)) in rows.enumerate() {
             let start = ((y + RIM) * CROP + RIM) * 3;
-            let line = crop.pixels[start..start + INNER * 3].chunks_exact(3);
-            for (value, pixel) in whole.iter_mut().zip(line) {
-                *value = unit[usize::from(pixel[channel])];
+            let plane_row = crop.pixels[start..start + INNER * 3].chunks_exact(3);
+            for (value, pixel) in whole.iter_mut().zip(plane_row) {
+                *value = normalised[usize::from(pixel[channel])];
             }
             masked.copy_from_slice(whole);
             if MASK_ROWS.contains(&y) {

@@ -1,17 +1,17 @@
-//! The contract's resize: bicubic with a = -0.75, half-pixel centres, no antialiasing, edges replicated
-//! (what OpenCV calls `INTER_CUBIC`).
+//! The resize that the contract defines: bicubic with a = -0.75, half-pixel centres, no antialiasing, replicated edges
+//! (OpenCV's `INTER_CUBIC`).
 
 use rayon::prelude::*;
 
 use crate::image::pool::Pool;
 
-/// Values of a pixel.
+/// Values per pixel.
 const CHANNELS: usize = 3;
-/// Source pixels under the kernel, in each direction.
+/// Source pixels of the kernel, in each direction.
 const TAPS: usize = 4;
-/// Pixels by which the kernel reaches over the source's edges.
+/// Pixels by which the kernel extends beyond the edges of the source.
 const EDGE: usize = 2;
-/// Target rows that are worth a task of their own.
+/// Fewest target rows per parallel task.
 const MIN_ROWS_PER_TASK: usize = 16;
 
 /// The source rows and weights of one target row.
@@ -21,7 +21,7 @@ struct RowTaps {
     weight: [f32; TAPS],
 }
 
-/// The first value of the blended line under the kernel of one target column, and the pixels' weights.
+/// Where the source pixels of one target column start in the blended row, and their weights.
 #[derive(Debug, Clone, Copy)]
 struct ColumnTaps {
     at: usize,
@@ -40,14 +40,14 @@ pub(crate) struct Bicubic {
 /// A view of interleaved pixels inside a larger picture, 8-bit or float.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PixelView<'a, T = u8> {
-    /// Values from the view's first one on.
+    /// Values from the first one in the view on.
     pub pixels: &'a [T],
     /// Values from one row to the next.
     pub stride: usize,
 }
 
 impl Bicubic {
-    /// Plans from `(width, height)` to `(width, height)`, all at least 1.
+    /// Plans a resize from `(width, height)` to `(width, height)`, all at least 1.
     pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         let columns = (0..to.0).map(|x| {
             let (first, weight) = taps_at(x, from.0, to.0);
@@ -68,7 +68,7 @@ impl Bicubic {
         }
     }
 
-    /// Whether the plan leads from `from` to `to`.
+    /// Whether the plan is for these sizes.
     pub(crate) fn is_for(&self, from: (usize, usize), to: (usize, usize)) -> bool {
         self.from == from && (self.columns.len(), self.rows.len()) == to
     }
@@ -119,7 +119,7 @@ impl Bicubic {
                 .blend
                 .copy_within(end - CHANNELS..end, end + edge_pixel * CHANNELS);
         }
-        // Four values at a time, so that a pixel is one register: the fourth is written over by the next pixel.
+        // Four values at a time, so that a pixel fits a register. The next pixel overwrites the fourth value.
         for (x, column) in self.columns.iter().enumerate() {
             let taps = &buffer.blend[column.at..][..=TAPS * CHANNELS];
             let out = &mut buffer.values[x * CHANNELS..x * CHANNELS + 4];
@@ -136,24 +136,25 @@ impl Bicubic {
     }
 }
 
-/// Memory for one row at a time, which stays from row to row.
+/// Buffers for one row, which are used again for the next row.
 #[derive(Debug, Default)]
 pub(crate) struct RowBuffer {
-    /// The source rows under the kernel, blended, with the edges repeated.
+    /// The weighted sum of the source rows, with replicated edges.
     blend: Vec<f32>,
+    /// The resized row.
     values: Vec<f32>,
 }
 
-/// The weighted sum of four lines.
-fn blend<T: Copy + Into<f32>>(buffers: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
-    let [a, b, c, d] = buffers.map(|buffer| &buffer[..out.len()]);
+/// The weighted sum of four rows.
+fn blend<T: Copy + Into<f32>>(rows: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
+    let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
     let [wa, wb, wc, wd] = weights;
     for (i, out) in out.iter_mut().enumerate() {
         *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
     }
 }
 
-/// The first of the source pixels under the kernel of target pixel `i`, which may lie outside, and their weights.
+/// The first source pixel of target pixel `i`, which may lie outside the source, and the weights from there on.
 fn taps_at(i: usize, from: usize, to: usize) -> (i64, [f32; TAPS]) {
     let scale = from as f64 / to as f64;
     let centre = (i as f64 + 0.5) * scale - 0.5;

@@ -1,8 +1,8 @@
-//! Brightness of a picture in a coarse grid of cells.
+//! The brightness of a picture in a coarse grid of cells.
 
 use crate::image::{Picture, Rect, Size};
 
-/// Cells across: a mouth covers several, at any size of the picture that shows one.
+/// Cells across a picture: a mouth covers several, whatever the size of the picture.
 const COLUMNS: usize = 64;
 /// Cells across and down a crop rectangle.
 pub(super) const RECT_CELLS: usize = 20;
@@ -23,6 +23,7 @@ pub(super) fn rect_cells(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
     cell_means(luma, size, (RECT_CELLS, RECT_CELLS), rect)
 }
 
+/// A rectangle that covers a picture of `size`.
 pub(super) fn whole_rect(size: Size) -> Rect {
     Rect {
         x0: 0,
@@ -43,6 +44,7 @@ pub(crate) fn luma(picture: &Picture, out: &mut Vec<u8>) {
     out.extend(picture.pixels.chunks_exact(3).map(light));
 }
 
+/// Mean brightness of each cell of `area`, 0..255, row by row.
 pub(super) fn cell_means(
     luma: &[u8],
     size: Size,

@@ -1,4 +1,4 @@
-//! The backgrounds of a clip: which one a frame shows, and where the mouth is in it.
+//! The backgrounds with which a clip was rendered: which one a frame shows, and where its mouth is.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use crate::error::Fault;
 use crate::image::{Rect, Size};
 use crate::timeline::FrameRate;
 
-/// Backgrounds in small. A frame's own is found by what surrounds the mouth, so that the order in which they were played,
-/// and from where, need not be known.
+/// Thumbnails of all backgrounds. The background of a frame is recognised by what surrounds the mouth, so the order and the
+/// start frame of the render need not be known.
 #[derive(Debug)]
 pub(crate) struct KnownBackgrounds {
     backgrounds: Vec<Thumbnail>,
 }
 
-/// A background in small.
+/// A background, reduced to its cells.
 #[derive(Debug)]
 struct Thumbnail {
     /// Mean brightness of each cell of the picture, 0..255.
     cells: Vec<f32>,
-    /// Whether the cell lies outside the rectangle.
+    /// Whether each cell lies outside the crop rectangle.
     outside: Vec<bool>,
-    /// Mean brightness of each cell of the rectangle.
+    /// Mean brightness of each cell of the crop rectangle.
     rect_cells: Vec<f32>,
     rect: Rect,
 }
 
 impl KnownBackgrounds {
-    /// Looks at all backgrounds in `path`, a folder, picture or video, for a clip whose pictures have `size`.
+    /// Reads all backgrounds in `path`, a folder, picture or video, for a clip with frames of `size`.
     pub(crate) fn of(
         path: &Path,
         crop_rects: Option<&Path>,
@@ -41,7 +41,7 @@ impl KnownBackgrounds {
         let backgrounds = Backgrounds::open(path, crop_rects, FrameRate::TRAINED, false)?;
         if backgrounds.size() != size {
             return Err(Fault::failed(format!(
-                "background `{}` is {}, the clip is {size}",
+                "background `{}` is {}, but the clip is {size}",
                 path.display(),
                 backgrounds.size()
             ))
@@ -63,7 +63,7 @@ impl KnownBackgrounds {
         })
     }
 
-    /// The background that is most like a frame outside its rectangle, and how far they are apart: mean levels of 255.
+    /// The background that is most similar to a frame outside its crop rectangle, and the mean difference in levels of 255.
     pub(super) fn closest(&self, cells: &[f32]) -> (usize, f32) {
         let distance = |thumbnail: &Thumbnail| {
             let triples = thumbnail.cells.iter().zip(cells).zip(&thumbnail.outside);
@@ -77,10 +77,12 @@ impl KnownBackgrounds {
         all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
     }
 
+    /// The crop rectangle of a background.
     pub(super) fn rect(&self, background: usize) -> Rect {
         self.backgrounds[background].rect
     }
 
+    /// The brightness of a background in its crop rectangle.
     pub(super) fn rect_cells(&self, background: usize) -> &[f32] {
         &self.backgrounds[background].rect_cells
     }
@@ -89,7 +91,7 @@ impl KnownBackgrounds {
 /// Which cells of a picture of `size` do not touch `rect`.
 fn outside(rect: Rect, size: Size) -> Vec<bool> {
     let (across, down) = whole_grid(size);
-    let distance = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
+    let is_apart = |cell: usize, cells: usize, pixels: u32, from: u32, to: u32| {
         let (start, end) = (
             cell * pixels as usize / cells,
             (cell + 1) * pixels as usize / cells,
@@ -98,8 +100,8 @@ fn outside(rect: Rect, size: Size) -> Vec<bool> {
     };
     let cells = (0..down).flat_map(|y| (0..across).map(move |x| (x, y)));
     let outside = cells.map(|(x, y)| {
-        distance(x, across, size.width, rect.x0, rect.x1)
-            || distance(y, down, size.height, rect.y0, rect.y1)
+        is_apart(x, across, size.width, rect.x0, rect.x1)
+            || is_apart(y, down, size.height, rect.y0, rect.y1)
     });
     outside.collect()
 }
@@ -108,7 +110,7 @@ fn outside(rect: Rect, size: Size) -> Vec<bool> {
 mod tests {
     use super::*;
 
-    /// A background of one brightness, its mouth in the middle.
+    /// A background of uniform brightness, with the mouth in the middle.
     fn thumbnail(light: f32, size: Size, rect: Rect) -> Thumbnail {
         let (across, down) = whole_grid(size);
         Thumbnail {
@@ -134,7 +136,7 @@ mod tests {
         let known_backgrounds = KnownBackgrounds {
             backgrounds: vec![thumbnail(10.0, size, rect), thumbnail(20.0, size, rect)],
         };
-        // The mouth is as bright as the first one, all around it as the second.
+        // The mouth is as bright as the first background, everything around it as the second.
         let outside = outside(rect, size);
         let frame: Vec<f32> = outside
             .iter()

@@ -1,4 +1,4 @@
-//! How bright each part of the picture is from frame to frame, and where the picture stands still.
+//! The brightness of each part of the picture from frame to frame, and where the picture is frozen.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,48 +12,48 @@ use crate::background::crop_rects;
 use crate::cancel::Cancel;
 use crate::image::{Rect, Size};
 
-/// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
+/// A cell that changes less than this, in levels of 255, is still: encoders refine a frozen picture gradually.
 const STILL_BELOW: f32 = 2.0;
-/// A clip shows other backgrounds if it is farther from those that are named, in levels of 255: coding and colour
-/// conversion change the mean of a cell by less than 2.
+/// Largest difference between a clip and its backgrounds, in levels of 255: coding and colour conversion change the mean of
+/// a cell by less than 2.
 const MAX_BACKGROUND_DISTANCE: f32 = 6.0;
 
-/// What is looked at in the frames of a video.
+/// Which part of the frames of a video is compared.
 #[derive(Debug)]
 pub(crate) enum View {
     /// The whole picture.
     Whole,
-    /// A crop rectangle for each frame; the last one for all that follow. At least one.
+    /// A crop rectangle per frame; the last one is used for all that follow. At least one.
     Rects(Vec<Rect>),
-    /// What a frame adds to its background, in that background's rectangle.
+    /// What a frame adds to its background, in the crop rectangle of that background.
     Known(KnownBackgrounds),
 }
 
-/// What the user says of a clip's making.
+/// What the user states about how a clip was rendered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Making {
-    /// The backgrounds that it was rendered with.
+    /// The backgrounds.
     pub background: Option<PathBuf>,
-    /// Their rectangles; without backgrounds, those of the clip's frames.
+    /// The crop rectangles of the backgrounds; without backgrounds, those of the clip's frames.
     pub crop_rects: Option<PathBuf>,
 }
 
-/// One frame in small.
+/// One frame, reduced to its cells.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     /// Mean brightness of each cell, 0..255, row by row.
     cells: Vec<f32>,
-    /// The crop rectangle that was looked at.
+    /// The crop rectangle that the cells cover.
     rect: Option<Rect>,
-    /// The background that it shows.
+    /// The background that the frame shows.
     background: Option<usize>,
-    /// How far it is from that background outside the rectangle, mean levels of 255.
+    /// Mean difference from that background outside the crop rectangle, in levels of 255.
     distance: f32,
 }
 
 impl View {
-    /// What is best looked at in `clip`, whose pictures have `size`: without backgrounds, in its rectangles, which may lie
-    /// beside it (`talk.crop_rects.json` for `talk.mp4`); without those, in all of it.
+    /// Decides which part of `clip`, with frames of `size`, to compare: what it adds to its backgrounds, if they are known;
+    /// else its crop rectangles, which may be next to it (`talk.crop_rects.json` for `talk.mp4`); else whole frames.
     pub(crate) fn of(
         clip: &Path,
         size: Size,
@@ -79,9 +79,9 @@ impl View {
         })
     }
 
-    /// Looks at frame `index`; `luma` is its brightness, `[height, width]`, full range.
+    /// Reduces frame `index` to its cells; `luma` is its brightness, `[height, width]`, full range.
     pub(crate) fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
-        let plain = |rect: Option<Rect>| Look {
+        let sample = |rect: Option<Rect>| Look {
             cells: cell_means(
                 luma,
                 size,
@@ -93,21 +93,21 @@ impl View {
             distance: 0.0,
         };
         match self {
-            Self::Whole => plain(None),
-            Self::Rects(rects) => plain(rects.get(index).or(rects.last()).copied()),
-            Self::Known(known_backgrounds) => {
-                let (background, distance) = known_backgrounds.closest(&whole_cells(luma, size));
-                let rect = known_backgrounds.rect(background);
+            Self::Whole => sample(None),
+            Self::Rects(rects) => sample(rects.get(index).or(rects.last()).copied()),
+            Self::Known(backgrounds) => {
+                let (background, distance) = backgrounds.closest(&whole_cells(luma, size));
+                let rect = backgrounds.rect(background);
                 Look {
                     background: Some(background),
                     distance,
-                    ..plain(Some(rect))
+                    ..sample(Some(rect))
                 }
             }
         }
     }
 
-    /// Cells across and down of what is looked at in pictures of `size`.
+    /// Cells across and down in frames of `size`.
     fn grid(&self, size: Size) -> (usize, usize) {
         match self {
             Self::Whole => whole_grid(size),
@@ -116,7 +116,7 @@ impl View {
     }
 }
 
-/// Rectangles that lie inside pictures of `size`.
+/// Reads the crop rectangles that lie inside frames of `size`; warns about the others.
 fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<Vec<Rect>> {
     let read = crop_rects::read(source)?;
     let rects: Vec<Rect> = read
@@ -127,7 +127,7 @@ fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<V
     let outside = read.rects.len() - rects.len();
     if outside > 0 {
         warnings.push(format!(
-            "{} of {} crop rectangles are empty or not inside the picture",
+            "{} of {} crop rectangles are empty or not inside the frame",
             outside,
             read.rects.len()
         ));
@@ -135,30 +135,30 @@ fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<V
     Ok(rects)
 }
 
-/// The frames of a video in small.
+/// The frames of a video, reduced to their cells.
 #[derive(Debug)]
 pub(crate) struct Motion {
     view: View,
     size: Size,
-    /// When each frame begins to be shown, in seconds.
+    /// Timestamp of each frame, in seconds.
     pub(crate) times: Vec<f64>,
-    /// What was looked at in each frame, as long as it is kept: brightness, or what is added to the background.
+    /// Cells of each of the first frames: brightness, or what the frame adds to its background.
     pub(super) cells: Vec<Vec<f32>>,
-    /// The crop rectangle of each frame; empty where none are known.
+    /// The crop rectangle of each frame; empty if none are known.
     pub(crate) rects: Vec<Rect>,
-    /// How far each frame is from its background outside the rectangle, mean levels of 255.
-    distance: Vec<f32>,
-    /// Stretches in which no cell changes, in seconds; the last one is still growing.
+    /// Mean difference of each frame from its background outside the crop rectangle, in levels of 255.
+    distances: Vec<f32>,
+    /// Ranges in which no cell changes, in seconds; the last one is still growing.
     still_ranges: Vec<Range<f64>>,
-    /// The cells at the start of the last stretch.
+    /// The cells at the start of the last range.
     anchor: Vec<f32>,
 }
 
 impl Motion {
-    /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
+    /// Frames whose cells are kept: two minutes at 25 frames per second. Of a longer video, only the beginning is compared.
     pub(crate) const KEPT: usize = 3000;
 
-    /// No frames yet; pictures of `size`.
+    /// No frames yet; frames will have `size`.
     pub(crate) fn new(size: Size, view: View) -> Self {
         Self {
             view,
@@ -166,25 +166,25 @@ impl Motion {
             times: Vec::new(),
             cells: Vec::new(),
             rects: Vec::new(),
-            distance: Vec::new(),
+            distances: Vec::new(),
             still_ranges: Vec::new(),
             anchor: Vec::new(),
         }
     }
 
-    /// Looks at the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
+    /// Adds the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
     pub(crate) fn watch(&mut self, seconds: f64, luma: &[u8]) {
         let look = self.view.look(self.times.len(), luma, self.size);
         self.push(seconds, look);
     }
 
-    /// Adds what was seen in the next frame, which is shown from `seconds` on.
+    /// Adds the cells of the next frame, which is shown from `seconds` on.
     pub(crate) fn push(&mut self, seconds: f64, look: Look) {
         let mut cells = look.cells;
         let mut pairs = self.anchor.iter().zip(&cells);
         let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL_BELOW);
         match self.still_ranges.last_mut() {
-            Some(stretch) if is_still => stretch.end = seconds,
+            Some(range) if is_still => range.end = seconds,
             _ => {
                 self.still_ranges.push(seconds..seconds);
                 self.anchor.clone_from(&cells);
@@ -195,10 +195,13 @@ impl Motion {
         if self.cells.len() == Self::KEPT {
             return;
         }
-        if let (View::Known(known_backgrounds), Some(background)) = (&self.view, look.background) {
-            let behind = known_backgrounds.rect_cells(background);
-            cells.iter_mut().zip(behind).for_each(|(c, b)| *c -= b);
-            self.distance.push(look.distance);
+        if let (View::Known(backgrounds), Some(background)) = (&self.view, look.background) {
+            let background_cells = backgrounds.rect_cells(background);
+            cells
+                .iter_mut()
+                .zip(background_cells)
+                .for_each(|(c, b)| *c -= b);
+            self.distances.push(look.distance);
         }
         self.cells.push(cells);
     }
@@ -208,25 +211,25 @@ impl Motion {
         self.view.grid(self.size)
     }
 
-    /// Whether what is seen is what the clip adds to its backgrounds.
+    /// Whether the backgrounds are known, so that cells are what the clip adds to them.
     pub(super) fn has_backgrounds(&self) -> bool {
         matches!(self.view, View::Known(_))
     }
 
-    /// A doubt that the backgrounds are those of the clip: the median frame is too far from them outside its rectangle.
+    /// A warning if the clip does not show the backgrounds: the median frame differs too much outside its crop rectangle.
     pub(crate) fn doubt(&self) -> Option<String> {
-        let mut sorted = self.distance.clone();
+        let mut sorted = self.distances.clone();
         sorted.sort_unstable_by(f32::total_cmp);
         let distance = sorted.get(sorted.len() / 2)?;
         (*distance > MAX_BACKGROUND_DISTANCE).then(|| {
             format!(
-                "the clip does not show this background: around the mouth, they are {distance:.0} levels of 255 apart"
+                "the clip does not show this background: around the mouth, they differ by {distance:.0} of 255 levels"
             )
         })
     }
 
-    /// The middle of the time that each kept frame is shown, in seconds: a picture stands until the next one comes, so
-    /// on the whole it is seen half a frame later than it begins.
+    /// The middle of the time for which each kept frame is shown, in seconds: a frame is shown until the next one, so on
+    /// average it is seen half a frame after its timestamp.
     pub(super) fn middles(&self) -> Vec<f64> {
         let times = &self.times;
         let step = |i: usize| {
@@ -238,7 +241,7 @@ impl Motion {
         kept.map(|i| times[i] + step(i) / 2.0).collect()
     }
 
-    /// The picture's area under cells `columns` and `rows`; none where the cells are those of rectangles.
+    /// The area of the frame that cells `columns` and `rows` cover; None if the cells are those of crop rectangles.
     pub(super) fn area(&self, columns: &Range<usize>, rows: &Range<usize>) -> Option<Rect> {
         let View::Whole = self.view else {
             return None;
@@ -262,7 +265,7 @@ impl Motion {
         self.times.len() > 2 && longest > shortest * 1.1 + 0.002
     }
 
-    /// Stretches longer than `least` seconds in which nothing changes.
+    /// Ranges longer than `least` seconds in which nothing changes.
     pub(crate) fn frozen(&self, least: f64) -> Vec<Range<f64>> {
         let long = self.still_ranges.iter().filter(|s| s.end - s.start > least);
         long.cloned().collect()

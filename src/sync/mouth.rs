@@ -1,4 +1,4 @@
-//! The mouth: the cells of a picture that get darker and brighter with a sound.
+//! The mouth: the cells of a picture that get darker and brighter with the audio.
 
 use std::ops::Range;
 
@@ -6,32 +6,32 @@ use rayon::prelude::*;
 
 use super::motion::Motion;
 
-/// Wrong places of the sound that are tried.
+/// Wrong positions of the audio that are tried.
 const CHANCE_TRIALS: usize = 5;
-/// Cells that change by less are not looked at: coding noise, in levels of 255.
+/// Cells that change less are ignored as coding noise: standard deviation, in levels of 255.
 const MIN_DEVIATION: f64 = 0.3;
-/// A mouth reaches so many cells to each side ..
+/// Cells by which a mouth extends to each side of its centre ..
 const REACH: usize = 3;
-/// .. as far as they go with the sound at least by this share of the best one.
+/// .. if their correlation is at least this share of the best one.
 const MIN_SHARE: f64 = 0.6;
 
-/// The ups and downs of each cell's brightness: an open mouth is darker than a closed one, teeth are brighter.
+/// The brightness of each cell over time: an open mouth is darker than a closed one, teeth are brighter.
 pub(super) struct CellCurves {
     across: usize,
     down: usize,
-    /// For each cell, mean 0 and variance 1; none where it hardly changes.
+    /// Detrended brightness of each cell: mean 0, variance 1. None if it hardly changes.
     curves: Vec<Option<Vec<f64>>>,
-    /// How strongly each cell changes: standard deviation in levels of 255.
+    /// How much each cell changes: standard deviation, in levels of 255.
     strengths: Vec<f64>,
 }
 
-/// What moves with a sound.
+/// The cells that move with the audio.
 pub(super) struct Mouth {
     pub(super) columns: Range<usize>,
     pub(super) rows: Range<usize>,
-    /// Rises and falls with the sound: mean 0, variance 1.
+    /// Movement over time, rising with the audio: mean 0, variance 1.
     pub(super) curve: Vec<f64>,
-    /// Its correlation with the sound at the best lag.
+    /// Correlation with the audio at the best lag.
     pub(super) peak: f64,
 }
 
@@ -62,7 +62,7 @@ impl CellCurves {
         }
     }
 
-    /// The cells that go with the sound best, at whichever lag, when it is moved on by `shift` frames.
+    /// The cells with the best correlation at any lag, with the audio shifted by `shift` frames.
     pub(super) fn find_mouth(&self, lags: &[(f64, Vec<f64>)], shift: usize) -> Option<Mouth> {
         let found = self
             .curves
@@ -70,13 +70,13 @@ impl CellCurves {
             .enumerate()
             .filter_map(|(cell, curve)| {
                 let curve = curve.as_ref()?;
-                // Every second lag is enough to find the place.
+                // Every second lag is enough to find the mouth.
                 let signed = lags
                     .iter()
                     .step_by(2)
-                    .map(|(_, s)| correlation_shifted(curve, s, shift));
+                    .map(|(_, s)| shifted_correlation(curve, s, shift));
                 let best = signed.max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
-                // Strong changes that go with the sound, rather than any speck that happens to.
+                // Strong changes are preferred to small ones that correlate by chance.
                 let score = best * best * self.strengths[cell].sqrt();
                 Some((score, cell, best))
             });
@@ -99,7 +99,7 @@ impl CellCurves {
         let curve = standardise(sum)?;
         let peaks = lags
             .iter()
-            .map(|(_, audio)| correlation_shifted(&curve, audio, shift));
+            .map(|(_, audio)| shifted_correlation(&curve, audio, shift));
         Some(Mouth {
             columns,
             rows,
@@ -108,7 +108,7 @@ impl CellCurves {
         })
     }
 
-    /// The highest correlation that is found with the sound at wrong places of the clip, its end put before its start.
+    /// The highest correlation with the audio at wrong positions: shifted, with its end moved to the front.
     pub(super) fn by_chance(&self, lags: &[(f64, Vec<f64>)]) -> f64 {
         let frames = lags.first().map_or(0, |(_, audio)| audio.len());
         let shifts = (1..=CHANCE_TRIALS).map(|i| i * frames / (CHANCE_TRIALS + 1));
@@ -117,15 +117,15 @@ impl CellCurves {
     }
 }
 
-/// Correlation of a wave with a sound that is moved on by `shift` frames, its end put before its start.
-fn correlation_shifted(curve: &[f64], audio: &[f64], shift: usize) -> f64 {
+/// Correlation of a curve with audio shifted by `shift` frames, cyclically.
+fn shifted_correlation(curve: &[f64], audio: &[f64], shift: usize) -> f64 {
     let (start, end) = audio.split_at(shift);
     let (early, late) = curve.split_at(end.len());
     let products = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     (products(early, end) + products(late, start)) / curve.len() as f64
 }
 
-/// Takes off what changes slowly, such as light and the pose: the mean over two seconds.
+/// Subtracts the mean over two seconds, which removes slow changes such as lighting and pose.
 fn detrend(values: &mut [f64], times: &[f64]) {
     let span = times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0);
     let second = (values.len() as f64 / span.max(1e-9)).round().max(1.0) as usize;
@@ -142,13 +142,13 @@ fn detrend(values: &mut [f64], times: &[f64]) {
     }
 }
 
-/// The quick ups and downs of values at `times`.
-pub(super) fn curve(mut values: Vec<f64>, times: &[f64]) -> Option<Vec<f64>> {
+/// The quick changes of `values` at `times`: mean 0, variance 1. None if all values are equal.
+pub(super) fn detrended(mut values: Vec<f64>, times: &[f64]) -> Option<Vec<f64>> {
     detrend(&mut values, times);
     standardise(values)
 }
 
-/// Mean 0 and variance 1; none where all values are equal.
+/// Scales to mean 0 and variance 1; None if all values are equal.
 fn standardise(mut values: Vec<f64>) -> Option<Vec<f64>> {
     let standard_deviation = standard_deviation(&values);
     let mean = values.iter().sum::<f64>() / values.len() as f64;
