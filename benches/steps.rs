@@ -1,5 +1,5 @@
-//! The steps that work on samples and pixels. Each is compared with a crate that does the same or nearly the same, and with a
-//! plain copy of as many bytes, because no step can be faster than memory.
+//! The steps that work on samples and pixels. Each is compared with a crate that does the same or nearly the same, and
+//! with a plain copy of as many bytes, because no step can be faster than memory.
 //!
 //! All steps: `cargo bench --bench steps`; a single step: `cargo bench --bench steps crop`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]

@@ -39,8 +39,8 @@ pub struct AudioFile {
 impl AudioFile {
     /// Opens an audio file, or a video with an audio track, and checks that it is complete.
     ///
-    /// `limit` cuts the audio off after that many seconds. Only a plain WAV file states its exact length; all others are
-    /// decoded once to find it.
+    /// `limit` cuts the audio off after that many seconds. Only a plain WAV file states its exact length; all others
+    /// are decoded once to find it.
     pub fn open(path: &Path, limit: Option<f64>) -> Result<Self> {
         let wav = WavReader::open(path, open_file(path)?)?;
         let is_plain_wav = wav.is_some();
@@ -109,8 +109,8 @@ impl AudioFile {
         AudioReader::new(self, 1, SPEECH_RATE)
     }
 
-    /// The packets as the file stores them. None if the audio has to be decoded, because `limit` shortens it or there are
-    /// gaps between the packets.
+    /// The packets as the file stores them. None if the audio has to be decoded, because `limit` shortens it or there
+    /// are gaps between the packets.
     pub fn packets(&self) -> Result<Option<PacketReader>> {
         let open = |origin| PacketReader::open(&self.path, origin, self.frames, self.rate);
         self.packet_origin.map(open).transpose()

@@ -1,4 +1,5 @@
-//! An audio file -> samples for the clip, and the windows of embeddings that the generator takes. All of it is streamed.
+//! An audio file -> samples for the clip, and the windows of embeddings that the generator takes. All of it is
+//! streamed.
 //!
 //! ```text
 //! file --hound or FFmpeg--> samples --resampler--> 16 kHz mono --mel--> mel frames

@@ -89,8 +89,8 @@ impl Resampler {
         Ok(())
     }
 
-    /// Converts `frames` pending samples from `start` on (silence fills the chunk) and appends the result, up to `total`
-    /// output samples since the beginning.
+    /// Converts `frames` pending samples from `start` on (silence fills the chunk) and appends the result, up to
+    /// `total` output samples since the beginning.
     fn convert(
         &mut self,
         start: usize,

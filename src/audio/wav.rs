@@ -136,8 +136,8 @@ fn find_data(reader: &mut BufReader<File>) -> io::Result<(Vec<u8>, u32)> {
 
 /// The header of a file that contains nothing but samples of this format.
 ///
-/// hound cannot read on after chunks of odd size, and misreads samples with fewer valid bits than their bytes have, so it
-/// gets to see neither.
+/// hound cannot read on after chunks of odd size, and misreads samples with fewer valid bits than their bytes have, so
+/// it gets to see neither.
 fn plain_header(mut format: Vec<u8>, len: u32) -> Vec<u8> {
     if format.len() >= 16 {
         let channels = u16::from_le_bytes([format[2], format[3]]).max(1);

@@ -1,5 +1,5 @@
-//! Which mel frames each frame of the clip needs: 16x80 blocks for the audio encoder, and 640 ms windows of their embeddings
-//! for the generator. The contract defines both at 25 frames per second; here they work at any frame rate.
+//! Which mel frames each frame of the clip needs: 16x80 blocks for the audio encoder, and 640 ms windows of their
+//! embeddings for the generator. The contract defines both at 25 frames per second; here they work at any frame rate.
 
 use std::collections::VecDeque;
 
@@ -62,8 +62,8 @@ impl WindowLayout {
         Self { fps, mel_frames }
     }
 
-    /// The position in the feature list of a row (0..16) of `frame`'s window: row 8 is at `25 t` for the frame's time `t`,
-    /// the others are 1 apart. None before the start and after the end of the list, where the row is zeros.
+    /// The position in the feature list of a row (0..16) of `frame`'s window: row 8 is at `25 t` for the frame's time
+    /// `t`, the others are 1 apart. None before the start and after the end of the list, where the row is zeros.
     pub fn position(&self, frame: FrameIndex, row: usize) -> Option<FeaturePosition> {
         let denominator = i128::from(self.fps.num);
         let own = FEATURE_RATE * i128::from(frame.0) * i128::from(self.fps.den);
@@ -96,14 +96,15 @@ impl WindowLayout {
     }
 }
 
-/// Length of a [`BlockGroup`] in mel frames, as an exact fraction: 0.64 s, so that it has 16 blocks at 25 frames per second.
+/// Length of a [`BlockGroup`] in mel frames, as an exact fraction: 0.64 s, so that it has 16 blocks at 25 frames per
+/// second.
 const GROUP_LENGTH: (u64, u64) = (256, 5);
 /// Mel frames by which a block may start before or after a frame whose window it is in: 0.5 s. The contract has at most
 /// 0.36 s, and 80 ms more at the ends of the list.
 const MAX_OFFSET: u64 = 40;
 
-/// Blocks that are always encoded in one batch, whatever part of a clip is rendered: the result for a block may depend on
-/// the other blocks in its batch.
+/// Blocks that are always encoded in one batch, whatever part of a clip is rendered: the result for a block may depend
+/// on the other blocks in its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockGroup(u64);
 
@@ -118,7 +119,8 @@ impl BlockGroup {
         (self.0 * GROUP_LENGTH.0).div_ceil(GROUP_LENGTH.1)
     }
 
-    /// Writes the first mel frame of each of its blocks to `out`, in ascending order: all blocks that the clip's windows need.
+    /// Writes the first mel frame of each of its blocks to `out`, in ascending order: all blocks that the clip's
+    /// windows need.
     pub(crate) fn block_starts(self, layout: &WindowLayout, out: &mut Vec<u64>) {
         let (start, end) = (self.start(), Self(self.0 + 1).start());
         let fps = layout.fps;
@@ -166,7 +168,8 @@ impl MelQueue {
         self.frames.push_back(frame);
     }
 
-    /// Appends the block that starts at mel frame `start`, `[80, 16]`, to `out`. Returns false if it is not complete yet.
+    /// Appends the block that starts at mel frame `start`, `[80, 16]`, to `out`. Returns false if it is not complete
+    /// yet.
     pub(crate) fn append_block(&self, start: u64, out: &mut Vec<f32>) -> bool {
         let Some(from) = start.checked_sub(self.first).map(|from| from as usize) else {
             return false;
@@ -218,8 +221,8 @@ mod tests {
             prop_assert_eq!(windows.block_starts(FrameIndex(frame)).to_vec(), expected);
         }
 
-        /// At every frame rate, the frame at time t gets the mouth of time t: a frame at a time that 25 frames per second
-        /// also have gets their window; the own row of other frames lies within one mel frame of their time.
+        /// At every frame rate, the frame at time t gets the mouth of time t: a frame at a time that 25 frames per
+        /// second also have gets their window; the own row of other frames lies within one mel frame of their time.
         #[test]
         fn other_frame_rates_use_the_audio_of_the_same_time(
             rate in prop::sample::select(vec![(24, 1), (30, 1), (30_000, 1001), (50, 1), (60, 1), (60_000, 1001)]),

@@ -37,7 +37,8 @@ pub struct WindowReader<'a> {
 }
 
 impl<'a> WindowReader<'a> {
-    /// Starts at the beginning of `audio`, for a clip of `fps` frames per second; `first` is the first frame to be read.
+    /// Starts at the beginning of `audio`, for a clip of `fps` frames per second; `first` is the first frame to be
+    /// read.
     pub fn new(
         audio: &AudioFile,
         fps: FrameRate,

@@ -47,9 +47,9 @@ impl Backgrounds {
     /// Lists and checks a folder of frames (or `full_body_img/` in it), a single picture, or a video.
     ///
     /// `crop_rects` names the file or folder with the crop rectangles; without it, they are searched for in and next to
-    /// `path`. Each picture of a folder is one background, whatever `fps` is. Background k of a video is the frame shown at
-    /// k / `fps` seconds, so that the video plays at its own speed. Without `keep_alpha`, transparent pictures are put on
-    /// black.
+    /// `path`. Each picture of a folder is one background, whatever `fps` is. Background k of a video is the frame
+    /// shown at k / `fps` seconds, so that the video plays at its own speed. Without `keep_alpha`, transparent pictures
+    /// are put on black.
     pub fn open(
         path: &Path,
         crop_rects: Option<&Path>,
@@ -167,7 +167,8 @@ impl Backgrounds {
         self.rects[self.source_index(index)]
     }
 
-    /// Calls `f` with each picture and its crop rectangle, and returns the results in order. Files are decoded in parallel.
+    /// Calls `f` with each picture and its crop rectangle, and returns the results in order. Files are decoded in
+    /// parallel.
     pub fn map_frames<T: Send>(
         &self,
         cancel: &Cancel,

@@ -15,11 +15,11 @@ use crate::timeline::BackgroundIndex;
 
 /// Decodes backgrounds, and keeps those that fit into its memory.
 ///
-/// Files: the first ones are kept for good, and for all clips. Backgrounds are requested in a cycle, in which a cache of the
-/// latest ones would never hit.
+/// Files: the first ones are kept for good, and for all clips. Backgrounds are requested in a cycle, in which a cache
+/// of the latest ones would never hit.
 ///
-/// Videos can only be decoded forward, from a key frame on. Playing forward, the latest frames are kept; playing backward,
-/// a run of frames is decoded at a time and handed out from its end.
+/// Videos can only be decoded forward, from a key frame on. Playing forward, the latest frames are kept; playing
+/// backward, a run of frames is decoded at a time and handed out from its end.
 pub struct BackgroundCache<'a> {
     backgrounds: &'a Backgrounds,
     formats: FrameFormats,

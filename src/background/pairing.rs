@@ -30,8 +30,8 @@ pub(super) fn read_rects(
     crop_rects::read(&source)
 }
 
-/// The first `need` rectangles, for as many frames, of which the first has the number `first`. Warns if the rectangles are
-/// numbered differently.
+/// The first `need` rectangles, for as many frames, of which the first has the number `first`. Warns if the rectangles
+/// are numbered differently.
 pub(super) fn pair_in_order(
     first: u64,
     need: usize,

@@ -7,8 +7,8 @@ use crate::timeline::{FrameIndex, FrameRate};
 
 /// Frames that are faster to decode than to seek over.
 const SEEK_THRESHOLD: usize = 32;
-/// Containers round timestamps, some to milliseconds, so a duration computed from two of them may be off by 2 ms. Twice that
-/// is still less than a frame at 240 frames per second.
+/// Containers round timestamps, some to milliseconds, so a duration computed from two of them may be off by 2 ms. Twice
+/// that is still less than a frame at 240 frames per second.
 pub(super) const ROUNDING_SECONDS: f64 = 2.05e-3;
 /// Most backgrounds of a video: 4.6 days at 25 frames per second. More means that the timestamps are damaged.
 const MAX_FRAMES: f64 = 1e7;
@@ -98,8 +98,8 @@ impl FrameSampling {
         first..=wanted
     }
 
-    /// Where to start when playing backward: the first index from `earliest` on that is at a key frame, so that no frame is
-    /// decoded in vain; `earliest` if there is none.
+    /// Where to start when playing backward: the first index from `earliest` on that is at a key frame, so that no
+    /// frame is decoded in vain; `earliest` if there is none.
     fn backward_start(&self, wanted: usize, earliest: usize) -> usize {
         let key_frames = &self.frame_table.key_frames;
         let next = key_frames.partition_point(|&key_frame| key_frame < self.used[earliest]);

@@ -60,8 +60,8 @@ impl ColourError {
         }
     }
 
-    /// Subtracts the error from the inner picture. It is interpolated from the four sides as a Coons patch (S. Coons, 1967),
-    /// which is exact on the sides, and flat if they are.
+    /// Subtracts the error from the inner picture. It is interpolated from the four sides as a Coons patch (S. Coons,
+    /// 1967), which is exact on the sides, and flat if they are.
     pub(super) fn subtract_from(&self, change: &mut [f32]) {
         let end = (INNER - 1) as f32;
         let across_a_row = |x: usize| x as f32 / end;

@@ -110,7 +110,8 @@ impl Paster {
 
     /// Adds the generator's change, without its colour error, to the frame inside the masked area.
     ///
-    /// Where nothing changes, the frame keeps every level and all its detail. Where much changes, its detail is dropped.
+    /// Where nothing changes, the frame keeps every level and all its detail. Where much changes, its detail is
+    /// dropped.
     fn seamless(
         &mut self,
         plan: &PastePlan,
@@ -196,7 +197,8 @@ fn rows_of(frame: &mut Picture, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
         .map(move |row| &mut row[rect.x0 as usize * 3..rect.x1 as usize * 3])
 }
 
-/// Writes output minus input of the inner picture, in levels of 255, at its position in the crop. NaN counts as no change.
+/// Writes output minus input of the inner picture, in levels of 255, at its position in the crop. NaN counts as no
+/// change.
 fn fill_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
     let rows = rows.enumerate().with_min_len(MIN_ROWS_PER_TASK);

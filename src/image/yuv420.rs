@@ -83,8 +83,8 @@ pub struct Converter {
 impl Converter {
     /// Converts `picture` to `planes`; if its size is odd, the last column or row is repeated.
     ///
-    /// Each value depends on its own pixels only, so a part that starts at an even column and row is converted as in the
-    /// whole picture.
+    /// Each value depends on its own pixels only, so a part that starts at an even column and row is converted as in
+    /// the whole picture.
     pub fn convert(&mut self, picture: &Picture, planes: &mut Yuv420) -> Result<()> {
         let size = even(picture.size());
         let picture = if picture.size() == size {

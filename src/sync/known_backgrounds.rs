@@ -11,8 +11,8 @@ use crate::error::Fault;
 use crate::image::{Rect, Size};
 use crate::timeline::FrameRate;
 
-/// Thumbnails of all backgrounds. The background of a frame is recognised by what surrounds the mouth, so the order and the
-/// start frame of the render need not be known.
+/// Thumbnails of all backgrounds. The background of a frame is recognised by what surrounds the mouth, so the order and
+/// the start frame of the render need not be known.
 #[derive(Debug)]
 pub(crate) struct KnownBackgrounds {
     backgrounds: Vec<Thumbnail>,
@@ -63,7 +63,8 @@ impl KnownBackgrounds {
         })
     }
 
-    /// The background that is most similar to a frame outside its crop rectangle, and the mean difference in levels of 255.
+    /// The background that is most similar to a frame outside its crop rectangle, and the mean difference in levels of
+    /// 255.
     pub(super) fn closest(&self, cells: &[f32]) -> (usize, f32) {
         let distance = |thumbnail: &Thumbnail| {
             let triples = thumbnail.cells.iter().zip(cells).zip(&thumbnail.outside);

@@ -7,8 +7,8 @@ use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::{AudioFile, SPEECH_RATE};
 use crate::cancel::Cancel;
 
-/// Frequencies that count, Hz: lower ones also pass closed lips (voice, m, n), higher ones nearly closed teeth (s). With the
-/// bundled presenter, the correlation with the mouth is 0.8; with all frequencies it is 0.55.
+/// Frequencies that count, Hz: lower ones also pass closed lips (voice, m, n), higher ones nearly closed teeth (s).
+/// With the bundled presenter, the correlation with the mouth is 0.8; with all frequencies it is 0.55.
 const BAND_HZ: [f64; 2] = [500.0, 4000.0];
 /// Share of all levels that count as the loudest, so that a single click does not set the scale.
 const LOUDEST_SHARE: f64 = 0.05;

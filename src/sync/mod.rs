@@ -1,9 +1,9 @@
 //! Frames of a clip and its audio -> how many milliseconds mouth and audio are apart.
 //!
-//! The brightness of the mouth is correlated with the loudness of the audio, at every lag up to 400 ms. A mouth gets darker
-//! when it opens; this follows the loudness much more closely than the amount of motion, which peaks at each opening and
-//! again at each closing. If the backgrounds are known, only what the clip adds to them counts, so that head motion and
-//! lighting do not matter.
+//! The brightness of the mouth is correlated with the loudness of the audio, at every lag up to 400 ms. A mouth gets
+//! darker when it opens; this follows the loudness much more closely than the amount of motion, which peaks at each
+//! opening and again at each closing. If the backgrounds are known, only what the clip adds to them counts, so that
+//! head motion and lighting do not matter.
 //!
 //! | file | what it does |
 //! | --- | --- |

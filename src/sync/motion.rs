@@ -14,8 +14,8 @@ use crate::image::{Rect, Size};
 
 /// A cell that changes less than this, in levels of 255, is still: encoders refine a frozen picture gradually.
 const STILL_BELOW: f32 = 2.0;
-/// Largest difference between a clip and its backgrounds, in levels of 255: coding and colour conversion change the mean of
-/// a cell by less than 2.
+/// Largest difference between a clip and its backgrounds, in levels of 255: coding and colour conversion change the
+/// mean of a cell by less than 2.
 const MAX_BACKGROUND_DISTANCE: f32 = 6.0;
 
 /// Which part of the frames of a video is compared.
@@ -52,8 +52,9 @@ pub(crate) struct Look {
 }
 
 impl View {
-    /// Decides which part of `clip`, with frames of `size`, to compare: what it adds to its backgrounds, if they are known;
-    /// else its crop rectangles, which may be next to it (`talk.crop_rects.json` for `talk.mp4`); else whole frames.
+    /// Decides which part of `clip`, with frames of `size`, to compare: what it adds to its backgrounds, if they are
+    /// known; else its crop rectangles, which may be next to it (`talk.crop_rects.json` for `talk.mp4`); else whole
+    /// frames.
     pub(crate) fn of(
         clip: &Path,
         size: Size,
@@ -155,7 +156,8 @@ pub(crate) struct Motion {
 }
 
 impl Motion {
-    /// Frames whose cells are kept: two minutes at 25 frames per second. Of a longer video, only the beginning is compared.
+    /// Frames whose cells are kept: two minutes at 25 frames per second. Of a longer video, only the beginning is
+    /// compared.
     pub(crate) const KEPT: usize = 3000;
 
     /// No frames yet; frames will have `size`.
@@ -216,7 +218,8 @@ impl Motion {
         matches!(self.view, View::Known(_))
     }
 
-    /// A warning if the clip does not show the backgrounds: the median frame differs too much outside its crop rectangle.
+    /// A warning if the clip does not show the backgrounds: the median frame differs too much outside its crop
+    /// rectangle.
     pub(crate) fn doubt(&self) -> Option<String> {
         let mut sorted = self.distances.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -228,8 +231,8 @@ impl Motion {
         })
     }
 
-    /// The middle of the time for which each kept frame is shown, in seconds: a frame is shown until the next one, so on
-    /// average it is seen half a frame after its timestamp.
+    /// The middle of the time for which each kept frame is shown, in seconds: a frame is shown until the next one, so
+    /// on average it is seen half a frame after its timestamp.
     pub(super) fn middles(&self) -> Vec<f64> {
         let times = &self.times;
         let step = |i: usize| {

@@ -80,6 +80,7 @@ fn assert_patches(name: &str, picture: &Picture, side: usize) {
 
 #[test]
 fn colours_are_those_that_were_encoded() {
+    // The table makes the function long.
     let place = Place::new();
     patches(&place, "sd.png", 32);
     patches(&place, "hd.png", 480);

@@ -1,4 +1,5 @@
-//! Each step against what the libraries of the reference renderer computed, within the tolerances of `tests/golden/README.md`.
+//! Each step against what the libraries of the reference renderer computed, within the tolerances of
+//! `tests/golden/README.md`.
 
 use std::fs;
 

@@ -393,17 +393,15 @@ fn refused(place: &Place, file: &str) -> String {
         .to_owned()
 }
 
-#[test]
-fn what_is_no_whole_sound_is_refused() {
-    let place = Place::new();
-    click(&place);
+/// Writes files without audio, with unsupported or changing formats, and truncated or damaged ones.
+fn write_unusable_files(place: &Place) {
     let pictures = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=1"];
     ffmpeg(
-        &place,
+        place,
         &[&pictures[..], &["-c:v", "libx264", "mute.mp4"]].concat(),
     );
     ffmpeg(
-        &place,
+        place,
         &[
             "-i",
             "click.wav",
@@ -422,13 +420,13 @@ fn what_is_no_whole_sound_is_refused() {
     ];
     for file in ["whole.flac", "whole.m4a", "whole.mp3"] {
         ffmpeg(
-            &place,
+            place,
             &[&noise[..], &["-movflags", "+faststart", file]].concat(),
         );
     }
     // Two sample rates, one after the other, as if two files were joined.
-    ffmpeg(&place, &["-i", "click.wav", "-ar", "44100", "one.mp3"]);
-    ffmpeg(&place, &["-i", "click.wav", "-ar", "22050", "other.mp3"]);
+    ffmpeg(place, &["-i", "click.wav", "-ar", "44100", "one.mp3"]);
+    ffmpeg(place, &["-i", "click.wav", "-ar", "22050", "other.mp3"]);
     let joined = [
         fs::read(place.join("one.mp3")).unwrap(),
         fs::read(place.join("other.mp3")).unwrap(),
@@ -448,6 +446,13 @@ fn what_is_no_whole_sound_is_refused() {
     fs::write(place.join("damaged.flac"), damaged).unwrap();
     let list = "ffconcat version 1.0\nfile click.wav\n";
     fs::write(place.join("list.ffconcat"), list).unwrap();
+}
+
+#[test]
+fn what_is_no_whole_sound_is_refused() {
+    let place = Place::new();
+    click(&place);
+    write_unusable_files(&place);
     let files = [
         "bg/0.png",
         "mute.mp4",
@@ -459,10 +464,10 @@ fn what_is_no_whole_sound_is_refused() {
         "list.ffconcat",
     ];
     // Where files end depends on their encoders.
-    let moment = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
+    let is_time = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
     let masked = |text: String| {
         let words = text.split(' ');
-        let words: Vec<&str> = words.map(|w| if moment(&w) { "#" } else { w }).collect();
+        let words: Vec<&str> = words.map(|w| if is_time(&w) { "#" } else { w }).collect();
         words.join(" ")
     };
     let messages = files.map(|file| masked(refused(&place, file)));

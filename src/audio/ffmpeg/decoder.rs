@@ -15,8 +15,8 @@ const SILENCE_FRAMES: u64 = 4096;
 /// Seconds by which the audio may start after the video without silence being inserted: it cannot be heard, and many
 /// containers store timestamps in milliseconds.
 const MAX_START_OFFSET: f64 = 0.004;
-/// Seconds without packets that become silence. Shorter gaps are ignored: in some files the timestamps are off by more than
-/// a packet although the audio continues.
+/// Seconds without packets that become silence. Shorter gaps are ignored: in some files the timestamps are off by more
+/// than a packet although the audio continues.
 const MIN_GAP: f64 = 0.1;
 /// Longest gap, in seconds; a longer one means that the timestamps are wrong.
 const MAX_GAP: f64 = 3600.0;
@@ -201,8 +201,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Checks a decoded frame, and finds out how much silence goes before it.
-    fn accept_frame(&mut self) -> Result<()> {
+    /// Fails if the decoded frame comes after damage, or in another format than the first one.
+    fn check_frame(&self) -> Result<()> {
         if self.damaged > 0 {
             return Err(self.damage_fault().into());
         }
@@ -230,7 +230,13 @@ impl Decoder {
                 .because("its sample format is unknown")
                 .into());
         }
-        let pts = frame.pts();
+        Ok(())
+    }
+
+    /// Checks a decoded frame, and finds out how much silence goes before it.
+    fn accept_frame(&mut self) -> Result<()> {
+        self.check_frame()?;
+        let pts = self.frame.pts();
         let origin = *self.origin.get_or_insert_with(|| {
             let start = pts.unwrap_or(0);
             self.demuxer.video_start().unwrap_or(start).min(start)
@@ -277,8 +283,8 @@ impl Decoder {
         Some(self.samples(end.saturating_sub(origin)))
     }
 
-    /// The length without the samples that the encoder added to fill its last frame; containers mark them by a shorter last
-    /// packet.
+    /// The length without the samples that the encoder added to fill its last frame; containers mark them by a shorter
+    /// last packet.
     fn without_padding(&self, frames: u64, span: u64) -> u64 {
         let exact = f64::from(self.demuxer.time_base) * f64::from(self.rate) < 1.5;
         let padding = frames.saturating_sub(span);

@@ -105,7 +105,8 @@ impl Demuxer {
     }
 }
 
-/// Whether a WAV file with 64-bit sizes (EBU Tech 3306) was left without them, so that its samples last until the file ends.
+/// Whether a WAV file with 64-bit sizes (EBU Tech 3306) was left without them, so that its samples last until the file
+/// ends.
 fn lacks_data_size(file: &mut File) -> io::Result<bool> {
     let mut head = Vec::new();
     file.take(36).read_to_end(&mut head)?;
@@ -119,7 +120,8 @@ fn lacks_data_size(file: &mut File) -> io::Result<bool> {
 fn discard_others(input: &mut Input, wanted: usize) {
     for mut stream in input.streams_mut() {
         if stream.index() != wanted {
-            // SAFETY: the stream is live as long as `input`, which is borrowed mutably; callers may set `discard` at any time.
+            // SAFETY: the stream is live as long as `input`, which is borrowed mutably; callers may set `discard` at
+            // any time.
             unsafe { (*stream.as_mut_ptr()).discard = ff::Discard::All.into() };
         }
     }

@@ -33,7 +33,8 @@ impl PacketReader {
     #[expect(unsafe_code, reason = "there is no safe way to set the codec's tag")]
     pub fn parameters(&self) -> Result<Parameters> {
         let mut parameters = self.demuxer.parameters()?.clone();
-        // SAFETY: the clone is not null and owned here. The tag, a plain number, is the source container's name of the codec.
+        // SAFETY: the clone is not null and owned here. The tag, a plain number, is the source container's name of the
+        // codec.
         unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
         Ok(parameters)
     }

@@ -1,7 +1,7 @@
 //! Colour tags of streams and frames: matrix, range and transfer characteristic.
 //!
-//! A file may contain any number as a tag, and some demuxers pass it on unchecked. Reading it as one of FFmpeg's enums would
-//! be undefined behaviour in Rust, so the tags are read as plain numbers.
+//! A file may contain any number as a tag, and some demuxers pass it on unchecked. Reading it as one of FFmpeg's enums
+//! would be undefined behaviour in Rust, so the tags are read as plain numbers.
 
 use std::ptr::addr_of;
 

@@ -114,8 +114,8 @@ impl VideoFile {
         &self.path
     }
 
-    /// The planes in which the frames of both files can be compared as they are stored: `Y U V`. None if the files store
-    /// them differently.
+    /// The planes in which the frames of both files can be compared as they are stored: `Y U V`. None if the files
+    /// store them differently.
     pub fn planes_as_in(&self, other: &Self) -> Option<String> {
         let layout = self.layout?;
         let alike = self.layout == other.layout

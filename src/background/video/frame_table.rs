@@ -19,8 +19,8 @@ impl FrameTable {
         self.timestamps.push(seconds.max(previous));
     }
 
-    /// Seconds from the first frame to the end of the last one, which lasts as long as the others on average; `if_single` if
-    /// there is only one frame, or all have the same timestamp.
+    /// Seconds from the first frame to the end of the last one, which lasts as long as the others on average;
+    /// `if_single` if there is only one frame, or all have the same timestamp.
     pub fn duration(&self, if_single: f64) -> f64 {
         let (count, span) = (self.timestamps.len(), self.span());
         if count > 1 && span > 0.0 {

@@ -76,8 +76,8 @@ impl VideoReader {
         })
     }
 
-    /// Decodes the next frame into `into`, upright. Returns its timestamp in seconds from the start of the stream, or None at
-    /// the end.
+    /// Decodes the next frame into `into`, upright. Returns its timestamp in seconds from the start of the stream, or
+    /// None at the end.
     pub fn next(&mut self, into: &mut Picture) -> Result<Option<f64>> {
         let time = self.skip()?;
         if time.is_some() {
@@ -93,7 +93,7 @@ impl VideoReader {
                 Ok(()) => break,
                 Err(ff::Error::Eof) => return Ok(None),
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => {
-                    self.feed_decoder()?
+                    self.feed_decoder()?;
                 }
                 Err(e) => return Err(self.damaged(e.to_string()).into()),
             }
@@ -178,8 +178,8 @@ impl VideoReader {
             .into())
     }
 
-    /// Seeks to the last key frame at or before `seconds`. Containers seek inexactly: the timestamp of the next frame says
-    /// where decoding continues.
+    /// Seeks to the last key frame at or before `seconds`. Containers seek inexactly: the timestamp of the next frame
+    /// says where decoding continues.
     pub fn seek(&mut self, seconds: f64) -> Result<()> {
         let start = self.file.start as f64 * self.time_base;
         let timestamp = ((seconds + start) * f64::from(ff::ffi::AV_TIME_BASE)).ceil() as i64;
