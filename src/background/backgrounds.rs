@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::crop_rects::{self, CropRects};
 use super::decoded::{Background, DecodedFrames, FrameFormats};
 use super::pairing::{check_rect, pair_in_order, read_rects};
-use super::sampled_video::{SampledVideo, SampledVideoReader};
+use super::sampled_video::{SampledVideo, SampledVideoReader, unusable};
 use super::video::VideoFile;
 use super::{folder, still};
 use crate::cancel::Cancel;
@@ -123,12 +123,9 @@ impl Backgrounds {
         let (path, size) = (video.file.path(), video.file.size);
         if size.width > still::MAX_SIDE || size.height > still::MAX_SIDE {
             let max = still::MAX_SIDE;
-            return Err(Fault::failed(format!(
-                "cannot use video `{}` as background",
-                path.display()
-            ))
-            .because(format!("it is {size}; the maximum is {max}x{max}"))
-            .into());
+            return Err(unusable(&video.file)
+                .because(format!("it is {size}; the maximum is {max}x{max}"))
+                .into());
         }
         let mut warnings = video_warnings(&video.file);
         let raw = pair_in_order(0, video.sampling.frame_count(), rects, &mut warnings)?;

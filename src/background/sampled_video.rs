@@ -105,7 +105,7 @@ impl<'a> SampledVideoReader<'a> {
 }
 
 /// Starts an error about a background video.
-fn unusable(file: &VideoFile) -> Fault {
+pub(super) fn unusable(file: &VideoFile) -> Fault {
     Fault::failed(format!(
         "cannot use video `{}` as background",
         file.path().display()
