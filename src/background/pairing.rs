@@ -42,13 +42,13 @@ pub(super) fn pair_in_order(
     let source = rects.source.display();
     if have < need {
         return Err(Fault::failed(format!(
-            "`{source}` has {have} crop rectangles for {need} background frames"
+            "`{source}` has too few crop rectangles: {have} for {need} background frames"
         ))
         .hint("each frame needs a crop rectangle")
         .into());
     }
     if have > need {
-        warnings.push(format!("`{source}` has {have} crop rectangles for {need} background frames: the last {} are not used", have - need));
+        warnings.push(format!("`{source}` has more crop rectangles ({have}) than there are background frames ({need}): the last {} are not used", have - need));
     }
     let rect = rects.rects[0].0;
     if rects.numbered && first != rect {
