@@ -1,9 +1,12 @@
-//! Moments side by side: frames with their times, and the crops that the networks repaint.
+//! Contact sheets: frames side by side with their times, and the crops that the generator repaints.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-use super::{Area, BLUE, Canvas, Colour, GRID, INK, MARGIN, MASK, Type, WIDTH};
+use super::canvas::{Area, Canvas, MARGIN, WIDTH};
+use super::page::Key;
+use super::palette::{BLUE, GRID, INK, MASK};
+use super::text::TextStyle;
 use crate::face::{CROP, MASK_COLUMNS, MASK_ROWS, RIM};
 use crate::image::{Picture, Rect};
 use crate::timeline::FrameIndex;
@@ -21,30 +24,31 @@ pub(crate) struct SheetFrame {
     pub seconds: f64,
 }
 
-/// A picture of so many moments: each frame with its time, and below it the crop, enlarged.
-pub(crate) fn contact_sheet(moments: &[SheetFrame], title: &str, below: &str) -> RgbImage {
-    let mut canvas = Canvas::new(title, below);
-    canvas.heading(
-        &format!(
-            "{} moments, and the repainted square of each",
-            moments.len()
-        ),
-        &[
-            (BLUE, "crop rectangle"),
-            (MASK, "masked: drawn by the network"),
-        ],
-    );
+/// What is drawn over a crop, for the legend.
+pub(crate) const CROP_LEGEND: [Key<'static>; 2] =
+    [(BLUE, "crop rectangle"), (MASK, "masked: drawn by the generator")];
+
+/// A contact sheet: each frame with its time, and below it the crop, enlarged.
+pub(crate) fn contact_sheet(moments: &[SheetFrame], title: &str, subtitle: &str) -> RgbImage {
+    let mut canvas = Canvas::new(title, subtitle);
+    let heading = format!("{} frames, and the crop of each, enlarged", moments.len());
+    canvas.heading(&heading, &CROP_LEGEND);
     let cells: Vec<Cell> = moments
         .iter()
         .map(|moment| Cell {
             picture: to_image(&moment.frame),
             rect: Some(moment.rect),
             masked: true,
-            label: format!("{:.2} s  frame {}", moment.seconds, moment.index.0),
+            label: time_label(moment.seconds, moment.index.0),
         })
         .collect();
     grid(&mut canvas, &cells, 6, true);
     canvas.finish()
+}
+
+/// What stands over a frame that is shown at `seconds`.
+pub(crate) fn time_label(seconds: f64, frame: impl std::fmt::Display) -> String {
+    format!("{seconds:.2} s · frame {frame}")
 }
 
 /// A picture of a grid, with the rectangle that matters in it and what is written over it.
@@ -65,10 +69,9 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
         let mut lowest = 0;
         for (i, cell) in row.iter().enumerate() {
             let x = MARGIN + i as i32 * (width + GAP);
-            let most = (width / Type::Small.advance()) as usize;
-            let label: String = cell.label.chars().take(most).collect();
-            canvas.text(x, canvas.y, Type::Small, INK, &label);
-            let top = canvas.y + Type::Small.line();
+            let label = TextStyle::Small.fit(&cell.label, width);
+            canvas.text(x, canvas.y, TextStyle::Small, INK, &label);
+            let top = canvas.y + TextStyle::Small.line() + 2;
             let mut bottom = top + frame(canvas, x, top, width, cell, cell.masked && !enlarge);
             if let (true, Some(rect)) = (enlarge, cell.rect) {
                 let rows = width * rect.height() as i32 / rect.width().max(1) as i32;
@@ -78,7 +81,7 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
             }
             lowest = lowest.max(bottom);
         }
-        canvas.y = lowest + GAP;
+        canvas.y = lowest + GAP + 4;
     }
 }
 
@@ -102,7 +105,7 @@ fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell, tinted: b
             at(rect.y1 - rect.y0),
         );
         if tinted {
-            canvas.tint(masked(area), MASK, 0.16);
+            canvas.tint(masked(area), MASK, 0.2);
         }
         canvas.outline(area, BLUE, 2);
     }
@@ -127,7 +130,7 @@ fn enlarged(canvas: &mut Canvas, area: Area, cell: &Cell, rect: Rect) {
     canvas.picture(area.x, area.y, &content);
     canvas.outline(area, BLUE, 2);
     if cell.masked {
-        dashed(canvas, masked(area), MASK);
+        canvas.dashed(masked(area), MASK);
     }
 }
 
@@ -144,22 +147,6 @@ fn masked(area: Area) -> Area {
         along(area.x, area.width, MASK_COLUMNS.end) - x,
         along(area.y, area.height, MASK_ROWS.end) - y,
     )
-}
-
-fn dashed(canvas: &mut Canvas, area: Area, colour: Colour) {
-    const DASH: usize = 8;
-    for at in (0..area.width).step_by(DASH) {
-        let dash = (DASH as i32 / 2).min(area.width - at);
-        for y in [area.y, area.y + area.height - 1] {
-            canvas.fill(Area::new(area.x + at, y, dash, 1), colour);
-        }
-    }
-    for at in (0..area.height).step_by(DASH) {
-        let dash = (DASH as i32 / 2).min(area.height - at);
-        for x in [area.x, area.x + area.width - 1] {
-            canvas.fill(Area::new(x, area.y + at, 1, dash), colour);
-        }
-    }
 }
 
 /// The picture's colours; where nothing is opaque, what is behind it.

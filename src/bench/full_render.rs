@@ -1,4 +1,4 @@
-//! The whole render, as `lipsync render` does it.
+//! The full render, as `lipsync render` does it.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::render::pipeline::{self, Clip, StageTime};
 pub(super) struct RenderedClip {
     /// How each stage spent its time.
     pub(super) stages: Vec<StageTime>,
-    /// From its start to the first frame that the encoder took.
+    /// From its start to the first encoded frame.
     pub(super) first_frame: Duration,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn render(
     networks: &mut Networks,
     cancel: &Cancel,
 ) -> Result<RenderedClip> {
-    // Like every render, this one begins with no picture decoded.
+    // Like every render, this one starts with nothing decoded.
     plan.backgrounds.forget();
     let started = Instant::now();
     let mut first_frame = None;
