@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the fonts of src/draw/font from the Inter typeface: fewer glyphs, digits of one width.
+"""Makes the fonts of src/draw/font from the Inter typeface.
 
     apt-get download fonts-inter=4.0~beta7+ds-1 && dpkg-deb -x fonts-inter_*.deb inter
     pip install fonttools==4.68.0
     scripts/subset_font.py inter/usr/share/fonts/opentype/inter src/draw/font
 
-The same input gives the same bytes. Latin, Greek and Cyrillic stay, with punctuation, currency signs and arrows; of the
-layout rules only kerning stays.
+The same input gives the same bytes. Latin, Greek and Cyrillic stay, with punctuation, currency signs and arrows. Of the
+layout rules only kerning stays. All digits of the regular weight get the same width.
 """
 
 import hashlib
@@ -16,9 +16,10 @@ import sys
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
-# Input and its SHA-256: Inter 3.19, as Debian 12 packages it.
+REGULAR = "Inter-Regular.otf"
+# Inter 3.19 as Debian 12 packages it: files and their SHA-256.
 SOURCES = {
-    "Inter-Regular.otf": "a7e791e8f5a0fb02b65663f7fca73e1d1ca9543f772ad480cbd76f4e3fe3f8cc",
+    REGULAR: "a7e791e8f5a0fb02b65663f7fca73e1d1ca9543f772ad480cbd76f4e3fe3f8cc",
     "Inter-SemiBold.otf": "8c1990b6012254ea2b487161697d107357dd0ee55811cfd91c8c11227bbef457",
 }
 RANGES = [
@@ -35,6 +36,7 @@ RANGES = [
     (0x2190, 0x2199),  # arrows
     (0x2212, 0x2212),  # minus
     (0x2248, 0x2265),  # almost equal, not equal, at most, at least
+    (0x25A1, 0x25A1),  # box, for characters that are missing
     (0xFFFD, 0xFFFD),  # replacement character
 ]
 
@@ -66,7 +68,8 @@ def main():
         if found != checksum:
             sys.exit(f"error: `{source / name}` is not the expected version\n  Caused by: its SHA-256 is {found}")
         font = TTFont(source / name, recalcTimestamp=False)
-        use_tabular_digits(font)
+        if name == REGULAR:
+            use_tabular_digits(font)
         options = subset.Options()
         options.layout_features = ["kern"]
         options.notdef_outline = True

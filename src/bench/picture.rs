@@ -12,7 +12,9 @@ use crate::draw::{
 /// Columns on the left of the bars for names.
 const NAMES: i32 = 210;
 /// Columns on the right of the bars for numbers.
-const NUMBERS: i32 = 250;
+const NUMBERS: i32 = 264;
+/// Where the first column of numbers ends, from the bars.
+const FIRST_NUMBER: i32 = 104;
 /// Height of a bar's row, in pixels.
 const ROW: i32 = 36;
 /// Height of a bar, in pixels.
@@ -113,7 +115,7 @@ fn draw_components(canvas: &mut Canvas, report: &BenchReport) {
         let cpu = chart.bar(timing.cpu_ms_per_frame, top + BAR - 5, 5);
         canvas.fill(cpu, MUTED);
         let time = format!("{:.2} ms", timing.ms_per_frame);
-        chart.note(canvas, row, 100, tone, &time);
+        chart.note(canvas, row, FIRST_NUMBER, tone, &time);
         let speed = format!("{:.0} frames/s", timing.frames_per_s);
         chart.note(canvas, row, NUMBERS, tone, &speed);
     }
@@ -154,7 +156,7 @@ fn draw_stages(canvas: &mut Canvas, report: &BenchReport) {
             x = end;
         }
         let percent = format!("{:.0} %", 100.0 * stage.busy_s / all);
-        chart.note(canvas, row, 100, INK, &percent);
+        chart.note(canvas, row, FIRST_NUMBER, INK, &percent);
         chart.note(canvas, row, NUMBERS, INK, &format!("of {all:.2} s"));
     }
     chart.labels(canvas, " %");

@@ -26,7 +26,7 @@ pub(crate) fn table(report: &BenchReport) -> String {
     );
     text.push('\n');
     for (what, value) in summary(report) {
-        let _ = writeln!(text, "{what:<44} {value}");
+        let _ = writeln!(text, "{what:<50} {value}");
     }
     text
 }
@@ -64,7 +64,10 @@ pub(super) fn summary(report: &BenchReport) -> Vec<(String, String)> {
     let times = |ratio: f64| format!("{ratio:.2}x");
     let mut lines = vec![
         (
-            format!("speed, vs. the slowest part ({})", ratios.slowest_part),
+            format!(
+                "speed, whole render vs. slowest part ({})",
+                ratios.slowest_part
+            ),
             percent(ratios.whole_to_slowest_part),
         ),
         (

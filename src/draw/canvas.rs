@@ -218,7 +218,8 @@ impl Canvas {
             ((left, bottom), (1.0, 0.0), (0.0, -1.0)),
             ((left, top), (0.0, 1.0), (1.0, 0.0)),
         ] {
-            let at = |side: (f32, f32), far: f32| (corner.0 + side.0 * far, corner.1 + side.1 * far);
+            let at =
+                |side: (f32, f32), far: f32| (corner.0 + side.0 * far, corner.1 + side.1 * far);
             let (start, end) = (at(along, RADIUS), at(away, RADIUS));
             let (a, b) = (at(along, RADIUS - HANDLE), at(away, RADIUS - HANDLE));
             path.line_to(start.0, start.1);

@@ -90,7 +90,12 @@ impl<'a> PlainRun<'a> {
         Self {
             fixtures,
             generator,
-            inputs: fixtures.painted.iter().take(PLAIN_FRAMES).map(input).collect(),
+            inputs: fixtures
+                .painted
+                .iter()
+                .take(PLAIN_FRAMES)
+                .map(input)
+                .collect(),
             output: vec![0.0; OUTPUT_LEN],
         }
     }

@@ -18,7 +18,7 @@ const HEIGHTS: [i32; 2] = [120, 160];
 /// What pauses are shaded with.
 const PAUSE: Colour = ORANGE;
 /// Frequencies named beside a spectrogram.
-const FREQUENCIES_HZ: [f64; 5] = [100.0, 500.0, 1000.0, 2000.0, 4000.0];
+const FREQUENCIES_HZ: [f64; 5] = [100.0, 1000.0, 2000.0, 4000.0, 7600.0];
 /// Values of a mel frame that are drawn darkest and brightest.
 const MEL_RANGE: [f32; 2] = [-4.0, 4.0];
 
@@ -66,7 +66,7 @@ fn draw_row(canvas: &mut Canvas, survey: &AudioSurvey, time: [f64; 2], columns: 
         chart.mark(canvas, *at, RED, 3);
     }
     chart.ruler(canvas, 25.0);
-    canvas.y += 4;
+    canvas.y += 8;
     let chart = Chart::new(canvas, HEIGHTS[1], time, [0.0, BANDS as f64]);
     let names = FREQUENCIES_HZ.map(|hz| format!("{hz} Hz"));
     let bands = FREQUENCIES_HZ.map(mel::band_of_hz).into_iter();

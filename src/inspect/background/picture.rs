@@ -108,7 +108,7 @@ fn charts(canvas: &mut Canvas, survey: &BackgroundSurvey) {
     if let Some(last) = drawn.last() {
         canvas.y -= GAP;
         last.labels(canvas, "");
-        last.title(canvas, "frame number");
+        last.title(canvas, "frame");
     }
 }
 

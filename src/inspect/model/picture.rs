@@ -42,10 +42,7 @@ fn diagram(canvas: &mut Canvas, network: &NetworkSurvey) {
     let count: u64 = network.weights.values().sum();
     let lines = [
         network.file.clone(),
-        network
-            .role
-            .unwrap_or("not used by lipsync")
-            .to_owned(),
+        network.role.unwrap_or("not used by lipsync").to_owned(),
         format!(
             "{:.2} million weights, {}",
             count as f64 / 1e6,
@@ -118,7 +115,7 @@ fn meaning(name: &str) -> &'static str {
     match name {
         "mel" => "200 ms of audio: 80 mel bands, 16 steps",
         "emb" => "embedding of these 200 ms",
-        "input" => "face crop, and the same with the mouth masked",
+        "input" => "face crop, whole and mouth masked",
         "audio" => "embeddings of 640 ms",
         "output" => "face crop with the new mouth",
         _ => "",
@@ -132,5 +129,9 @@ fn arrow(canvas: &mut Canvas, [from, to]: [i32; 2], y: i32) {
     let (from, tip, y) = (from as f32 + GAP, to as f32 - GAP, y as f32);
     let back = tip - HEAD[0];
     canvas.lines([(from, y), (back, y)], INK, 2.0);
-    canvas.polygon([(tip, y), (back, y - HEAD[1]), (back, y + HEAD[1])], INK, 1.0);
+    canvas.polygon(
+        [(tip, y), (back, y - HEAD[1]), (back, y + HEAD[1])],
+        INK,
+        1.0,
+    );
 }
