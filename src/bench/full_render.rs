@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::measure::Runs;
 use crate::cancel::Cancel;
 use crate::encode::FrameSink as _;
 use crate::encode::clip::{ClipFile, ClipFormat};
@@ -11,6 +12,17 @@ use crate::inference::onnx::Networks;
 use crate::output::Target;
 use crate::plan::Plan;
 use crate::render::pipeline::{self, Clip, StageTime};
+
+/// Measurements of the full render.
+pub(super) struct FullRender {
+    pub(super) runs: Runs,
+    /// From the start of loading the networks to the first encoded frame, in the first run.
+    pub(super) first_frame: Duration,
+    /// Of the last run.
+    pub(super) stages: Vec<StageTime>,
+    /// Peak memory of the process in the first run, bytes.
+    pub(super) peak_rss: Option<u64>,
+}
 
 /// How a render went.
 pub(super) struct RenderedClip {

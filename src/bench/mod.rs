@@ -42,14 +42,14 @@ use crate::image::pool::Pool;
 use crate::inference::onnx::{BaselineGenerator, Networks, Runtime};
 use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
-use crate::render::pipeline::{Clip, FrameSelection, StageTime};
+use crate::render::pipeline::{Clip, FrameSelection};
 use crate::render::report::peak_memory;
 use crate::render::{self, networks};
 use components::{
     AudioEncoder, Component, Crop, Decode, Encode, Generator, Mel, Paste, PlainRun, Role,
 };
 use fixtures::Fixtures;
-use full_render::RenderedClip;
+use full_render::{FullRender, RenderedClip};
 use measure::{Cost, Runs};
 pub(crate) use picture::draw;
 pub(crate) use report::BenchReport;
@@ -109,30 +109,13 @@ pub(crate) fn run(
     let composed = bench.composed(&fixtures);
     let baseline = BaselineGenerator::load(&library, &plan.model.generator, &networks.placement)?;
     let mut components = bench.components(&fixtures, &composed, baseline, &formats);
-    let mut measured = Vec::new();
-    for component in &mut components {
-        cancel.check()?;
-        progress(&format!("{}, first run", component.name()));
-        let (cold, ()) = Cost::of(|| component.run(&mut networks))?;
-        measured.push(Runs::new(cold));
-    }
-    for run in 1..=options.runs.get() {
-        progress(&format!("everything, run {run} of {}", options.runs));
-        let (cost, rendered) = Cost::of(|| bench.full_render(&mut networks))?;
-        whole.runs.warm.push(cost);
-        whole.stages = rendered.stages;
-        for (component, runs) in components.iter_mut().zip(&mut measured) {
-            cancel.check()?;
-            let (cost, ()) = Cost::of(|| component.run(&mut networks))?;
-            runs.warm.push(cost);
-        }
-    }
-    let parts = components.iter().map(AsRef::as_ref).zip(&measured);
-    let mut report = BenchReport::new(plan, &networks, batch, options.runs.get());
-    report
-        .versions
-        .insert("onnxruntime", Runtime::version(runtime));
-    report.set_measured(&whole, load, parts);
+    let runs = options.runs.get();
+    let costs = bench.measure(runs, &mut networks, &mut whole, &mut components, progress)?;
+    let components = components.iter().map(AsRef::as_ref).zip(&costs);
+    let mut report = BenchReport::new(plan, &networks, batch, runs);
+    report.set_measured(&whole, load, components);
+    let onnxruntime = Runtime::version(runtime);
+    report.versions.insert("onnxruntime", onnxruntime);
     report.others_share = load_before
         .zip(SystemLoad::now())
         .map(|(before, now)| rounded(now.others_since(before)));
@@ -155,16 +138,6 @@ fn formats(own: &ClipFormat, presets: &[String]) -> Result<Vec<ClipFormat>> {
     Ok(formats)
 }
 
-/// Measurements of the full render.
-struct FullRender {
-    runs: Runs,
-    /// From the start of loading the networks to the first encoded frame, in the first run.
-    first_frame: std::time::Duration,
-    /// Of the last run.
-    stages: Vec<StageTime>,
-    peak_rss: Option<u64>,
-}
-
 /// What is measured.
 struct Bench<'a> {
     plan: &'a Plan,
@@ -184,6 +157,37 @@ impl<'a> Bench<'a> {
             networks,
             self.cancel,
         )
+    }
+
+    /// Runs each component once to warm up, then everything `runs` times. Adds the full render's costs to `whole`; returns
+    /// those of the components.
+    fn measure(
+        &self,
+        runs: usize,
+        networks: &mut Networks,
+        whole: &mut FullRender,
+        components: &mut [Box<dyn Component + '_>],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Runs>> {
+        let mut costs = Vec::new();
+        for component in &mut *components {
+            self.cancel.check()?;
+            progress(&format!("{}, first run", component.name()));
+            let (cold, ()) = Cost::of(|| component.run(networks))?;
+            costs.push(Runs::new(cold));
+        }
+        for run in 1..=runs {
+            progress(&format!("everything, run {run} of {runs}"));
+            let (cost, rendered) = Cost::of(|| self.full_render(networks))?;
+            whole.runs.warm.push(cost);
+            whole.stages = rendered.stages;
+            for (component, runs) in components.iter_mut().zip(&mut costs) {
+                self.cancel.check()?;
+                let (cost, ()) = Cost::of(|| component.run(networks))?;
+                runs.warm.push(cost);
+            }
+        }
+        Ok(costs)
     }
 
     /// The formats in which the encoder takes frames.

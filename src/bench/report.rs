@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::FullRender;
 use super::components::{Component, Role};
+use super::full_render::FullRender;
 use super::measure::Runs;
 use crate::inference::onnx::Networks;
 use crate::inference::precision::Tuning;

@@ -19,10 +19,9 @@ pub(crate) fn table(report: &BenchReport) -> String {
     line(&mut text, "whole render", &report.whole, None);
     let _ = writeln!(
         text,
-        "\nTimes are medians of {} after the first run; CPU time is the sum of all {} cores. MB/frame is the calculated size of\n\
+        "\nTimes are medians of {} after the first run; CPU time is summed over all cores. MB/frame is the calculated size of\n\
         inputs and outputs. \"plain run\" is the unmodified generator in ONNX Runtime with its default settings.",
-        runs(report.runs),
-        report.cores
+        runs(report.runs)
     );
     text.push('\n');
     for (what, value) in summary(report) {
@@ -71,7 +70,7 @@ pub(super) fn summary(report: &BenchReport) -> Vec<(String, String)> {
             percent(ratios.whole_to_slowest_part),
         ),
         (
-            format!("CPU utilization, all {} cores", report.cores),
+            "CPU utilization, all cores".into(),
             percent(ratios.cores_busy),
         ),
         (

@@ -20,7 +20,7 @@ pub(crate) const BLUE: Colour = [0, 109, 181];
 /// The second curve.
 pub(crate) const ORANGE: Colour = [226, 107, 23];
 /// The third curve, and what is in order.
-pub(crate) const GREEN: Colour = [0, 134, 116];
+pub(crate) const GREEN: Colour = [0, 130, 112];
 /// Faults and limits, and nothing else.
 pub(crate) const RED: Colour = [200, 36, 44];
 /// The masked area of a crop: a colour that neither skin nor clothes often have.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Component, F32, Traffic};
+use super::component::{Component, F32, Traffic};
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::MelSpectrogram;
 use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH};

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Component, Role, Traffic, frame_bytes};
+use super::component::{Component, Role, Traffic, frame_bytes};
 use crate::background::{BackgroundCache, FrameFormats};
 use crate::bench::fixtures::Fixtures;
 use crate::face::{self, CROP};

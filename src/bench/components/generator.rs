@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::{Component, F32, Role, Traffic};
+use super::component::{Component, F32, Role, Traffic};
 use crate::audio::window::WINDOW_LEN;
 use crate::bench::fixtures::{Fixtures, PaintedFrame};
 use crate::face::{self, INNER, INPUT_LEN, OUTPUT_LEN};

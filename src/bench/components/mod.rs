@@ -1,68 +1,19 @@
 //! The components of a render. Each can process the clip on its own, by the same calls as in the pipeline.
+//!
+//! - `component`: what a component is, and how it counts towards the full render
+//! - `background`: decoding and cropping
+//! - `audio`: mel spectrogram and embeddings
+//! - `generator`: the generator, as a render runs it and as a plain run
+//! - `output`: pasting and encoding
 
 mod audio;
 mod background;
+mod component;
 mod generator;
 mod output;
 
-use anyhow::Result;
-
 pub(super) use audio::{AudioEncoder, Mel};
 pub(super) use background::{Crop, Decode};
+pub(super) use component::{Component, Role};
 pub(super) use generator::{Generator, PlainRun};
 pub(super) use output::{Encode, Paste};
-
-use crate::background::FrameFormats;
-use crate::image::yuv420::Yuv420;
-use crate::inference::onnx::Networks;
-use crate::plan::Plan;
-
-const F32: usize = size_of::<f32>();
-
-/// How a component counts towards the full render.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// The full render does it once per clip.
-    Whole,
-    /// It is contained in another component.
-    Within(&'static str),
-    /// The full render does another component instead.
-    Instead(&'static str),
-}
-
-/// Bytes that a component must read and write per frame, however it is implemented: its inputs and outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Traffic {
-    pub(super) read: usize,
-    pub(super) written: usize,
-}
-
-/// A component of the render.
-pub(super) trait Component {
-    fn name(&self) -> String;
-
-    fn role(&self) -> Role {
-        Role::Whole
-    }
-
-    /// Frames per run.
-    fn frames(&self) -> usize;
-
-    fn traffic(&self) -> Traffic;
-
-    /// Processes the clip once.
-    fn run(&mut self, networks: &mut Networks) -> Result<()>;
-}
-
-/// Bytes of a decoded frame in the given formats.
-fn frame_bytes(plan: &Plan, formats: FrameFormats) -> usize {
-    let size = plan.backgrounds.size();
-    let pixels = size.width as usize * size.height as usize;
-    let rgb = if formats.rgb { pixels * 3 } else { 0 };
-    let yuv = if formats.yuv420 {
-        Yuv420::bytes(size)
-    } else {
-        0
-    };
-    rgb + yuv
-}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Component, F32, Role, Traffic, frame_bytes};
+use super::component::{Component, F32, Role, Traffic, frame_bytes};
 use crate::bench::fixtures::{Fixtures, back_and_forth};
 use crate::encode::FrameSink;
 use crate::encode::clip::{ClipFile, ClipFormat};
