@@ -1,9 +1,10 @@
-//! The whole render, as `lipsync render` does it.
+//! The full render, as `lipsync render` does it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::measure::Runs;
 use crate::cancel::Cancel;
 use crate::encode::FrameSink as _;
 use crate::encode::clip::{ClipFile, ClipFormat};
@@ -12,11 +13,22 @@ use crate::output::Target;
 use crate::plan::Plan;
 use crate::render::pipeline::{self, Clip, StageTime};
 
+/// Measurements of the full render.
+pub(super) struct FullRender {
+    pub(super) runs: Runs,
+    /// From the start of loading the networks to the first encoded frame, in the first run.
+    pub(super) first_frame: Duration,
+    /// Of the last run.
+    pub(super) stages: Vec<StageTime>,
+    /// Peak memory of the process in the first run, bytes.
+    pub(super) peak_rss: Option<u64>,
+}
+
 /// How a render went.
 pub(super) struct RenderedClip {
     /// How each stage spent its time.
     pub(super) stages: Vec<StageTime>,
-    /// From its start to the first frame that the encoder took.
+    /// From its start to the first encoded frame.
     pub(super) first_frame: Duration,
 }
 
@@ -29,7 +41,7 @@ pub(super) fn render(
     networks: &mut Networks,
     cancel: &Cancel,
 ) -> Result<RenderedClip> {
-    // Like every render, this one begins with no picture decoded.
+    // Like every render, this one starts with nothing decoded.
     plan.backgrounds.forget();
     let started = Instant::now();
     let mut first_frame = None;

@@ -1,43 +1,43 @@
-//! What work costs: time, and the time of all cores together.
+//! What work costs: wall time and CPU time, over several runs.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 
-/// What some work took.
+/// The cost of some work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// From its start to its end.
+    /// Wall time.
     pub(super) wall: Duration,
-    /// Of all this process's threads on all cores.
+    /// CPU time of all threads of this process.
     pub(super) cpu: Duration,
 }
 
 impl Cost {
-    /// Does the work, and tells what it took beside what it gave.
+    /// Does the work; returns its cost and its result.
     pub(super) fn of<T>(work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
         let (started, cpu) = (Instant::now(), cpu_time());
-        let given = work()?;
+        let result = work()?;
         let cost = Self {
             wall: started.elapsed(),
             cpu: cpu_time().saturating_sub(cpu),
         };
-        Ok((cost, given))
+        Ok((cost, result))
     }
 }
 
-/// Several runs of the same work: the first, which found nothing ready, and the later ones.
+/// Several runs of the same work: a cold one, then warm ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Runs {
-    /// The first run.
+    /// The first run, which finds no cache filled.
     pub(super) cold: Cost,
-    /// The others, in order.
+    /// The later runs, in order.
     pub(super) warm: Vec<Cost>,
 }
 
 impl Runs {
-    /// After the first run.
+    /// Begins with the first run.
     pub(super) fn new(cold: Cost) -> Self {
         Self {
             cold,
@@ -45,7 +45,7 @@ impl Runs {
         }
     }
 
-    /// The median of the later runs' time, and, for itself, of their cores' time.
+    /// The median wall time of the warm runs, and, on its own, their median CPU time.
     pub(super) fn median(&self) -> Cost {
         Cost {
             wall: median(self.warm.iter().map(|cost| cost.wall)).unwrap_or(self.cold.wall),
@@ -53,7 +53,7 @@ impl Runs {
         }
     }
 
-    /// The shortest and the longest of the later runs.
+    /// The shortest and the longest wall time of the warm runs.
     pub(super) fn spread(&self) -> (Duration, Duration) {
         let walls = self.warm.iter().map(|cost| cost.wall);
         let least = walls.clone().min().unwrap_or(self.cold.wall);
@@ -61,7 +61,7 @@ impl Runs {
     }
 }
 
-/// The middle one; of an even number, halfway between the two.
+/// The median; of an even number, halfway between the middle two.
 fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     let mut times: Vec<Duration> = times.collect();
     times.sort_unstable();
@@ -74,44 +74,8 @@ fn median(times: impl Iterator<Item = Duration>) -> Option<Duration> {
     })
 }
 
-/// The machine's time so far, as far as others than this process had it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Others {
-    /// Seconds of all cores together, idle ones included.
-    all: f64,
-    /// Seconds that any other program worked.
-    busy: f64,
-}
-
-impl Others {
-    /// None where the system does not tell it.
-    pub(super) fn now() -> Option<Self> {
-        Self::of(&std::fs::read_to_string("/proc/stat").ok()?, cpu_time())
-    }
-
-    /// From the first line of `/proc/stat` (proc(5): user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of
-    /// a second), where this process worked for `own`.
-    fn of(stat: &str, own: Duration) -> Option<Self> {
-        let line = stat.lines().next()?.strip_prefix("cpu ")?;
-        let times = line.split_whitespace().take(8);
-        let times: Vec<f64> = times.filter_map(|n| n.parse().ok()).collect();
-        let all = times.iter().sum::<f64>() / 100.0;
-        let idle = (times.get(3)? + times.get(4)?) / 100.0;
-        Some(Self {
-            all,
-            busy: all - idle - own.as_secs_f64(),
-        })
-    }
-
-    /// The share of all cores' time since `earlier` that others took, 0..=1.
-    pub(super) fn share_since(self, earlier: Self) -> f64 {
-        let share = (self.busy - earlier.busy) / (self.all - earlier.all).max(1e-9);
-        share.clamp(0.0, 1.0)
-    }
-}
-
-/// What all of this process's threads have worked so far, ended ones included.
-fn cpu_time() -> Duration {
+/// CPU time of all threads of this process so far, including those that have ended.
+pub(super) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.max(0) as u32)
 }
@@ -132,23 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_run_is_not_in_the_median_unless_it_is_the_only_one() {
+    fn the_cold_run_is_not_in_the_median_unless_it_is_the_only_one() {
         let millis = |ms| Duration::from_millis(ms);
         assert_eq!(runs(&[5, 1, 3]).median().wall, millis(3));
         assert_eq!(runs(&[5, 1, 3]).median().cpu, millis(6));
         assert_eq!(runs(&[4, 1, 2, 9]).median().wall, millis(3));
         assert_eq!(runs(&[5, 1, 3]).spread(), (millis(1), millis(5)));
         assert_eq!(runs(&[]).median().wall, millis(1000));
-    }
-
-    #[test]
-    fn what_others_took_is_neither_idle_nor_ones_own() {
-        let at = |text: &str, own| Others::of(text, Duration::from_secs(own)).unwrap();
-        // 20 s later: 10 idle, 2 waiting for the disk, 8 at work, of them 3 this process's.
-        let earlier = at("cpu  1000 0 500 7000 100 0 0 0 0 0\ncpu0 1 2", 2);
-        let later = at("cpu  1500 0 700 8000 300 0 50 50 9 9\n", 5);
-        assert!((later.share_since(earlier) - 0.25).abs() < 1e-9);
-        assert_eq!(Others::of("intr 5", Duration::ZERO), None);
     }
 
     #[test]
