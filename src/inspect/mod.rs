@@ -55,7 +55,8 @@ pub(crate) enum Subject {
     Model(ModelSurvey),
     /// Numbered pictures with rectangles.
     Background(Box<BackgroundSurvey>),
-    /// A sound.
+    /// An audio file; `sound` in JSON.
+    #[serde(rename = "sound")]
     AudioFile(AudioSurvey),
     /// Moving pictures, perhaps with sound.
     Video(Box<VideoSurvey>),
