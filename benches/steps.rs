@@ -1,9 +1,9 @@
-//! The steps that work on samples and pixels, each beside a well-kept crate that does the same or nearly so, and beside a
-//! plain copy of as many bytes: no step can be faster than memory.
+//! The steps that work on samples and pixels. Each is compared with a well-known crate that does the same, or nearly the
+//! same, and with a plain copy of its result: no step can be faster than memory.
 //!
-//! `cargo bench --bench steps`; a step alone: `cargo bench --bench steps crop`.
+//! Run `cargo bench --bench steps`, or a single step: `cargo bench --bench steps crop`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
-#![allow(clippy::unwrap_used, reason = "a measurement fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "benchmarks fail by panicking")]
 
 use std::hint::black_box;
 
@@ -20,12 +20,12 @@ use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
 use realfft::RealFftPlanner;
 
-/// The size of the bundled presenter's frames, and its rectangle's side.
+/// Frame size of the bundled presenter, and the side of its crop rectangle.
 const WIDTH: usize = 1280;
 const HEIGHT: usize = 720;
 const SIDE: u32 = 336;
 
-/// Samples in the mel spectrogram's window.
+/// Window of the mel spectrogram, in samples.
 const MEL_WINDOW: usize = 800;
 
 fn picture(width: usize, height: usize) -> Picture {
@@ -46,19 +46,19 @@ fn rect() -> Rect {
     }
 }
 
-/// A copy of `bytes` bytes from one place to another.
+/// The baseline: a copy of `bytes` bytes.
 fn copy(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, bytes: usize) {
     let (from, mut to) = (vec![1_u8; bytes], vec![0_u8; bytes]);
-    group.bench_function("a copy of its result", |b| {
+    group.bench_function("copy of the result", |b| {
         b.iter(|| black_box(&mut to).copy_from_slice(black_box(&from)));
     });
 }
 
-/// A second of sound.
+/// One second of audio to mel frames.
 fn mel(criterion: &mut Criterion) {
     let second = SPEECH_RATE as usize;
     let samples: Vec<f32> = (0..second).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
-    let mut group = criterion.benchmark_group("mel, a second of sound");
+    let mut group = criterion.benchmark_group("mel, one second of audio");
     group.throughput(Throughput::Elements(second as u64));
     group.bench_function("lipsync", |b| {
         b.iter(|| {
@@ -74,7 +74,7 @@ fn mel(criterion: &mut Criterion) {
     let fft = RealFftPlanner::<f64>::new().plan_fft_forward(MEL_WINDOW);
     let (mut time, mut spectrum) = (fft.make_input_vec(), fft.make_output_vec());
     let mut scratch = fft.make_scratch_vec();
-    group.bench_function("realfft: its Fourier transforms alone", |b| {
+    group.bench_function("realfft, only the Fourier transforms", |b| {
         b.iter(|| {
             for _ in 0..frame_count(second as u64) {
                 time.fill(black_box(0.5));
@@ -87,7 +87,7 @@ fn mel(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A rectangle to 328x328.
+/// A crop rectangle to 328x328.
 fn crop(criterion: &mut Criterion) {
     let frame = picture(WIDTH, HEIGHT);
     let mut group = criterion.benchmark_group("crop, 336x336 to 328x328");
@@ -95,13 +95,13 @@ fn crop(criterion: &mut Criterion) {
     group.bench_function("lipsync", |b| {
         b.iter(|| face::crop(black_box(&frame), rect()));
     });
-    let mut part = Picture::default();
-    part.copy_part(&frame, rect());
+    let mut cropped = Picture::default();
+    cropped.copy_part(&frame, rect());
     let side = CROP as u32;
-    let source = ImageRef::new(SIDE, SIDE, &part.pixels, PixelType::U8x3).unwrap();
+    let source = ImageRef::new(SIDE, SIDE, &cropped.pixels, PixelType::U8x3).unwrap();
     let mut target = Image::new(side, side, PixelType::U8x3);
     let mut resizer = Resizer::new();
-    // Catmull-Rom is not the contract's kernel, and the crate rounds between its passes: up to 6 levels away.
+    // Not the same values: Catmull-Rom is another kernel, and the crate rounds between its passes. Up to 6 levels off.
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::CatmullRom));
     group.bench_function("fast_image_resize, other values, one thread", |b| {
         b.iter(|| resizer.resize(&source, &mut target, &options).unwrap());
@@ -110,7 +110,7 @@ fn crop(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A crop to floats.
+/// A crop to the network's floats.
 fn network_input(criterion: &mut Criterion) {
     let crop = picture(CROP, CROP);
     let mut input = vec![0.0; INPUT_LEN];
@@ -123,9 +123,9 @@ fn network_input(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A painted picture into the rectangle.
+/// The generator's output into the crop rectangle.
 fn paste(criterion: &mut Criterion) {
-    let (mut under, crop) = (picture(SIDE as usize, SIDE as usize), picture(CROP, CROP));
+    let (mut background, crop) = (picture(SIDE as usize, SIDE as usize), picture(CROP, CROP));
     let output: Vec<f32> = (0..OUTPUT_LEN).map(|i| (i % 251) as f32 / 250.0).collect();
     let whole = Rect {
         x0: 0,
@@ -134,7 +134,7 @@ fn paste(criterion: &mut Criterion) {
         y1: SIDE,
     };
     let mut group = criterion.benchmark_group("paste, 336x336");
-    let bytes = under.pixels.len();
+    let bytes = background.pixels.len();
     group.throughput(Throughput::Bytes(bytes as u64));
     for (name, how) in [
         ("seamless", Paste::Seamless),
@@ -142,17 +142,17 @@ fn paste(criterion: &mut Criterion) {
     ] {
         let mut paster = Paster::default();
         group.bench_function(name, |b| {
-            b.iter(|| paster.paste(how, 1.0, &mut under, whole, &crop, black_box(&output)));
+            b.iter(|| paster.paste(how, 1.0, &mut background, whole, &crop, black_box(&output)));
         });
     }
     copy(&mut group, bytes);
     group.finish();
 }
 
-/// A whole frame, and what a mouth changes of it, to Y U V.
+/// A whole frame, and the crop rectangle that changes in it, to Y U V.
 fn colours(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("R G B to Y U V 4:2:0");
-    for (name, width, height) in [("a frame", WIDTH, HEIGHT), ("336x336", 336, 336)] {
+    for (name, width, height) in [("whole frame", WIDTH, HEIGHT), ("336x336", 336, 336)] {
         let picture = picture(width, height);
         let bytes = width * height * 3 / 2;
         group.throughput(Throughput::Bytes(bytes as u64));
@@ -181,29 +181,29 @@ fn colours(criterion: &mut Criterion) {
         )
         .unwrap();
         let mut target = Video::empty();
-        group.bench_function(format!("FFmpeg's swscale, {name}"), |b| {
+        group.bench_function(format!("FFmpeg swscale, {name}"), |b| {
             b.iter(|| scaler.run(black_box(&source), &mut target).unwrap());
         });
         let (from, mut to) = (vec![1_u8; bytes], vec![0_u8; bytes]);
-        group.bench_function(format!("a copy of its result, {name}"), |b| {
+        group.bench_function(format!("copy of the result, {name}"), |b| {
             b.iter(|| black_box(&mut to).copy_from_slice(black_box(&from)));
         });
     }
     group.finish();
 }
 
-/// A buffer for a network output: lent and given back, or made anew each time.
+/// A buffer for a network output: from a pool, or allocated each time.
 fn pooling(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("a buffer for a network output");
+    let mut group = criterion.benchmark_group("buffer for a network output");
     let pool = Pool::<Vec<f32>>::default();
-    group.bench_function("lent by a pool", |b| {
+    group.bench_function("from a pool", |b| {
         b.iter(|| {
             let mut buffer = pool.take();
             buffer.resize(OUTPUT_LEN, 0.0);
             black_box(buffer.as_ptr());
         });
     });
-    group.bench_function("made anew", |b| {
+    group.bench_function("allocated", |b| {
         b.iter(|| black_box(vec![0.1_f32; OUTPUT_LEN]));
     });
     group.finish();
