@@ -1,4 +1,4 @@
-//! A pass over all frames: decoded here, measured on all cores, put in order again.
+//! One pass over the frames of both inputs: decoded on this thread, measured on all others, collected in order.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,235 +6,237 @@ use std::sync::mpsc;
 
 use anyhow::Result;
 
-use super::measure::{Score, score};
-use super::side::{Colours, Frames, Seen, Shot, Side};
-use super::{FrameFigures, Overall, PlaneFigures, decibels, digits};
+use super::frames::{ComparedPlanes, Frame, FrameReader, PendingFrame};
+use super::input::Input;
+use super::measure::{PictureDifference, PlaneDifference, measure};
+use super::metrics::{FrameFigures, OverallFigures, PlaneFigures, rounded_psnr, rounded_ssim};
 use crate::cancel::Cancel;
 use crate::error::Fault;
 use crate::image::Size;
 use crate::sync::{Look, Motion, View, rounded};
 
-/// A pass over all frames of both sides.
-pub(super) struct Run {
+/// What one pass over all frames has found.
+pub(super) struct FramePass {
     pub(super) figures: Vec<FrameFigures>,
-    /// Pairs that were measured.
-    added: usize,
-    /// Sums over all frames: mean squared error, and of each plane its letter, error and SSIM.
+    /// Pairs that were measured and added.
+    pairs: usize,
+    /// Sums over all frames: mean squared error, and the same and SSIM of each plane.
     mse: f64,
-    planes: Vec<(char, f64, f64)>,
-    /// What was seen of each side's beginning, and when.
-    pub(super) looks: [Vec<(f64, Look)>; 2],
-    /// Frames of each side.
+    planes: Vec<PlaneDifference>,
+    /// Timestamps in seconds and shrunken pictures of each input's first frames, for the lag between mouth and audio.
+    pub(super) sync_frames: [Vec<(f64, Look)>; 2],
+    /// Frames of each input.
     pub(super) counts: [usize; 2],
+    /// Bits per sample.
     pub(super) depth: u32,
 }
 
-/// Two frames with one number.
-struct Pair<'a> {
+/// The expected and the actual frame with the same number.
+struct FramePair<'a> {
     index: usize,
+    /// Timestamps; none in folders.
     seconds: [Option<f64>; 2],
-    shots: [Shot<'a>; 2],
+    frames: [PendingFrame<'a>; 2],
 }
 
-/// What was found in a pair.
-struct Judged {
+/// What was measured in a pair.
+struct PairResult {
     index: usize,
     seconds: [Option<f64>; 2],
-    /// The score and the depth of its samples; none for frames of different sizes.
-    score: Option<(Score, u32)>,
-    looks: [Option<Look>; 2],
+    /// The difference, and the depth of the samples in bits; none if the sizes differ.
+    difference: Option<(PictureDifference, u32)>,
+    sync_frames: [Option<Look>; 2],
 }
 
-impl Run {
+impl FramePass {
+    /// Reads and measures all frames. `views` says where to look for the mouths; `progress` is called with the number of
+    /// measured pairs.
     pub(super) fn over(
-        sides: &[Side; 2],
-        colours: Colours,
+        inputs: &[Input; 2],
+        planes: ComparedPlanes,
         views: &[Option<View>; 2],
         cancel: &Cancel,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self> {
-        let [mut expected, mut actual] =
-            [sides[0].frames_in(colours)?, sides[1].frames_in(colours)?];
-        let comparable = sides[0].size == sides[1].size;
-        let of_pictures = [sides[0].size, sides[1].size];
-        let mut run = Self {
+        let mut readers = [
+            inputs[0].read_frames(planes)?,
+            inputs[1].read_frames(planes)?,
+        ];
+        let sizes = [inputs[0].size, inputs[1].size];
+        let mut pass = Self {
             figures: Vec::new(),
-            added: 0,
+            pairs: 0,
             mse: 0.0,
             planes: Vec::new(),
-            looks: [Vec::new(), Vec::new()],
+            sync_frames: [Vec::new(), Vec::new()],
             counts: [0, 0],
             depth: 8,
         };
-        // Twice as many as there are threads: none waits for the next one to be decoded.
-        let most = 2 * rayon::current_num_threads();
-        let (done, finished) = mpsc::channel();
-        // Those that were finished before an earlier one.
+        // Twice as many as there are threads: none waits for the next pair to be decoded.
+        let max_in_flight = 2 * rayon::current_num_threads();
+        let (sender, results) = mpsc::channel();
+        // Results that arrived before an earlier one.
         let mut early = BTreeMap::new();
         rayon::in_place_scope(|scope| {
             let mut started = 0;
-            let mut taken = 0;
+            let mut received = 0;
             loop {
                 cancel.check()?;
-                let pair = next_pair(&mut expected, &mut actual, started, &mut run.counts)?;
+                let pair = next_pair(&mut readers, started, &mut pass.counts)?;
                 let is_end = pair.is_none();
                 if let Some(pair) = pair {
-                    let done = done.clone();
+                    let sender = sender.clone();
                     scope.spawn(move |_| {
-                        let index = pair.index;
-                        // A panic must not leave the other side waiting for this frame.
-                        let judged = catch_unwind(AssertUnwindSafe(|| {
-                            judge(pair, comparable, views, of_pictures)
-                        }));
-                        let judged = judged.unwrap_or_else(|_| {
-                            let what = format!("the comparison of frame {index} panicked");
-                            let hint = "this is a bug in lipsync; please report it";
-                            Err(Fault::failed(what).hint(hint).into())
-                        });
-                        // Nobody waits for it any more once another frame has failed.
-                        let _ = done.send(judged);
+                        // Nobody receives it once another pair has failed.
+                        let _ = sender.send(measure_or_report_panic(pair, views, sizes));
                     });
                     started += 1;
                 }
-                while taken < started && (is_end || started - taken >= most) {
+                while received < started && (is_end || started - received >= max_in_flight) {
                     cancel.check()?;
-                    let Ok(judged) = finished.recv() else {
+                    let Ok(result) = results.recv() else {
                         return Ok(());
                     };
-                    let judged: Judged = judged?;
-                    taken += 1;
-                    early.insert(judged.index, judged);
-                    while let Some(judged) = early.remove(&run.added) {
-                        run.add(judged);
+                    let result: PairResult = result?;
+                    received += 1;
+                    early.insert(result.index, result);
+                    while let Some(result) = early.remove(&pass.pairs) {
+                        pass.add(result);
                     }
-                    progress(run.added as u64);
+                    progress(pass.pairs as u64);
                 }
                 if is_end {
                     return anyhow::Ok(());
                 }
             }
         })?;
-        Ok(run)
+        Ok(pass)
     }
 
-    fn add(&mut self, judged: Judged) {
-        self.added += 1;
-        let [expected, actual] = judged.seconds;
-        for ((looks, look), seconds) in self.looks.iter_mut().zip(judged.looks).zip(judged.seconds)
-        {
-            looks.extend(seconds.zip(look));
+    fn add(&mut self, result: PairResult) {
+        self.pairs += 1;
+        let [expected, actual] = result.seconds;
+        let new = result.sync_frames.into_iter().zip(result.seconds);
+        for (frames, (frame, seconds)) in self.sync_frames.iter_mut().zip(new) {
+            frames.extend(seconds.zip(frame));
         }
-        let Some((score, depth)) = judged.score else {
+        let Some((difference, depth)) = result.difference else {
             return;
         };
         self.depth = depth;
-        self.mse += score.mse;
-        self.planes
-            .resize(score.planes.len().max(self.planes.len()), (' ', 0.0, 0.0));
-        for (sum, plane) in self.planes.iter_mut().zip(&score.planes) {
-            *sum = (plane.0, sum.1 + plane.1, sum.2 + plane.2);
+        self.mse += difference.mse;
+        let count = difference.planes.len().max(self.planes.len());
+        self.planes.resize_with(count, PlaneDifference::default);
+        for (sum, plane) in self.planes.iter_mut().zip(&difference.planes) {
+            sum.letter = plane.letter;
+            sum.mse += plane.mse;
+            sum.ssim += plane.ssim;
         }
         self.figures.push(FrameFigures {
-            frame: judged.index,
+            frame: result.index,
             seconds: expected.or(actual).map(rounded),
-            psnr_db: decibels(score.mse, depth),
-            ssim: digits(score.ssim),
-            max_abs: score.max_abs,
-            at: score.at,
+            psnr_db: rounded_psnr(difference.mse, depth),
+            ssim: rounded_ssim(difference.ssim),
+            max_abs: difference.max_abs,
+            at: difference.at,
             passes: true,
         });
     }
 
-    /// Without the count of those that failed.
-    pub(super) fn overall(&self) -> Option<Overall> {
+    /// The figures of all frames, without the number of those that fail; none if no frames were compared.
+    pub(super) fn overall(&self) -> Option<OverallFigures> {
         let count = self.figures.len() as f64;
         let lowest = |of: fn(&FrameFigures) -> f64| {
             self.figures.iter().map(of).fold(f64::INFINITY, f64::min)
         };
         let lowest_psnr = lowest(FrameFigures::psnr);
-        (count > 0.0).then(|| Overall {
-            psnr_db: decibels(self.mse / count, self.depth),
+        let planes = self.planes.iter().map(|plane| PlaneFigures {
+            plane: plane.letter,
+            psnr_db: rounded_psnr(plane.mse / count, self.depth),
+            ssim: rounded_ssim(plane.ssim / count),
+        });
+        (count > 0.0).then(|| OverallFigures {
+            psnr_db: rounded_psnr(self.mse / count, self.depth),
             lowest_psnr_db: lowest_psnr.is_finite().then_some(lowest_psnr),
-            ssim: digits(self.figures.iter().map(|f| f.ssim).sum::<f64>() / count),
+            ssim: rounded_ssim(self.figures.iter().map(|f| f.ssim).sum::<f64>() / count),
             lowest_ssim: lowest(|f| f.ssim),
             max_abs: self.figures.iter().map(|f| f.max_abs).max().unwrap_or(0),
             equal: self.figures.iter().filter(|f| f.max_abs == 0).count(),
             failed: 0,
-            planes: self
-                .planes
-                .iter()
-                .map(|(plane, mse, ssim)| PlaneFigures {
-                    plane: *plane,
-                    psnr_db: decibels(mse / count, self.depth),
-                    ssim: digits(ssim / count),
-                })
-                .collect(),
+            planes: planes.collect(),
         })
     }
 }
 
-/// The next pair; at the end of either side, the rest of the other one is counted.
+/// The next pair; at the end of either input, counts the remaining frames of the other.
 fn next_pair<'a>(
-    expected: &mut Frames<'a>,
-    actual: &mut Frames<'a>,
+    readers: &mut [FrameReader<'a>; 2],
     index: usize,
     counts: &mut [usize; 2],
-) -> Result<Option<Pair<'a>>> {
-    let rest = |frames: &mut Frames<'a>| -> Result<usize> {
-        let mut count = 0;
-        while frames.skip()? {
-            count += 1;
-        }
-        Ok(count)
-    };
-    let (first, second) = (expected.next()?, actual.next()?);
-    counts[0] += usize::from(first.is_some());
-    counts[1] += usize::from(second.is_some());
-    match (first, second) {
-        (Some((expected_at, expected)), Some((actual_at, actual))) => Ok(Some(Pair {
+) -> Result<Option<FramePair<'a>>> {
+    let [expected, actual] = readers;
+    let next = [expected.next()?, actual.next()?];
+    for (count, frame) in counts.iter_mut().zip(&next) {
+        *count += usize::from(frame.is_some());
+    }
+    match next {
+        [Some((expected_at, expected)), Some((actual_at, actual))] => Ok(Some(FramePair {
             index,
             seconds: [expected_at, actual_at],
-            shots: [expected, actual],
+            frames: [expected, actual],
         })),
-        (first, second) => {
-            if first.is_some() {
-                counts[0] += rest(expected)?;
-            }
-            if second.is_some() {
-                counts[1] += rest(actual)?;
+        next => {
+            for ((reader, count), frame) in readers.iter_mut().zip(counts).zip(next) {
+                while frame.is_some() && reader.skip()? {
+                    *count += 1;
+                }
             }
             Ok(None)
         }
     }
 }
 
-/// Measures a pair, and looks at its mouths.
-fn judge(
-    pair: Pair<'_>,
-    comparable: bool,
+/// Measures a pair. A panic becomes an error, so that the receiver does not wait for this pair forever.
+fn measure_or_report_panic(
+    pair: FramePair<'_>,
     views: &[Option<View>; 2],
     sizes: [Size; 2],
-) -> Result<Judged> {
-    let Pair {
+) -> Result<PairResult> {
+    let index = pair.index;
+    let result = catch_unwind(AssertUnwindSafe(|| measure_pair(pair, views, sizes)));
+    result.unwrap_or_else(|_| {
+        let what = format!("the comparison of frame {index} panicked");
+        let hint = "this is a bug in lipsync; please report it";
+        Err(Fault::failed(what).hint(hint).into())
+    })
+}
+
+/// Measures how much a pair differs, and shrinks its first frames for the lag between mouth and audio.
+fn measure_pair(
+    pair: FramePair<'_>,
+    views: &[Option<View>; 2],
+    sizes: [Size; 2],
+) -> Result<PairResult> {
+    let FramePair {
         index,
         seconds,
-        shots: [expected, actual],
+        frames: [expected, actual],
     } = pair;
-    let (expected, actual) = (expected.develop()?, actual.develop()?);
-    let look = |seen: &Seen, side: usize| {
-        let view = views[side].as_ref().filter(|_| index < Motion::KEPT)?;
-        Some(view.look(index, &seen.luma(), sizes[side]))
+    let (expected, actual) = (expected.decode()?, actual.decode()?);
+    let sync_frame = |frame: &Frame, input: usize| {
+        let view = views[input].as_ref().filter(|_| index < Motion::KEPT)?;
+        Some(view.look(index, &frame.luma(), sizes[input]))
     };
-    let looks = [look(&expected, 0), look(&actual, 1)];
-    let score = comparable.then(|| {
+    let sync_frames = [sync_frame(&expected, 0), sync_frame(&actual, 1)];
+    let difference = (sizes[0] == sizes[1]).then(|| {
         let alpha = expected.is_transparent() || actual.is_transparent();
         let (expected, actual) = (expected.planes(alpha), actual.planes(alpha));
-        (score(&expected, &actual), expected.depth)
+        (measure(&expected, &actual), expected.depth)
     });
-    Ok(Judged {
+    Ok(PairResult {
         index,
         seconds,
-        score,
-        looks,
+        difference,
+        sync_frames,
     })
 }

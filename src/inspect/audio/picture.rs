@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::AudioSurvey;
+use super::AudioInfo;
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::{BANDS, HOP, MelFrame, MelSpectrogram};
 use crate::cancel::Cancel;
@@ -18,19 +18,19 @@ const MOST_ROWS: usize = 6;
 const PAUSE: Colour = GREEN;
 
 pub(super) fn draw(
-    survey: &AudioSurvey,
+    info: &AudioInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
-    let rows = ((survey.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MOST_ROWS);
-    let seconds = (survey.seconds / rows as f64).max(0.1);
-    let columns = columns(survey, seconds, rows, cancel)?;
+    let rows = ((info.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MOST_ROWS);
+    let seconds = (info.seconds / rows as f64).max(0.1);
+    let columns = columns(info, seconds, rows, cancel)?;
     let mut canvas = Canvas::new(
         path,
         "lipsync inspect: a sound, as the networks hear it (mono, 16 kHz)",
     );
-    canvas.rows(&survey.rows());
+    canvas.rows(&info.rows());
     canvas.y += 6;
     canvas.warnings(warnings, 6);
     canvas.heading(
@@ -43,7 +43,7 @@ pub(super) fn draw(
     );
     for (row, columns) in columns.iter().enumerate() {
         let from = row as f64 * seconds;
-        wave(&mut canvas, survey, (from, from + seconds), columns);
+        wave(&mut canvas, info, (from, from + seconds), columns);
     }
     if seconds <= ROW_SECONDS {
         canvas.text(
@@ -59,14 +59,14 @@ pub(super) fn draw(
 }
 
 /// One row: the waveform, the spectrogram under it, seconds.
-fn wave(canvas: &mut Canvas, survey: &AudioSurvey, (from, to): (f64, f64), columns: &Columns) {
+fn wave(canvas: &mut Canvas, info: &AudioInfo, (from, to): (f64, f64), columns: &Columns) {
     let axis = Axis::new(canvas, 120, from, to);
     axis.grid(canvas);
     axis.waveform(canvas, &columns.wave);
-    for [start, end] in &survey.pauses_s {
+    for [start, end] in &info.pauses_s {
         axis.shade(canvas, *start, *end, PAUSE);
     }
-    for at in &survey.clipped_at_s {
+    for at in &info.clipped_at_s {
         axis.mark(canvas, *at, RED, 3);
     }
     axis.ruler(canvas, 25.0);
@@ -86,12 +86,7 @@ struct Columns {
     mel: Vec<MelFrame>,
 }
 
-fn columns(
-    survey: &AudioSurvey,
-    seconds: f64,
-    rows: usize,
-    cancel: &Cancel,
-) -> Result<Vec<Columns>> {
+fn columns(info: &AudioInfo, seconds: f64, rows: usize, cancel: &Cancel) -> Result<Vec<Columns>> {
     let width = Axis::columns();
     let total = rows * width;
     let column = |at: f64| ((at / seconds * width as f64) as usize).min(total - 1);
@@ -110,9 +105,9 @@ fn columns(
             empty => *empty = Some(frame),
         }
     };
-    let sound = &survey.sound;
-    let mut spectrogram = MelSpectrogram::new(sound.frames_at(SPEECH_RATE));
-    let mut reader = sound.speech()?;
+    let audio = &info.audio;
+    let mut spectrogram = MelSpectrogram::new(audio.frames_at(SPEECH_RATE));
+    let mut reader = audio.speech()?;
     let (mut samples, mut count, mut more) = (Vec::new(), 0_u64, true);
     while more {
         cancel.check()?;

@@ -1,153 +1,118 @@
-//! What an ONNX file says of itself and ONNX Runtime does not tell: operator sets, the types of the weights.
+//! What ONNX Runtime does not report about an ONNX file: the exporter, the opset, the number and type of the weights.
 //!
-//! The few fields are read straight from the protocol buffer (onnx.proto: ModelProto, GraphProto, TensorProto).
+//! Only the fields of onnx.proto that hold these are decoded; all others are skipped, so that no weights are copied.
 
 use std::collections::BTreeMap;
 
-/// What stands in an ONNX file.
+use prost::Message;
+
+/// Facts from an ONNX file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Graph {
-    /// The program that wrote it: `pytorch 2.11`.
+pub(super) struct Metadata {
+    /// The program that exported it: `pytorch 2.11`.
     pub(super) producer: String,
-    /// Version of the default operator set.
+    /// Version of the default operator set; 0 if the file does not say.
     pub(super) opset: u64,
-    /// Nodes of the graph.
+    /// Number of nodes in the graph.
     pub(super) nodes: usize,
-    /// Weights of each type: `float32` -> how many numbers.
+    /// Number of weights of each type: `float32` -> 12 million.
     pub(super) weights: BTreeMap<&'static str, u64>,
 }
 
-impl Graph {
-    /// Reads a file's bytes; what is not understood is left out.
+impl Metadata {
+    /// Decodes the bytes of a file; empty if they are not an ONNX model.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut graph = Self::default();
-        let mut version = String::new();
-        for (field, value) in Fields(bytes) {
-            match (field, value) {
-                (2, Value::Bytes(name)) => graph.producer = String::from_utf8_lossy(name).into(),
-                (3, Value::Bytes(text)) => version = String::from_utf8_lossy(text).into(),
-                (7, Value::Bytes(inner)) => graph.read_graph(inner),
-                (8, Value::Bytes(set)) => graph.read_opset(set),
-                _ => (),
-            }
+        let model = Model::decode(bytes).unwrap_or_default();
+        let producer = [model.producer_name, model.producer_version];
+        let producer = producer.map(|text| String::from_utf8_lossy(&text).into_owned());
+        let opset = model.opsets.iter().rfind(|opset| opset.is_default());
+        let graph = model.graph.unwrap_or_default();
+        let mut weights = BTreeMap::new();
+        for tensor in &graph.initializers {
+            *weights.entry(tensor.dtype()).or_default() += tensor.len();
         }
-        if !version.is_empty() {
-            graph.producer += " ";
-            graph.producer += &version;
-        }
-        graph
-    }
-
-    fn read_opset(&mut self, bytes: &[u8]) {
-        let (mut domain, mut version) = (&b""[..], 0);
-        for field in Fields(bytes) {
-            match field {
-                (1, Value::Bytes(name)) => domain = name,
-                (2, Value::Number(number)) => version = number,
-                _ => (),
-            }
-        }
-        if domain.is_empty() || domain == b"ai.onnx" {
-            self.opset = version;
-        }
-    }
-
-    fn read_graph(&mut self, bytes: &[u8]) {
-        for field in Fields(bytes) {
-            match field {
-                (1, Value::Bytes(_)) => self.nodes += 1,
-                (5, Value::Bytes(tensor)) => {
-                    let (kind, count) = weight(tensor);
-                    *self.weights.entry(kind).or_default() += count;
-                }
-                _ => (),
-            }
+        Self {
+            producer: producer.join(" ").trim().to_owned(),
+            opset: opset.map_or(0, |opset| opset.version),
+            nodes: graph.nodes.len(),
+            weights,
         }
     }
 }
 
-/// Type and number of values of a TensorProto.
-fn weight(bytes: &[u8]) -> (&'static str, u64) {
-    let (mut kind, mut count) = ("other", 1_u64);
-    for field in Fields(bytes) {
-        match field {
-            (1, Value::Number(size)) => count = count.saturating_mul(size),
-            (1, Value::Bytes(packed)) => {
-                let mut rest = packed;
-                while let Some(size) = varint(&mut rest) {
-                    count = count.saturating_mul(size);
-                }
-            }
-            (2, Value::Number(number)) => {
-                kind = match number {
-                    1 => "float32",
-                    2 => "uint8",
-                    3 => "int8",
-                    6 => "int32",
-                    7 => "int64",
-                    10 => "float16",
-                    11 => "float64",
-                    16 => "bfloat16",
-                    _ => "other",
-                }
-            }
-            _ => (),
+/// ModelProto. Text is decoded as bytes: files with invalid UTF-8 are read too.
+#[derive(Clone, PartialEq, Message)]
+struct Model {
+    #[prost(bytes = "vec", tag = "2")]
+    producer_name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    producer_version: Vec<u8>,
+    #[prost(message, optional, tag = "7")]
+    graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    opsets: Vec<Opset>,
+}
+
+/// OperatorSetIdProto.
+#[derive(Clone, PartialEq, Message)]
+struct Opset {
+    #[prost(bytes = "vec", tag = "1")]
+    domain: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    version: u64,
+}
+
+impl Opset {
+    /// Whether it is that of the standard operators.
+    fn is_default(&self) -> bool {
+        self.domain.is_empty() || self.domain == b"ai.onnx"
+    }
+}
+
+/// GraphProto.
+#[derive(Clone, PartialEq, Message)]
+struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    nodes: Vec<Node>,
+    #[prost(message, repeated, tag = "5")]
+    initializers: Vec<Initializer>,
+}
+
+/// NodeProto: only counted.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Node {}
+
+/// TensorProto, without its values.
+#[derive(Clone, PartialEq, Message)]
+struct Initializer {
+    #[prost(uint64, repeated, tag = "1")]
+    dims: Vec<u64>,
+    #[prost(uint64, tag = "2")]
+    data_type: u64,
+}
+
+impl Initializer {
+    /// NumPy's name of TensorProto.DataType.
+    fn dtype(&self) -> &'static str {
+        match self.data_type {
+            1 => "float32",
+            2 => "uint8",
+            3 => "int8",
+            6 => "int32",
+            7 => "int64",
+            10 => "float16",
+            11 => "float64",
+            16 => "bfloat16",
+            _ => "other",
         }
     }
-    (kind, count)
-}
 
-/// A field's value, as it is written.
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// Four or eight bytes that nobody asks for.
-    Fixed,
-}
-
-/// The fields of a message with their numbers; ends at the first that is not one.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (u64, Value<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let key = varint(&mut self.0)?;
-        let value = match key & 7 {
-            0 => Value::Number(varint(&mut self.0)?),
-            1 => self.skip(8)?,
-            2 => {
-                let length = usize::try_from(varint(&mut self.0)?).ok()?;
-                let (bytes, rest) = self.0.split_at_checked(length)?;
-                self.0 = rest;
-                Value::Bytes(bytes)
-            }
-            5 => self.skip(4)?,
-            _ => return None,
-        };
-        Some((key >> 3, value))
+    /// Number of values.
+    fn len(&self) -> u64 {
+        self.dims
+            .iter()
+            .fold(1, |len, dim| len.saturating_mul(*dim))
     }
-}
-
-impl<'a> Fields<'a> {
-    fn skip(&mut self, bytes: usize) -> Option<Value<'a>> {
-        self.0 = self.0.get(bytes..)?;
-        Some(Value::Fixed)
-    }
-}
-
-/// Takes a number of seven bits a byte, the low ones first.
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -155,22 +120,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_tells_its_weights_and_nonsense_tells_nothing() {
-        // opset 17; a graph of one node and the weight [2, 300] in float16, its dimensions packed.
+    fn a_file_says_its_weights_and_garbage_says_nothing() {
+        // Opset 17; a graph of one node and the weight [2, 300] in float16, its dimensions packed.
         let tensor = [10, 3, 2, 0xac, 2, 16, 10];
         let mut graph = vec![10, 0, 42, tensor.len() as u8];
         graph.extend(tensor);
         let mut file = vec![18, 2, b'p', b'y', 66, 2, 16, 17, 58, graph.len() as u8];
         file.extend(graph);
-        let read = Graph::read(&file);
+        let read = Metadata::read(&file);
         assert_eq!(
             (read.producer.as_str(), read.opset, read.nodes),
             ("py", 17, 1)
         );
         assert_eq!(read.weights, BTreeMap::from([("float16", 600)]));
         for end in 0..file.len() {
-            Graph::read(&file[..end]);
+            Metadata::read(&file[..end]);
         }
-        assert_eq!(Graph::read(&[0xff; 40]), Graph::default());
+        assert_eq!(Metadata::read(&[0xff; 40]), Metadata::default());
+    }
+
+    #[test]
+    fn dimensions_may_be_unpacked_and_unknown_fields_are_skipped() {
+        // The weight [2, 3] in int64, its dimensions one by one, with raw data; a version but no name of the exporter.
+        let tensor = [8, 2, 8, 3, 16, 7, 74, 2, 0xff, 0xff];
+        let mut file = vec![8, 10, 26, 1, b'3', 58, 2 + tensor.len() as u8];
+        file.extend([42, tensor.len() as u8]);
+        file.extend(tensor);
+        let read = Metadata::read(&file);
+        assert_eq!(read.producer, "3");
+        assert_eq!(read.weights, BTreeMap::from([("int64", 6)]));
     }
 }

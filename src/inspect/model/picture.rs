@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::{ModelSurvey, NetworkSurvey};
+use super::{ModelInfo, NetworkInfo};
 use crate::draw::{self, Area, BLUE, Canvas, Colour, FAINT, GREEN, INK, ORANGE, Type};
 use crate::inference::onnx::probe::TensorInfo;
 
@@ -15,23 +15,23 @@ const TENSOR: i32 = 380;
 /// Columns of a network's box.
 const NETWORK: i32 = 396;
 
-pub(super) fn draw(survey: &ModelSurvey, path: &str, warnings: &[String]) -> RgbImage {
+pub(super) fn draw(info: &ModelInfo, path: &str, warnings: &[String]) -> RgbImage {
     let mut canvas = Canvas::new(path, "lipsync inspect: a model");
-    canvas.rows(&survey.rows()[..3]);
+    canvas.rows(&info.rows()[..3]);
     canvas.y += 6;
     canvas.warnings(warnings, 10);
     canvas.heading(
         "What goes in, and what comes out (N: any number of items at a time)",
         &[(BLUE, "input"), (ORANGE, "network"), (GREEN, "output")],
     );
-    for network in &survey.networks {
+    for network in &info.networks {
         diagram(&mut canvas, network);
     }
     canvas.finish()
 }
 
 /// One network: inputs on the left, itself in the middle, outputs on the right.
-fn diagram(canvas: &mut Canvas, network: &NetworkSurvey) {
+fn diagram(canvas: &mut Canvas, network: &NetworkInfo) {
     let most = network.inputs.len().max(network.outputs.len()).max(2) as i32;
     let height = most * BOX + (most - 1) * GAP;
     let top = canvas.y + 8;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::VideoSurvey;
+use super::VideoInfo;
 use crate::cancel::Cancel;
 use crate::draw::plot::Axis;
 use crate::draw::{self, BLUE, Canvas, Cell, FAINT, GREEN, ORANGE, RED, Type};
@@ -16,33 +16,33 @@ const MOMENTS: usize = 12;
 const CURVE_SECONDS: f64 = 15.0;
 
 pub(super) fn draw(
-    survey: &VideoSurvey,
+    info: &VideoInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
     let mut canvas = Canvas::new(path, "lipsync inspect: a video");
-    canvas.rows(&survey.rows());
+    canvas.rows(&info.rows());
     canvas.y += 6;
     canvas.warnings(warnings, 8);
-    moments(&mut canvas, survey, cancel)?;
-    if let (Some(sync), Some(loudness)) = (&survey.sync, &survey.loudness) {
-        curves(&mut canvas, survey, sync, loudness);
+    moments(&mut canvas, info, cancel)?;
+    if let (Some(sync), Some(loudness)) = (&info.sync, &info.loudness) {
+        curves(&mut canvas, info, sync, loudness);
         lags(&mut canvas, sync);
     }
     Ok(canvas.finish())
 }
 
-fn moments(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result<()> {
-    let count = survey.frames.min(MOMENTS);
+fn moments(canvas: &mut Canvas, info: &VideoInfo, cancel: &Cancel) -> Result<()> {
+    let count = info.frames.min(MOMENTS);
     let wanted: Vec<usize> = (0..count)
-        .map(|i| i * (survey.frames - 1) / (count - 1).max(1))
+        .map(|i| i * (info.frames - 1) / (count - 1).max(1))
         .collect();
-    let given = !survey.rects.is_empty();
+    let given = !info.rects.is_empty();
     let mut cells = Vec::new();
-    let mut reader = survey.file.frames()?;
+    let mut reader = info.file.frames()?;
     let mut frame = Picture::default();
-    for index in 0..survey.frames {
+    for index in 0..info.frames {
         cancel.check()?;
         let Ok(Some(seconds)) = reader.skip() else {
             break;
@@ -51,7 +51,7 @@ fn moments(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result
             reader.picture(&mut frame)?;
             cells.push(Cell {
                 picture: draw::to_image(&frame),
-                rect: survey.rect(index),
+                rect: info.rect(index),
                 masked: given,
                 label: format!("{seconds:.2} s  frame {index}"),
             });
@@ -65,7 +65,7 @@ fn moments(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result
                 (draw::MASK, "masked: drawn by the network"),
             ],
         )
-    } else if survey.sync.is_some() {
+    } else if info.sync.is_some() {
         (
             "Moments, and what moves with the sound in each, enlarged",
             vec![(BLUE, "around what moves with the sound")],
@@ -79,9 +79,9 @@ fn moments(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result
 }
 
 /// The loudness of the sound and the motion of the mouth over time.
-fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, loudness: &Loudness) {
-    let start = survey.times.first().copied().unwrap_or(0.0).min(0.0);
-    let end = survey.times.last().copied().unwrap_or(0.0);
+fn curves(canvas: &mut Canvas, info: &VideoInfo, sync: &Sync, loudness: &Loudness) {
+    let start = info.times.first().copied().unwrap_or(0.0).min(0.0);
+    let end = info.times.last().copied().unwrap_or(0.0);
     let end = end.min(start + CURVE_SECONDS);
     canvas.heading(
         "Sound and mouth over time",
@@ -102,11 +102,11 @@ fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, loudness: &Lou
     axis.grid(canvas);
     let low = sync.mouth.iter().copied().fold(f64::INFINITY, f64::min);
     let high = sync.mouth.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let points = survey.times.iter().zip(&sync.mouth);
+    let points = info.times.iter().zip(&sync.mouth);
     let points = points.map(|(at, value)| (*at, (value - low) / (high - low).max(1e-9)));
     axis.curve(canvas, points.take_while(|(at, _)| *at <= end), ORANGE);
     axis.scale(canvas, &[(1.0, "open"), (0.0, "shut")]);
-    axis.ruler(canvas, survey.media.video.as_ref().map_or(25.0, |v| v.fps));
+    axis.ruler(canvas, info.media.video.as_ref().map_or(25.0, |v| v.fps));
     axis.labels(canvas, " s");
 }
 
