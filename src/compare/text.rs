@@ -90,7 +90,7 @@ impl Comparison {
             (
                 "PSNR",
                 format!(
-                    "{} dB overall ({}), {} dB lowest",
+                    "{} dB overall ({}), lowest {} dB",
                     format_psnr(overall.psnr_db),
                     planes.join(", "),
                     format_psnr(overall.lowest_psnr_db)
@@ -99,7 +99,7 @@ impl Comparison {
             (
                 "SSIM",
                 format!(
-                    "{:.4} overall, {:.4} lowest",
+                    "{:.4} overall, lowest {:.4}",
                     overall.ssim, overall.lowest_ssim
                 ),
             ),

@@ -65,7 +65,7 @@ impl AudioInfo {
             (
                 "speech",
                 format!(
-                    "{:.2} s at {:.0} dBFS, noise between words at {:.0} dBFS",
+                    "{:.2} s at {:.0} dBFS, noise floor {:.0} dBFS",
                     self.speech_seconds, self.speech_dbfs, self.noise_dbfs
                 ),
             ),

@@ -6,12 +6,9 @@ use super::{BackgroundInfo, counted, listed};
 
 impl BackgroundInfo {
     pub(in crate::inspect) fn rows(&self) -> Vec<Row> {
-        let formats = self.formats.iter();
-        let formats: Vec<String> = formats.map(|(format, n)| format!("{n} {format}")).collect();
         let frames = format!(
-            "{} ({}), {}x{}, numbered {} to {}",
-            self.frames,
-            formats.join(", "),
+            "{}, {}x{}, numbered {} to {}",
+            self.format_words(),
             self.width,
             self.height,
             self.first,
@@ -23,11 +20,10 @@ impl BackgroundInfo {
         };
         let rects = match &self.rectangles {
             Some(rects) => format!(
-                "{} from `{}`, sides {} to {} px, moving {} px horizontally, {} px vertically",
+                "{} from `{}`, sides {} px, moving {} px horizontally, {} px vertically",
                 rects.count,
                 rects.source,
-                rects.min_side,
-                rects.max_side,
+                range_words(rects.min_side, rects.max_side),
                 rects.travel_x,
                 rects.travel_y
             ),
@@ -42,6 +38,16 @@ impl BackgroundInfo {
             ("loop", seam),
             ("crop rectangles", rects),
         ]
+    }
+
+    /// `150 JPEG`, `24 (20 JPEG, 4 PNG)`.
+    fn format_words(&self) -> String {
+        let formats = self.formats.iter();
+        let formats: Vec<String> = formats.map(|(format, n)| format!("{n} {format}")).collect();
+        match formats.as_slice() {
+            [only] => only.clone(),
+            several => format!("{} ({})", self.frames, several.join(", ")),
+        }
     }
 
     pub(super) fn add_warnings(&self, warnings: &mut Vec<String>) {
@@ -124,6 +130,15 @@ impl BackgroundInfo {
                 counted(self.frames, "frame")
             ));
         }
+    }
+}
+
+/// `60`, `58 to 62`.
+fn range_words(min: u32, max: u32) -> String {
+    if min == max {
+        min.to_string()
+    } else {
+        format!("{min} to {max}")
     }
 }
 

@@ -66,7 +66,7 @@ impl NetworkInfo {
 
     pub(super) fn speed(&self) -> String {
         match self.run_ms {
-            Some(ms) => format!("{ms:.1} ms on the CPU (all zeros)"),
+            Some(ms) => format!("{ms:.1} ms on the CPU (zeros as input)"),
             None => "does not run".into(),
         }
     }
