@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use image::RgbImage;
 
-use super::text::psnr_words;
+use super::text::format_psnr;
 use super::{Comparison, FrameFigures};
 use crate::cancel::Cancel;
 use crate::draw::{self, BLUE, Canvas, Cell, Chart, GREEN, ORANGE, RED};
@@ -34,7 +34,7 @@ pub(crate) fn draw(comparison: &Comparison, target: Target, cancel: &Cancel) -> 
 /// The page of each of the worst frames.
 fn pages(comparison: &Comparison, cancel: &Cancel) -> Result<Vec<(usize, RgbImage)>> {
     let wanted: BTreeSet<usize> = comparison.worst.iter().copied().collect();
-    let [expected, actual] = &comparison.sides;
+    let [expected, actual] = &comparison.inputs;
     let mut first = BTreeMap::new();
     if !wanted.is_empty() {
         expected.pictures(&wanted, cancel, |frame, picture| {
@@ -64,7 +64,7 @@ fn page(
     let [x, y] = figures.at;
     let below = format!(
         "PSNR {} dB, SSIM {:.4}, largest difference {} of {} at ({x}, {y}) in {}",
-        psnr_words(figures.psnr_db),
+        format_psnr(figures.psnr_db),
         figures.ssim,
         figures.max_abs,
         (1_u32 << comparison.depth) - 1,

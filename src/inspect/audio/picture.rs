@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::AudioSurvey;
+use super::AudioInfo;
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::{self, BANDS, HOP, MelFrame, MelSpectrogram};
 use crate::cancel::Cancel;
@@ -23,17 +23,17 @@ const FREQUENCIES_HZ: [f64; 5] = [100.0, 1000.0, 2000.0, 4000.0, 7600.0];
 const MEL_RANGE: [f32; 2] = [-4.0, 4.0];
 
 pub(super) fn draw(
-    survey: &AudioSurvey,
+    info: &AudioInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
-    let rows = ((survey.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MAX_ROWS);
-    let seconds = (survey.seconds / rows as f64).max(0.1);
-    let columns = columns(survey, seconds, rows, cancel)?;
+    let rows = ((info.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MAX_ROWS);
+    let seconds = (info.seconds / rows as f64).max(0.1);
+    let columns = columns(info, seconds, rows, cancel)?;
     let subtitle = "Audio, as the networks get it: mono, 16 kHz";
     let mut canvas = Canvas::new(path, subtitle);
-    canvas.rows(&survey.rows());
+    canvas.rows(&info.rows());
     canvas.findings(warnings, 6);
     canvas.heading(
         "Waveform and mel spectrogram",
@@ -45,7 +45,7 @@ pub(super) fn draw(
     );
     for (row, columns) in columns.iter().enumerate() {
         let from = row as f64 * seconds;
-        draw_row(&mut canvas, survey, [from, from + seconds], columns);
+        draw_row(&mut canvas, info, [from, from + seconds], columns);
     }
     if seconds <= ROW_SECONDS {
         canvas.note("Short ticks are video frames at 25 fps. Brighter is louder.");
@@ -54,15 +54,15 @@ pub(super) fn draw(
 }
 
 /// One row: the waveform, the spectrogram under it, seconds.
-fn draw_row(canvas: &mut Canvas, survey: &AudioSurvey, time: [f64; 2], columns: &Columns) {
+fn draw_row(canvas: &mut Canvas, info: &AudioInfo, time: [f64; 2], columns: &Columns) {
     let chart = Chart::new(canvas, HEIGHTS[0], time, [-1.0, 1.0]);
-    for [start, end] in &survey.pauses_s {
+    for [start, end] in &info.pauses_s {
         chart.shade(canvas, *start, *end, PAUSE);
     }
     chart.grid(canvas);
     chart.scale(canvas, &[(1.0, "1"), (0.0, "0"), (-1.0, "\u{2212}1")]);
     chart.waveform(canvas, &columns.wave, BLUE);
-    for at in &survey.clipped_at_s {
+    for at in &info.clipped_at_s {
         chart.mark(canvas, *at, RED, 3);
     }
     chart.ruler(canvas, 25.0);
@@ -85,12 +85,7 @@ struct Columns {
     mel: Vec<MelFrame>,
 }
 
-fn columns(
-    survey: &AudioSurvey,
-    seconds: f64,
-    rows: usize,
-    cancel: &Cancel,
-) -> Result<Vec<Columns>> {
+fn columns(info: &AudioInfo, seconds: f64, rows: usize, cancel: &Cancel) -> Result<Vec<Columns>> {
     let width = Chart::columns();
     let total = rows * width;
     let column = |at: f64| ((at / seconds * width as f64) as usize).min(total - 1);
@@ -109,7 +104,7 @@ fn columns(
             empty => *empty = Some(frame),
         }
     };
-    let audio = &survey.sound;
+    let audio = &info.audio;
     let mut spectrogram = MelSpectrogram::new(audio.frames_at(SPEECH_RATE));
     let mut reader = audio.speech()?;
     let (mut samples, mut count, mut more) = (Vec::new(), 0_u64, true);

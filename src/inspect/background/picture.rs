@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::{BackgroundSurvey, Shot, looks, median};
+use super::{BackgroundInfo, Frame, median, readable_stats};
 use crate::cancel::Cancel;
 use crate::draw::{self, BLUE, CROP_LEGEND, Canvas, Cell, Chart, RED};
 
@@ -15,74 +15,72 @@ const HEIGHT: i32 = 72;
 const GAP: i32 = 10;
 
 pub(super) fn draw(
-    survey: &BackgroundSurvey,
+    info: &BackgroundInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
     let mut canvas = Canvas::new(path, "Background folder");
-    canvas.rows(&survey.rows());
+    canvas.rows(&info.rows());
     canvas.findings(warnings, 10);
     canvas.heading("Frames, evenly spaced", &CROP_LEGEND);
-    let cells = cells(&survey.shots, cancel)?;
+    let cells = cells(&info.per_frame, cancel)?;
     draw::grid(&mut canvas, &cells, 4, false);
     canvas.heading("From frame to frame", &[(RED, "problem listed above")]);
-    charts(&mut canvas, survey);
+    charts(&mut canvas, info);
     Ok(canvas.finish())
 }
 
 /// Frames from the first to the last, without those that cannot be read.
-fn cells(shots: &[Shot], cancel: &Cancel) -> Result<Vec<Cell>> {
-    let readable: Vec<&Shot> = shots.iter().filter(|shot| shot.look.is_some()).collect();
+fn cells(per_frame: &[Frame], cancel: &Cancel) -> Result<Vec<Cell>> {
+    let readable: Vec<&Frame> = per_frame
+        .iter()
+        .filter(|frame| frame.stats.is_some())
+        .collect();
     let count = readable.len().min(SHOWN);
     let mut cells = Vec::new();
     for i in 0..count {
         cancel.check()?;
-        let shot = readable[i * (readable.len() - 1) / (count - 1).max(1)];
-        let Ok(picture) = image::open(&shot.path) else {
+        let frame = readable[i * (readable.len() - 1) / (count - 1).max(1)];
+        let Ok(picture) = image::open(&frame.path) else {
             continue;
         };
         cells.push(Cell {
             picture: picture.into_rgb8(),
-            rect: shot.rect(),
+            rect: frame.rect(),
             masked: true,
-            label: format!("frame {}", shot.number),
+            label: format!("frame {}", frame.number),
         });
     }
     Ok(cells)
 }
 
-fn charts(canvas: &mut Canvas, survey: &BackgroundSurvey) {
-    let shots = &survey.shots;
-    let jumps: Vec<u64> = survey
+fn charts(canvas: &mut Canvas, info: &BackgroundInfo) {
+    let per_frame = &info.per_frame;
+    let jumps: Vec<u64> = info
         .rectangles
         .iter()
         .flat_map(|rects| rects.jumps.iter().map(|jump| jump.to))
         .collect();
     let rect = |of: fn(crate::image::Rect) -> u32| -> Vec<(f64, f64)> {
-        let rects = shots
+        let rects = per_frame
             .iter()
             .filter_map(|s| Some((s.number as f64, f64::from(of(s.rect()?)))));
         rects.collect()
     };
-    let still = [
-        &survey.identical[..],
-        &survey.nearly_identical,
-        &survey.cuts,
-    ]
-    .concat();
-    let sharpness = median(looks(shots).map(|look| look.sharpness)).max(1e-9);
-    let change = median(shots.iter().filter_map(|shot| shot.change)).max(1e-9);
+    let still = [&info.identical[..], &info.nearly_identical, &info.cuts].concat();
+    let sharpness = median(readable_stats(per_frame).map(|stats| stats.sharpness)).max(1e-9);
+    let change = median(per_frame.iter().filter_map(|frame| frame.change)).max(1e-9);
     let curve = |name, points, marks| Curve {
         name,
         points,
         marks,
-        frames: [survey.first as f64, survey.last as f64],
+        frames: [info.first as f64, info.last as f64],
     };
-    let blur = shots
+    let blur = per_frame
         .iter()
-        .filter_map(|s| Some((s.number as f64, s.look.as_ref()?.sharpness / sharpness)));
-    let motion = shots
+        .filter_map(|s| Some((s.number as f64, s.stats.as_ref()?.sharpness / sharpness)));
+    let motion = per_frame
         .iter()
         .filter_map(|s| Some((s.number as f64, (s.change? / change).min(10.0))));
     let curves = [
@@ -96,7 +94,7 @@ fn charts(canvas: &mut Canvas, survey: &BackgroundSurvey) {
         curve(
             "sharpness in the crop rectangle, 1 = median",
             blur.collect(),
-            &survey.blurred,
+            &info.blurred,
         ),
         curve(
             "change since the previous frame, 1 = median (at most 10)",

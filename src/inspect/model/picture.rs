@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::{ModelSurvey, NetworkSurvey};
+use super::{ModelInfo, NetworkInfo};
 use crate::draw::{self, Area, BLUE, Canvas, Colour, GREEN, INK, MUTED, ORANGE, TextStyle};
 use crate::inference::onnx::probe::TensorInfo;
 
@@ -15,22 +15,22 @@ const TENSOR: i32 = 400;
 /// Width of a network's box, in pixels.
 const NETWORK: i32 = 416;
 
-pub(super) fn draw(survey: &ModelSurvey, path: &str, warnings: &[String]) -> RgbImage {
+pub(super) fn draw(info: &ModelInfo, path: &str, warnings: &[String]) -> RgbImage {
     let mut canvas = Canvas::new(path, "Model");
-    canvas.rows(&survey.rows()[..3]);
+    canvas.rows(&info.rows()[..3]);
     canvas.findings(warnings, 10);
     canvas.heading(
         "Inputs and outputs (N: any batch size)",
         &[(BLUE, "input"), (ORANGE, "network"), (GREEN, "output")],
     );
-    for network in &survey.networks {
+    for network in &info.networks {
         diagram(&mut canvas, network);
     }
     canvas.finish()
 }
 
 /// One network: inputs on the left, itself in the middle, outputs on the right.
-fn diagram(canvas: &mut Canvas, network: &NetworkSurvey) {
+fn diagram(canvas: &mut Canvas, network: &NetworkInfo) {
     // At least as high as the lines about the network.
     let most = network.inputs.len().max(network.outputs.len()).max(2) as i32;
     let height = most * BOX + (most - 1) * GAP;

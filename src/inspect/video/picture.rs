@@ -3,7 +3,7 @@
 use anyhow::Result;
 use image::RgbImage;
 
-use super::VideoSurvey;
+use super::VideoInfo;
 use crate::cancel::Cancel;
 use crate::draw::{self, BLUE, CROP_LEGEND, Canvas, Cell, Chart, GREEN, MUTED, ORANGE, RED};
 use crate::image::Picture;
@@ -19,32 +19,32 @@ const CURVE: i32 = 92;
 const LAGS: i32 = 160;
 
 pub(super) fn draw(
-    survey: &VideoSurvey,
+    info: &VideoInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
     let mut canvas = Canvas::new(path, "Video");
-    canvas.rows(&survey.rows());
+    canvas.rows(&info.rows());
     canvas.findings(warnings, 8);
-    frames(&mut canvas, survey, cancel)?;
-    if let (Some(sync), Some(loudness)) = (&survey.sync, &survey.loudness) {
-        curves(&mut canvas, survey, sync, loudness);
+    frames(&mut canvas, info, cancel)?;
+    if let (Some(sync), Some(loudness)) = (&info.sync, &info.loudness) {
+        curves(&mut canvas, info, sync, loudness);
         lags(&mut canvas, sync);
     }
     Ok(canvas.finish())
 }
 
-fn frames(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result<()> {
-    let count = survey.frames.min(SHOWN);
+fn frames(canvas: &mut Canvas, info: &VideoInfo, cancel: &Cancel) -> Result<()> {
+    let count = info.frames.min(SHOWN);
     let wanted: Vec<usize> = (0..count)
-        .map(|i| i * (survey.frames - 1) / (count - 1).max(1))
+        .map(|i| i * (info.frames - 1) / (count - 1).max(1))
         .collect();
-    let given = !survey.rects.is_empty();
+    let given = !info.rects.is_empty();
     let mut cells = Vec::new();
-    let mut reader = survey.file.frames()?;
+    let mut reader = info.file.frames()?;
     let mut frame = Picture::default();
-    for index in 0..survey.frames {
+    for index in 0..info.frames {
         cancel.check()?;
         let Ok(Some(seconds)) = reader.skip() else {
             break;
@@ -53,7 +53,7 @@ fn frames(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result<
             reader.picture(&mut frame)?;
             cells.push(Cell {
                 picture: draw::to_image(&frame),
-                rect: survey.rect(index),
+                rect: info.rect(index),
                 masked: given,
                 label: draw::time_label(seconds, index),
             });
@@ -61,7 +61,7 @@ fn frames(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result<
     }
     let (heading, legend): (_, &[draw::Key<'_>]) = if given {
         ("Frames, and the crop of each, enlarged", &CROP_LEGEND)
-    } else if survey.sync.is_some() {
+    } else if info.sync.is_some() {
         (
             "Frames, and what moves with the audio, enlarged",
             &[(BLUE, "moves with the audio")],
@@ -75,9 +75,9 @@ fn frames(canvas: &mut Canvas, survey: &VideoSurvey, cancel: &Cancel) -> Result<
 }
 
 /// The loudness of the voice and the motion of the mouth over time.
-fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, loudness: &Loudness) {
-    let start = survey.times.first().copied().unwrap_or(0.0).min(0.0);
-    let end = survey.times.last().copied().unwrap_or(0.0);
+fn curves(canvas: &mut Canvas, info: &VideoInfo, sync: &Sync, loudness: &Loudness) {
+    let start = info.times.first().copied().unwrap_or(0.0).min(0.0);
+    let end = info.times.last().copied().unwrap_or(0.0);
     let end = end.min(start + CURVE_SECONDS);
     canvas.heading(
         "Voice and mouth over time",
@@ -98,10 +98,10 @@ fn curves(canvas: &mut Canvas, survey: &VideoSurvey, sync: &Sync, loudness: &Lou
     let chart = Chart::new(canvas, CURVE, [start, end], [low, high]);
     chart.grid(canvas);
     chart.scale(canvas, &[(high, "open"), (low, "closed")]);
-    let points = survey.times.iter().copied().zip(sync.mouth.iter().copied());
+    let points = info.times.iter().copied().zip(sync.mouth.iter().copied());
     let points = points.take_while(|(at, _)| *at <= end);
     chart.filled_curve(canvas, points, ORANGE);
-    chart.ruler(canvas, survey.media.video.as_ref().map_or(25.0, |v| v.fps));
+    chart.ruler(canvas, info.media.video.as_ref().map_or(25.0, |v| v.fps));
     chart.labels(canvas, " s");
 }
 

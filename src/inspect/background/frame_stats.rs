@@ -1,4 +1,4 @@
-//! One picture in a few numbers, by which it is compared with its neighbours.
+//! One picture reduced to a few numbers, by which it is compared with its neighbours.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
@@ -9,24 +9,24 @@ use image::RgbImage;
 use crate::background::crop_rects::RawRect;
 use crate::image::Size;
 
-/// Cells of a picture across and down.
-const CELLS: u32 = 24;
+/// Columns and rows of the brightness grid.
+const GRID: usize = 24;
 
-/// What is kept of a picture.
+/// The numbers that a picture is reduced to.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct FrameStats {
     pub(super) size: Size,
-    /// Of all its pixels: equal for equal pictures.
-    pub(super) print: u64,
-    /// Variance of the Laplacian in the rectangle, or in all of it.
+    /// Hash of all pixels: the same for identical pictures.
+    pub(super) hash: u64,
+    /// Variance of the Laplacian in the crop rectangle, or in the whole picture without one.
     pub(super) sharpness: f64,
-    /// Mean brightness of each cell, 0..255.
+    /// Mean brightness of each grid cell, 0..255, row by row.
     cells: Vec<f64>,
 }
 
-impl Look {
-    /// Decodes a picture and looks at it, at `rect` closely.
-    pub(super) fn at(path: &Path, rect: Option<RawRect>) -> Result<Self> {
+impl FrameStats {
+    /// Decodes a picture; `rect` is its crop rectangle.
+    pub(super) fn of(path: &Path, rect: Option<RawRect>) -> Result<Self> {
         let picture = image::open(path)?.into_rgb8();
         let size = Size {
             width: picture.width(),
@@ -34,30 +34,30 @@ impl Look {
         };
         let mut hasher = DefaultHasher::new();
         hasher.write(picture.as_raw());
-        let grey = Grey::of(&picture);
+        let luma = Luma::of(&picture);
         Ok(Self {
             size,
-            print: hasher.finish(),
-            sharpness: grey.sharpness(rect),
-            cells: grey.cells(),
+            hash: hasher.finish(),
+            sharpness: luma.sharpness(rect),
+            cells: luma.cells(),
         })
     }
 
-    /// Mean difference of the cells, in levels of 255.
+    /// Mean difference between the cells, in levels of 255.
     pub(super) fn change(&self, other: &Self) -> f64 {
         let cells = self.cells.iter().zip(&other.cells);
         cells.map(|(a, b)| (a - b).abs()).sum::<f64>() / self.cells.len() as f64
     }
 }
 
-/// The brightness of a picture, 0..255.
-struct Grey {
+/// The brightness of a picture, 0..255, `[height, width]`.
+struct Luma {
     width: usize,
     height: usize,
     values: Vec<f32>,
 }
 
-impl Grey {
+impl Luma {
     fn of(picture: &RgbImage) -> Self {
         let brightness = |p: &image::Rgb<u8>| {
             let [r, g, b] = p.0.map(f32::from);
@@ -70,21 +70,22 @@ impl Grey {
         }
     }
 
+    /// Variance of the Laplacian inside `rect`, without the outermost pixels of the picture.
     fn sharpness(&self, rect: Option<RawRect>) -> f64 {
         let [x0, y0, x1, y1] = rect.unwrap_or([0, 0, i64::MAX, i64::MAX]);
         let range = |from: i64, to: i64, size: usize| {
-            let most = size.saturating_sub(1) as i64;
-            from.clamp(1, most.max(1)) as usize..to.clamp(0, most) as usize
+            let last = size.saturating_sub(1) as i64;
+            from.clamp(1, last.max(1)) as usize..to.clamp(0, last) as usize
         };
         let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
         for y in range(y0, y1, self.height) {
             for x in range(x0, x1, self.width) {
-                let at = y * self.width + x;
-                let around = self.values[at - 1]
-                    + self.values[at + 1]
-                    + self.values[at - self.width]
-                    + self.values[at + self.width];
-                let laplacian = f64::from(around - 4.0 * self.values[at]);
+                let i = y * self.width + x;
+                let neighbours = self.values[i - 1]
+                    + self.values[i + 1]
+                    + self.values[i - self.width]
+                    + self.values[i + self.width];
+                let laplacian = f64::from(neighbours - 4.0 * self.values[i]);
                 sum += laplacian;
                 squares += laplacian * laplacian;
                 count += 1.0;
@@ -94,13 +95,13 @@ impl Grey {
         squares / count - (sum / count).powi(2)
     }
 
+    /// Mean of each cell of a grid over the picture.
     fn cells(&self) -> Vec<f64> {
-        let cells = CELLS as usize;
-        let mut sums = vec![(0.0, 0.0); cells * cells];
+        let mut sums = vec![(0.0, 0.0); GRID * GRID];
         for (y, row) in self.values.chunks_exact(self.width.max(1)).enumerate() {
-            let down = y * cells / self.height * cells;
+            let down = y * GRID / self.height * GRID;
             for (x, value) in row.iter().enumerate() {
-                let (sum, count) = &mut sums[down + x * cells / self.width];
+                let (sum, count) = &mut sums[down + x * GRID / self.width];
                 *sum += f64::from(*value);
                 *count += 1.0;
             }
@@ -110,7 +111,7 @@ impl Grey {
     }
 }
 
-/// The middle value; 0 where there is none.
+/// The median; 0 if there are no values.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -122,11 +123,11 @@ mod tests {
     use super::*;
     use image::imageops;
 
-    fn looked_at(picture: &RgbImage, name: &str) -> Look {
+    fn stats(picture: &RgbImage, name: &str) -> FrameStats {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         picture.save(&path).unwrap();
-        Look::at(&path, Some([10, 10, 90, 70])).unwrap()
+        FrameStats::of(&path, Some([10, 10, 90, 70])).unwrap()
     }
 
     #[test]
@@ -134,10 +135,10 @@ mod tests {
         let noise = |x: u32, y: u32| ((x * 7919) ^ (y * 104_729)).wrapping_mul(2_654_435_761) >> 24;
         let sharp = RgbImage::from_fn(100, 80, |x, y| image::Rgb([noise(x, y) as u8; 3]));
         let blurred = imageops::blur(&sharp, 2.0);
-        let (a, b) = (looked_at(&sharp, "a.png"), looked_at(&blurred, "b.png"));
+        let (a, b) = (stats(&sharp, "a.png"), stats(&blurred, "b.png"));
         assert!(b.sharpness < a.sharpness / 20.0);
-        assert_ne!(a.print, b.print);
+        assert_ne!(a.hash, b.hash);
         assert!(a.change(&b) < 20.0);
-        assert_eq!(a.change(&looked_at(&sharp, "c.png")), 0.0);
+        assert_eq!(a.change(&stats(&sharp, "c.png")), 0.0);
     }
 }
