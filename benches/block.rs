@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lipsync::inference::kernel::eight::{self, Affine, Layer, Set, Size, Spec};
+use lipsync::inference::kernel::int8::{self, Affine, Layer, Set, Size, Spec};
 use lipsync::inference::kernel::{Beside, Block, Grid, Layers, Steps};
 
 /// Channels of input, middle and output, the side of the picture, and its step.
@@ -114,7 +114,7 @@ fn blocks(criterion: &mut Criterion) {
             None => (&input, [].as_slice()),
         };
         for set in Set::all().into_iter().filter(|set| set.is_fast()) {
-            let mut block = eight::Block::new(&in_bytes(&layers), set).unwrap();
+            let mut block = int8::Block::new(&in_bytes(&layers), set).unwrap();
             let mut output = vec![0.0; block.output().iter().product()];
             group.bench_function(format!("eight bits, {set:?}"), |b| {
                 b.iter(|| block.run(black_box(x), skip, &mut output).unwrap());

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
+use super::kernels::{Position, Steps};
 use super::planes::Planes;
 use super::rows::Rows;
-use super::steps::{Position, Steps};
 
 /// A block's layers. Weights lie as ONNX has them: output channel by output channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,10 +192,10 @@ impl Block {
 }
 
 /// The depthwise layer's weights, channel by channel.
-pub(super) fn depthwise(layers: &Layers) -> Vec<super::steps::Depthwise> {
+pub(super) fn depthwise(layers: &Layers) -> Vec<super::kernels::Depthwise> {
     let weights = layers.depthwise.as_chunks::<9>().0.iter();
     let pairs = weights.zip(&layers.depthwise_bias);
     pairs
-        .map(|(&weights, &bias)| super::steps::Depthwise { weights, bias })
+        .map(|(&weights, &bias)| super::kernels::Depthwise { weights, bias })
         .collect()
 }

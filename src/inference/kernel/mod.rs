@@ -11,21 +11,21 @@
 //! same `steps`, which are written once (`vectors`) and compiled for AVX-512 and for AVX2 with FMA. Vectors run along pixels.
 //! Everything is f32, `[channels, height, width]`; sums differ from ONNX Runtime's by rounding alone.
 //!
-//! [`eight`] does the same in eight bits.
+//! [`int8`] does the same in eight bits.
 
 mod block;
 mod buffer;
-pub mod eight;
-#[cfg(target_arch = "x86_64")]
-mod lanes;
+pub mod int8;
+mod kernels;
 mod planes;
-mod rows;
-mod steps;
 #[cfg(target_arch = "x86_64")]
-mod vectors;
+mod pointwise;
+mod rows;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 #[cfg(test)]
 mod tests;
 
 pub use block::{Beside, Block, Grid, Layers};
-pub use steps::Steps;
+pub use kernels::Steps;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::block::{Beside, Layers, depthwise};
 use super::buffer::Buffer;
-use super::steps::{
+use super::kernels::{
     Add, Channels, Depthwise, Into, Position, Steps, Stretch, Upsampled, Weights, Window,
 };
 

@@ -16,7 +16,7 @@ use super::{Arena, GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, Runt
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::inference::kernel::Steps;
-use crate::inference::kernel::eight::Set;
+use crate::inference::kernel::int8::Set;
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 use crate::inference::{Face, Generator};
 

@@ -11,7 +11,7 @@ use super::operators::{self, Blocks};
 use super::{Loader, commit};
 use crate::inference::graph::proto::Model;
 use crate::inference::graph::{fuse, quantise};
-use crate::inference::kernel::eight::{self, Set};
+use crate::inference::kernel::int8::{self, Set};
 use crate::inference::kernel::{Block, Steps};
 
 /// A model without the weights of its blocks, and its blocks: all sessions of it share their weights.
@@ -31,7 +31,7 @@ impl SubModel {
         });
         let reals = reals.collect::<Result<_>>()?;
         let bytes = quantise::take(&mut model)?.into_iter();
-        let bytes = bytes.map(|(name, spec)| Ok((name, eight::Block::new(&spec, Set::best())?)));
+        let bytes = bytes.map(|(name, spec)| Ok((name, int8::Block::new(&spec, Set::best())?)));
         let bytes = bytes.collect::<Result<_>>()?;
         Ok(Self {
             blocks: Arc::new(Blocks { reals, bytes }),

@@ -25,7 +25,7 @@ use crate::inference::graph::proto::{Model, ValueInfo};
 use crate::inference::graph::quantise::{self, Statistics, quantise};
 use crate::inference::graph::split::{SplitGraph, split};
 use crate::inference::kernel::Steps;
-use crate::inference::kernel::eight::Set;
+use crate::inference::kernel::int8::Set;
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).

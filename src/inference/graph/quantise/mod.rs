@@ -1,4 +1,4 @@
-//! Eight bits for what is large: inverted residual blocks become nodes that [`crate::inference::kernel::eight`] computes in whole
+//! Eight bits for what is large: inverted residual blocks become nodes that [`crate::inference::kernel::int8`] computes in whole
 //! numbers: activations as u8, weights as i8 with a scale for each output channel, sums as i32.
 //!
 //! - Every channel has a scale of its own: it goes into the weights of the layer that takes the channel in, before these
@@ -25,7 +25,7 @@ use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use super::split::{Feature, SplitGraph};
 use crate::inference::kernel::Grid;
-use crate::inference::kernel::eight::{Affine, HEAD_CHANNELS, Layer};
+use crate::inference::kernel::int8::{Affine, HEAD_CHANNELS, Layer};
 use layer::{into_bytes, joined, layer};
 pub(crate) use node::{BYTE_BLOCK, count, take};
 use node::{SIZE, SKIP_CHANNELS, SMALL, is_byte_block};

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::inference::graph::fuse::{CORNERS, DOMAIN, RESIDUAL, STRIDE};
 use crate::inference::graph::proto::{Graph, Model, Node};
 use crate::inference::kernel::Grid;
-use crate::inference::kernel::eight::{Affine, Head, Layer, Size, Spec};
+use crate::inference::kernel::int8::{Affine, Head, Layer, Size, Spec};
 
 /// The operator. Its inputs are the picture, channels last, and perhaps bytes that follow its channels; what it computes is
 /// known by its name ([`take`]). In a file, how the picture becomes bytes follows, then weights of expand, depthwise and

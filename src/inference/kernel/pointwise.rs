@@ -10,8 +10,8 @@
     reason = "what is not inlined is not compiled for the instruction set"
 )]
 
-use super::lanes::{Avx2, Avx512, Workers};
-use super::steps::{Add, Channels, Depthwise, Into, Steps, Upsampled, Weights, Window};
+use super::kernels::{Add, Channels, Depthwise, Into, Steps, Upsampled, Weights, Window};
+use super::vector::{Avx2, Avx512, Workers};
 
 /// Bytes of weights that stay in the caches nearest to a core while pixels go by.
 const NEAR: usize = 256 << 10;

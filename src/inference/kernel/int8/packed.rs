@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::bytes::Bytes;
+use super::vector::Bytes;
 use super::{Affine, Layer};
 use crate::inference::kernel::buffer::Buffer;
 

@@ -2,10 +2,10 @@
 
 #![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
 
-use super::bytes::Bytes;
+use super::vector::Bytes;
 use super::{Affine, Size};
 use crate::inference::kernel::Grid;
-use crate::inference::kernel::steps::Position;
+use crate::inference::kernel::kernels::Position;
 
 /// Bilinear upsampling.
 #[derive(Debug, Clone)]

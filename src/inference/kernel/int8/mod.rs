@@ -18,17 +18,17 @@
     reason = "a function that is not inlined is not compiled for the instruction set"
 )]
 
-mod bytes;
-mod head;
-mod input;
+mod expand;
+mod output_conv;
 mod packed;
-mod walk;
+mod quantize;
+mod vector;
 
 use anyhow::{Result, ensure};
 
 use super::Grid;
-use bytes::Bytes;
-use walk::Walk;
+use expand::Walk;
+use vector::Bytes;
 
 /// A picture's size in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +147,10 @@ impl Set {
     fn lanes(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => bytes::Avx512::LANES,
+            Self::Avx512 => vector::Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => bytes::Avx2::LANES,
-            _ => bytes::Plain::LANES,
+            Self::Avx2 => vector::Avx2::LANES,
+            _ => vector::Plain::LANES,
         }
     }
 }
@@ -229,10 +229,10 @@ impl Block {
         unsafe {
             match self.set {
                 #[cfg(target_arch = "x86_64")]
-                Set::Avx512 => walk::with_avx512(&mut self.walk, x, skip, output),
+                Set::Avx512 => expand::with_avx512(&mut self.walk, x, skip, output),
                 #[cfg(target_arch = "x86_64")]
-                Set::Avx2 => walk::with_avx2(&mut self.walk, x, skip, output),
-                _ => self.walk.run::<bytes::Plain>(x, skip, output),
+                Set::Avx2 => expand::with_avx2(&mut self.walk, x, skip, output),
+                _ => self.walk.run::<vector::Plain>(x, skip, output),
             }
         }
         Ok(())

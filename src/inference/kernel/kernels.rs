@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 #[cfg(target_arch = "x86_64")]
-use super::vectors::{AVX2, AVX512};
+use super::pointwise::{AVX2, AVX512};
 
 /// The left-hand side of a product: weights `[channels out, channels in]` of a 1x1 convolution, those of [`Steps::rows`]
 /// output channels side by side (`[out / rows, in, rows]`, the last ones filled up with zeros), and a bias for each.

@@ -2,10 +2,10 @@
 
 #![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
 
-use super::bytes::{self, Bytes};
-use super::head::PackedHead;
-use super::input::{Upsample, between, copy};
+use super::output_conv::PackedHead;
 use super::packed::{Packed, affine, products};
+use super::quantize::{Upsample, between, copy};
+use super::vector::{self, Bytes};
 use super::{Affine, Size, Spec};
 use crate::inference::kernel::buffer::Buffer;
 
@@ -432,7 +432,7 @@ impl Walk {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn with_avx512(walk: &mut Walk, x: &[f32], skip: &[u8], output: &mut [f32]) {
     // SAFETY: as asked of the caller.
-    unsafe { walk.run::<bytes::Avx512>(x, skip, output) }
+    unsafe { walk.run::<vector::Avx512>(x, skip, output) }
 }
 
 /// # Safety
@@ -442,5 +442,5 @@ pub(super) unsafe fn with_avx512(walk: &mut Walk, x: &[f32], skip: &[u8], output
 #[target_feature(enable = "avx2,fma,avxvnni")]
 pub(super) unsafe fn with_avx2(walk: &mut Walk, x: &[f32], skip: &[u8], output: &mut [f32]) {
     // SAFETY: as asked of the caller.
-    unsafe { walk.run::<bytes::Avx2>(x, skip, output) }
+    unsafe { walk.run::<vector::Avx2>(x, skip, output) }
 }
