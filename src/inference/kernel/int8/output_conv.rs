@@ -1,25 +1,29 @@
 //! The last convolution, in f32.
+#![expect(
+    clippy::inline_always,
+    reason = "a function that is not inlined is not compiled for the instruction set"
+)]
 
-use super::{HEAD_CHANNELS, Head};
+use super::spec::{MAX_OUTPUT_CONV_CHANNELS, OutputConv};
 
-/// A head's weights, a vector of all its channels for each that comes in.
+/// Packed weights: for each input channel a vector of all output channels.
 #[derive(Debug, Clone)]
-pub(super) struct PackedHead {
+pub(super) struct PackedOutputConv {
     pub(super) channels: usize,
-    weights: Vec<[f32; HEAD_CHANNELS]>,
-    bias: [f32; HEAD_CHANNELS],
+    weights: Vec<[f32; MAX_OUTPUT_CONV_CHANNELS]>,
+    bias: [f32; MAX_OUTPUT_CONV_CHANNELS],
 }
 
-impl PackedHead {
-    pub(super) fn new(head: &Head) -> Self {
-        let channels = head.bias.len();
-        let columns = head.weights.len() / channels;
-        let mut bias = [0.0; HEAD_CHANNELS];
-        bias[..channels].copy_from_slice(&head.bias);
+impl PackedOutputConv {
+    pub(super) fn new(conv: &OutputConv) -> Self {
+        let channels = conv.bias.len();
+        let columns = conv.weights.len() / channels;
+        let mut bias = [0.0; MAX_OUTPUT_CONV_CHANNELS];
+        bias[..channels].copy_from_slice(&conv.bias);
         let column = |column: usize| {
-            let mut weights = [0.0; HEAD_CHANNELS];
+            let mut weights = [0.0; MAX_OUTPUT_CONV_CHANNELS];
             for (row, weight) in weights[..channels].iter_mut().enumerate() {
-                *weight = head.weights[row * columns + column];
+                *weight = conv.weights[row * columns + column];
             }
             weights
         };
@@ -30,27 +34,28 @@ impl PackedHead {
         }
     }
 
-    /// Of pixels `made`, to which `x` is added, the head's planes of `plane` pixels; `output` starts at the first of them.
+    /// Convolves `pixels`, to which those of `residual` (`[pixels, columns]`) are added first. `output` begins with the first
+    /// of these pixels in the first of the output channels, which are `plane` values apart.
     #[inline(always)]
     pub(super) fn run<'a>(
         &self,
-        made: impl Iterator<Item = &'a [f32]>,
-        x: Option<&[f32]>,
+        pixels: impl Iterator<Item = &'a [f32]>,
+        residual: Option<&[f32]>,
         columns: usize,
         output: &mut [f32],
-        pixels: usize,
         plane: usize,
     ) {
-        for (pixel, made) in made.take(pixels).enumerate() {
+        for (n, pixel) in pixels.enumerate() {
             let mut sums = self.bias;
             for (column, weights) in self.weights.iter().enumerate() {
-                let value = made[column] + x.map_or(0.0, |x| x[pixel * columns + column]);
+                let added = residual.map_or(0.0, |residual| residual[n * columns + column]);
+                let value = pixel[column] + added;
                 for (sum, weight) in sums.iter_mut().zip(weights) {
                     *sum = weight.mul_add(value, *sum);
                 }
             }
             for (channel, sum) in sums[..self.channels].iter().enumerate() {
-                output[channel * plane + pixel] = *sum;
+                output[channel * plane + n] = *sum;
             }
         }
     }

@@ -1,29 +1,32 @@
-//! Weights as vectors want them, and sums with them.
-
-#![expect(unsafe_code, reason = "SIMD: what each function asks for stands at it")]
+//! Weights in the order in which vectors read them, and products with them.
+#![expect(unsafe_code, reason = "SIMD: each function states what it requires")]
+#![expect(
+    clippy::inline_always,
+    reason = "a function that is not inlined is not compiled for the instruction set"
+)]
 
 use std::sync::Arc;
 
-use super::vector::Bytes;
-use super::{Affine, Layer};
+use super::spec::{Affine, Layer};
+use super::vector::Vector;
 use crate::inference::kernel::buffer::Buffer;
 
-/// A layer's weights as vectors want them.
+/// A layer's packed weights. A *quad* is four columns, whose weights are the four bytes of a lane.
 #[derive(Debug, Clone)]
-pub(super) struct Packed {
+pub(super) struct PackedLayer {
     pub(super) rows: usize,
-    /// Of as many rows as there are lanes.
+    /// Vectors of rows.
     pub(super) vectors: usize,
-    /// Of four columns.
+    /// Quads of columns.
     pub(super) quads: usize,
-    /// `[vectors, quads, lanes]`, four columns in each.
-    pub(super) weights: Arc<Buffer<i32>>,
+    /// `[vectors, quads, lanes]`, four columns in each; padded with zeros.
+    weights: Arc<Buffer<i32>>,
     /// `[vectors * lanes]`
-    pub(super) affine: Affine,
+    affine: Affine,
 }
 
-impl Packed {
-    /// `columns` tells in which place of `4 * quads` each column of the layer goes.
+impl PackedLayer {
+    /// Column `c` of the layer becomes column `place(c)` of `4 * quads`.
     pub(super) fn new(
         layer: &Layer,
         quads: usize,
@@ -33,12 +36,12 @@ impl Packed {
         let rows = layer.affine.factor.len();
         let columns = layer.weights.len() / rows;
         let vectors = rows.div_ceil(lanes);
-        let mut places = vec![0_u8; vectors * quads * lanes * 4];
+        let mut bytes = vec![0_u8; vectors * quads * lanes * 4];
         for (row, weights) in layer.weights.chunks_exact(columns).enumerate() {
             for (column, &weight) in weights.iter().enumerate() {
                 let (quad, byte) = (place(column) / 4, place(column) % 4);
                 let lane = (row / lanes * quads + quad) * lanes + row % lanes;
-                places[lane * 4 + byte] = weight as u8;
+                bytes[lane * 4 + byte] = weight as u8;
             }
         }
         let padded = |values: &[f32]| {
@@ -46,9 +49,9 @@ impl Packed {
             values.resize(vectors * lanes, 0.0);
             values
         };
-        let places = places.as_chunks::<4>().0;
-        let mut weights = Buffer::new(places.len());
-        for (quad, bytes) in weights.iter_mut().zip(places) {
+        let bytes = bytes.as_chunks::<4>().0;
+        let mut weights = Buffer::new(bytes.len());
+        for (quad, bytes) in weights.iter_mut().zip(bytes) {
             *quad = i32::from_le_bytes(*bytes);
         }
         Self {
@@ -62,48 +65,73 @@ impl Packed {
             },
         }
     }
-}
 
-/// Sums of `P` pixels, `stride` bytes apart, for `V` vectors of rows.
-#[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "pixels and sums lie across each other"
-)]
-pub(super) unsafe fn products<S: Bytes, const V: usize, const P: usize>(
-    layer: &Packed,
-    from: usize,
-    pixels: *const u8,
-    stride: usize,
-) -> [[S::Sums; P]; V] {
-    let vector = layer.quads * S::LANES;
-    // SAFETY: as asked of the caller; a pixel has four bytes for each quad of the layer.
-    unsafe {
-        let weights = layer.weights.as_ptr().add(from * vector);
-        let mut sums = [[S::zero(); P]; V];
-        for quad in 0..layer.quads {
-            let rows: [S::Sums; V] =
-                std::array::from_fn(|v| S::load(weights.add(v * vector + quad * S::LANES)));
-            for p in 0..P {
-                let four = S::spread(pixels.add(p * stride + quad * 4));
-                for v in 0..V {
-                    sums[v][p] = S::dot(sums[v][p], four, rows[v]);
+    /// Rows, with the padding to whole vectors.
+    pub(super) fn padded_rows(&self) -> usize {
+        self.affine.factor.len()
+    }
+
+    /// The weights of vector `vector` and quad `quad`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Vector`], with the lanes that the layer was packed for; the vector and the quad must exist.
+    #[inline(always)]
+    pub(super) unsafe fn quad<V: Vector>(&self, vector: usize, quad: usize) -> V::Ints {
+        // SAFETY: as required of the caller.
+        unsafe { V::load((self.weights.as_ptr()).add((vector * self.quads + quad) * V::LANES)) }
+    }
+
+    /// The sums of `P` pixels for `N` vectors of rows, from vector `first` on.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Vector`], with the lanes that the layer was packed for. The vectors must exist, and each pixel, `stride`
+    /// bytes after the one before, must have four bytes for each quad.
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "sums are indexed by vector and pixel"
+    )]
+    pub(super) unsafe fn products<V: Vector, const N: usize, const P: usize>(
+        &self,
+        first: usize,
+        pixels: *const u8,
+        stride: usize,
+    ) -> [[V::Ints; P]; N] {
+        let vector = self.quads * V::LANES;
+        // SAFETY: as required of the caller.
+        unsafe {
+            let weights = self.weights.as_ptr().add(first * vector);
+            let mut sums = [[V::zero(); P]; N];
+            for quad in 0..self.quads {
+                let rows: [V::Ints; N] =
+                    std::array::from_fn(|v| V::load(weights.add(v * vector + quad * V::LANES)));
+                for p in 0..P {
+                    let four = V::splat_bytes(pixels.add(p * stride + quad * 4));
+                    for v in 0..N {
+                        sums[v][p] = V::dot(sums[v][p], four, rows[v]);
+                    }
                 }
             }
+            sums
         }
-        sums
     }
-}
 
-/// Factor and offset of a vector's channels.
-#[inline(always)]
-pub(super) unsafe fn affine<S: Bytes>(affine: &Affine, vector: usize) -> [S::Reals; 2] {
-    let lanes = vector * S::LANES..(vector + 1) * S::LANES;
-    // SAFETY: a slice of as many values as there are lanes.
-    unsafe {
-        [
-            S::load_reals(affine.factor[lanes.clone()].as_ptr()),
-            S::load_reals(affine.offset[lanes].as_ptr()),
-        ]
+    /// Factor and offset of a vector of rows.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Vector`].
+    #[inline(always)]
+    pub(super) unsafe fn affine<V: Vector>(&self, vector: usize) -> [V::Floats; 2] {
+        let lanes = vector * V::LANES..(vector + 1) * V::LANES;
+        // SAFETY: both slices have as many values as a vector has lanes.
+        unsafe {
+            [
+                V::load_floats(self.affine.factor[lanes.clone()].as_ptr()),
+                V::load_floats(self.affine.offset[lanes].as_ptr()),
+            ]
+        }
     }
 }
