@@ -57,28 +57,27 @@ fn reference(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
         let pairs = weights.iter().zip(bytes);
         pairs.map(|(w, b)| i32::from(*w) * i32::from(*b)).sum()
     };
-    let expanded = |row: isize, column: isize, c: usize| -> u8 {
-        let inside = |at: isize, length: usize| at >= 0 && (at as usize) < length;
-        if !inside(row, size.height) || !inside(column, size.width) {
-            return 0;
-        }
-        let pixel = row as usize * size.width + column as usize;
+    let expand_pixel = |pixel: usize| -> Vec<u8> {
+        let place = [pixel / size.width, pixel % size.width];
         let value = |c: usize| match spec.upsample {
             None => x[pixel * channels + c],
-            Some((small, grid)) => upsampled(
-                x,
-                [small, size],
-                grid,
-                [row as usize, column as usize],
-                channels,
-                c,
-            ),
+            Some((small, grid)) => upsampled(x, [small, size], grid, place, channels, c),
         };
         let mut bytes: Vec<u8> = (0..channels)
             .map(|c| byte(value(c).mul_add(spec.input.factor[c], spec.input.offset[c])))
             .collect();
         bytes.extend(&skip[pixel * spec.skip_channels..][..spec.skip_channels]);
-        byte(at(&spec.expand.affine, c, dot(&spec.expand, c, &bytes)))
+        let channel = |c| byte(at(&spec.expand.affine, c, dot(&spec.expand, c, &bytes)));
+        (0..middle).map(channel).collect()
+    };
+    let expanded: Vec<Vec<u8>> = (0..size.pixels()).map(expand_pixel).collect();
+    let expanded = |row: isize, column: isize, c: usize| -> u8 {
+        let inside = |at: isize, length: usize| at >= 0 && (at as usize) < length;
+        if inside(row, size.height) && inside(column, size.width) {
+            expanded[row as usize * size.width + column as usize][c]
+        } else {
+            0
+        }
     };
     let of = |length: usize| (length - 1) / spec.stride + 1;
     let mut output = Vec::new();
