@@ -41,6 +41,7 @@ summary() {
 RUSTDOCFLAGS="-D warnings" "$CARGO" doc --release --locked --no-deps --document-private-items
 run_tests scripts/sanitize.sh checked
 run_tests "$CARGO" test --release --locked
+run_tests scripts/sanitize.sh valgrind
 # Tests that need what not every machine has are ignored by default, with the need as the reason. Run those that can run.
 optional=
 for program in bash zsh fish groff; do
