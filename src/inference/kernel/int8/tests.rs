@@ -1,11 +1,11 @@
-//! The block against the same arithmetic, written plainly, a pixel and a channel at a time.
+//! The block against a plain implementation of the same arithmetic, a pixel and a channel at a time.
 
 use proptest::prelude::*;
 
-use super::{Affine, Block, Head, Layer, Set, Size, Spec};
+use super::{Affine, Block, InstructionSet, Layer, OutputConv, PlaneSize, Spec};
 use crate::inference::kernel::Grid;
 
-/// Numbers that look random and are the same on every run.
+/// Pseudo-random numbers, the same on every run.
 struct Noise(u64);
 
 impl Noise {
@@ -18,15 +18,15 @@ impl Noise {
     }
 
     /// -1..1
-    fn real(&mut self) -> f32 {
+    fn value(&mut self) -> f32 {
         self.next() as f32 / (1_u64 << 30) as f32 - 1.0
     }
 
-    fn reals(&mut self, count: usize, scale: f32) -> Vec<f32> {
-        (0..count).map(|_| self.real() * scale).collect()
+    fn values(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| self.value() * scale).collect()
     }
 
-    /// A layer whose sums, of bytes, become bytes that use their range.
+    /// A layer whose sums of bytes are scaled to bytes that use their range.
     fn layer(&mut self, rows: usize, columns: usize, scale: f32) -> Layer {
         let spread = scale / (columns as f32).sqrt();
         Layer {
@@ -34,21 +34,21 @@ impl Noise {
                 .map(|_| (self.next() % 255) as i8)
                 .collect(),
             affine: Affine {
-                factor: (0..rows).map(|_| spread * (1.5 + self.real())).collect(),
-                offset: self.reals(rows, 100.0),
+                factor: (0..rows).map(|_| spread * (1.5 + self.value())).collect(),
+                offset: self.values(rows, 100.0),
             },
         }
     }
 }
 
-/// `spec` on `x` and `skip`, a pixel at a time.
-fn plainly(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
+/// The output of `spec` for `x` and `skip`.
+fn reference(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
     let (size, channels) = (spec.size, spec.input.factor.len());
     let (middle, out) = (
         spec.expand.affine.factor.len(),
         spec.project.affine.factor.len(),
     );
-    let byte = |real: f32| real.round_ties_even().clamp(0.0, 255.0) as u8;
+    let byte = |value: f32| value.round_ties_even().clamp(0.0, 255.0) as u8;
     let at = |affine: &Affine, c: usize, sum: i32| {
         (sum as f32).mul_add(affine.factor[c], affine.offset[c])
     };
@@ -57,28 +57,27 @@ fn plainly(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
         let pairs = weights.iter().zip(bytes);
         pairs.map(|(w, b)| i32::from(*w) * i32::from(*b)).sum()
     };
-    let expanded = |row: isize, column: isize, c: usize| -> u8 {
-        let inside = |at: isize, length: usize| at >= 0 && (at as usize) < length;
-        if !inside(row, size.height) || !inside(column, size.width) {
-            return 0;
-        }
-        let pixel = row as usize * size.width + column as usize;
+    let expand_pixel = |pixel: usize| -> Vec<u8> {
+        let place = [pixel / size.width, pixel % size.width];
         let value = |c: usize| match spec.upsample {
             None => x[pixel * channels + c],
-            Some((small, grid)) => between(
-                x,
-                [small, size],
-                grid,
-                [row as usize, column as usize],
-                channels,
-                c,
-            ),
+            Some((small, grid)) => upsampled(x, [small, size], grid, place, channels, c),
         };
         let mut bytes: Vec<u8> = (0..channels)
             .map(|c| byte(value(c).mul_add(spec.input.factor[c], spec.input.offset[c])))
             .collect();
         bytes.extend(&skip[pixel * spec.skip_channels..][..spec.skip_channels]);
-        byte(at(&spec.expand.affine, c, dot(&spec.expand, c, &bytes)))
+        let channel = |c| byte(at(&spec.expand.affine, c, dot(&spec.expand, c, &bytes)));
+        (0..middle).map(channel).collect()
+    };
+    let expanded: Vec<Vec<u8>> = (0..size.pixels()).map(expand_pixel).collect();
+    let expanded = |row: isize, column: isize, c: usize| -> u8 {
+        let inside = |at: isize, length: usize| at >= 0 && (at as usize) < length;
+        if inside(row, size.height) && inside(column, size.width) {
+            expanded[row as usize * size.width + column as usize][c]
+        } else {
+            0
+        }
     };
     let of = |length: usize| (length - 1) / spec.stride + 1;
     let mut output = Vec::new();
@@ -100,7 +99,7 @@ fn plainly(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
                     ))
                 })
                 .collect();
-            let made: Vec<f32> = (0..out)
+            let pixel: Vec<f32> = (0..out)
                 .map(|c| {
                     let value = at(&spec.project.affine, c, dot(&spec.project, c, &bytes));
                     let added = spec
@@ -109,27 +108,27 @@ fn plainly(spec: &Spec, x: &[f32], skip: &[u8]) -> Vec<f32> {
                     value + added.unwrap_or(0.0)
                 })
                 .collect();
-            output.push(made);
+            output.push(pixel);
         }
     }
-    let Some(head) = &spec.head else {
+    let Some(output_conv) = &spec.output_conv else {
         return output.concat();
     };
     let channel = |(row, bias): (&[f32], &f32)| -> Vec<f32> {
-        let sum = |made: &Vec<f32>| {
-            let pairs = row.iter().zip(made);
+        let sum = |pixel: &Vec<f32>| {
+            let pairs = row.iter().zip(pixel);
             pairs.fold(*bias, |sum, (weight, value)| weight.mul_add(*value, sum))
         };
         output.iter().map(sum).collect()
     };
-    let rows = head.weights.chunks_exact(out).zip(&head.bias);
+    let rows = output_conv.weights.chunks_exact(out).zip(&output_conv.bias);
     rows.flat_map(channel).collect()
 }
 
 /// A value of the upsampled picture.
-fn between(
+fn upsampled(
     x: &[f32],
-    [small, large]: [Size; 2],
+    [small, large]: [PlaneSize; 2],
     grid: Grid,
     [row, column]: [usize; 2],
     channels: usize,
@@ -140,10 +139,10 @@ fn between(
     let value = |row: usize, column: usize| x[(row * small.width + column) * channels + c];
     let mixed = |column: usize| {
         let [first, second] = [value(row.before, column), value(row.after, column)];
-        (second - first).mul_add(row.part, first)
+        (second - first).mul_add(row.fraction, first)
     };
     let [first, second] = [mixed(column.before), mixed(column.after)];
-    (second - first).mul_add(column.part, first)
+    (second - first).mul_add(column.fraction, first)
 }
 
 proptest! {
@@ -156,19 +155,19 @@ proptest! {
         middle in prop_oneof![1..40_usize, Just(64), Just(128), Just(144)],
         out in prop_oneof![1..40_usize, Just(64)],
         kind in 0..5_usize,
-        head in 0..5_usize,
+        output_conv in 0..5_usize,
     ) {
         let noise = &mut Noise(seed);
         let residual = kind == 2;
-        let size = Size { height, width };
-        let small = Size { height: height.div_ceil(2), width: width.div_ceil(2) };
+        let size = PlaneSize { height, width };
+        let small = PlaneSize { height: height.div_ceil(2), width: width.div_ceil(2) };
         let grid = [Grid::AlignCorners, Grid::HalfPixel].get(kind.wrapping_sub(3));
         let upsample = grid.map(|grid| (small, *grid));
         let out = if residual { channels } else { out };
         let spec = Spec {
             input: Affine {
                 factor: vec![100.0; channels],
-                offset: noise.reals(channels, 20.0).iter().map(|v| v + 120.0).collect(),
+                offset: noise.values(channels, 20.0).iter().map(|v| v + 120.0).collect(),
             },
             skip_channels,
             expand: noise.layer(middle, channels + skip_channels, 0.012),
@@ -178,23 +177,25 @@ proptest! {
             size,
             upsample,
             residual,
-            head: (head > 0).then(|| Head {
-                weights: noise.reals(head * out, 0.1),
-                bias: noise.reals(head, 1.0),
+            output_conv: (output_conv > 0).then(|| OutputConv {
+                weights: noise.values(output_conv * out, 0.1),
+                bias: noise.values(output_conv, 1.0),
             }),
         };
         let x_size = if upsample.is_some() { small } else { size };
-        let x = noise.reals(x_size.pixels() * channels, 1.3);
+        let x = noise.values(x_size.pixels() * channels, 1.3);
         let skip: Vec<u8> = (0..size.pixels() * skip_channels).map(|_| noise.next() as u8).collect();
-        let want = plainly(&spec, &x, &skip);
-        for set in Set::all() {
-            let mut block = Block::new(&spec, set).unwrap();
+        let want = reference(&spec, &x, &skip);
+        let instruction_sets = InstructionSet::all();
+        prop_assert_eq!(instruction_sets.last().unwrap().name(), "portable");
+        for instruction_set in instruction_sets {
+            let mut block = Block::new(&spec, instruction_set).unwrap();
             let mut got = vec![f32::NAN; want.len()];
-            // Twice: nothing of a picture may be left for the next one.
+            // The second run finds what the first one left in the buffers.
             for _ in 0..2 {
                 block.run(&x, &skip, &mut got).unwrap();
             }
-            prop_assert_eq!(&got, &want, "{:?}", set);
+            prop_assert_eq!(&got, &want, "{:?}", instruction_set);
         }
     }
 }
@@ -212,15 +213,16 @@ fn what_does_not_fit_is_refused() {
         depthwise: noise.layer(8, 9, 0.01),
         project: noise.layer(4, 8, 0.01),
         stride: 1,
-        size: Size {
+        size: PlaneSize {
             height: 4,
             width: 6,
         },
         upsample: None,
         residual: true,
-        head: None,
+        output_conv: None,
     };
-    let mut block = Block::new(&spec, Set::Plain).unwrap();
+    let instruction_set = InstructionSet::best();
+    let mut block = Block::new(&spec, instruction_set).unwrap();
     let mut output = vec![0.0; 4 * 6 * 4];
     assert!(block.run(&[0.0; 96], &[], &mut output).is_ok());
     assert!(block.run(&[0.0; 95], &[], &mut output).is_err());
@@ -228,19 +230,19 @@ fn what_does_not_fit_is_refused() {
         stride: 2,
         ..spec.clone()
     };
-    assert!(Block::new(&strided, Set::Plain).is_err());
-    let large = Head {
+    assert!(Block::new(&strided, instruction_set).is_err());
+    let large = OutputConv {
         weights: vec![0.0; 17 * 4],
         bias: vec![0.0; 17],
     };
-    let headed = Spec {
-        head: Some(large),
+    let with_conv = Spec {
+        output_conv: Some(large),
         ..spec.clone()
     };
-    assert!(Block::new(&headed, Set::Plain).is_err());
+    assert!(Block::new(&with_conv, instruction_set).is_err());
     let short = Spec {
         expand: noise.layer(8, 3, 0.01),
         ..spec
     };
-    assert!(Block::new(&short, Set::Plain).is_err());
+    assert!(Block::new(&short, instruction_set).is_err());
 }
