@@ -6,7 +6,7 @@ use anyhow::Result;
 use walkdir::{DirEntry, WalkDir};
 
 use super::job::{Job, tell_apart};
-use super::jobs_file::{self, Format, Listed};
+use super::jobs_file::{self, Format, ListedJob};
 use crate::config::file::ConfigFile;
 use crate::encode::container::Container;
 use crate::error::{Fault, plain_io};
@@ -114,7 +114,7 @@ impl Collector<'_> {
     }
 
     /// A job of the jobs file at `path`.
-    fn add_listed(&mut self, path: &Path, listed: Listed) -> Result<()> {
+    fn add_listed(&mut self, path: &Path, listed: ListedJob) -> Result<()> {
         let source = format!("`{}`, line {}", path.display(), listed.line);
         let audio = listed.request.audio.clone().unwrap_or_default();
         let folder = path.parent().unwrap_or(Path::new(""));

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::Deserialize;
 
 use crate::config::file::ConfiguredModel;
-use crate::error::{Fault, plain_io};
+use crate::config::model_yaml::ModelYaml;
+use crate::config::yaml::Located;
+use crate::error::Fault;
 
 /// The family whose contract this renderer speaks.
 const FAMILY: &str = "synctalk-328";
@@ -24,14 +25,6 @@ pub struct ModelFiles {
     pub audio_encoder: PathBuf,
     /// The bundled background folder that goes with it.
     pub background: Option<String>,
-}
-
-/// What is read of a `model.yaml`; the rest of it is for people.
-#[derive(Debug, Default, Deserialize)]
-struct Sidecar {
-    model_id: Option<String>,
-    family: Option<String>,
-    background: Option<String>,
 }
 
 impl ModelFiles {
@@ -83,8 +76,8 @@ impl ModelFiles {
             .into())
     }
 
-    /// The `model.yaml` beside the generator, whether there is one or not.
-    pub fn sidecar(&self) -> PathBuf {
+    /// The path of the `model.yaml` next to the generator; it need not exist.
+    pub fn description(&self) -> PathBuf {
         self.generator.with_file_name("model.yaml")
     }
 
@@ -105,9 +98,22 @@ impl ModelFiles {
             audio_encoder,
             background: None,
         };
-        let sidecar = read_sidecar(&model.sidecar())?;
-        model.background = sidecar.background;
-        if let Some(id) = sidecar.model_id {
+        let path = model.description();
+        let described = ModelYaml::read(&path)?;
+        if let Some(Located { value, line }) = described.family
+            && value != FAMILY
+        {
+            return Err(Fault::failed(format!(
+                "cannot use model description `{}`, line {line}",
+                path.display()
+            ))
+            .because(format!(
+                "its family is `{value}`; this version renders `{FAMILY}`"
+            ))
+            .into());
+        }
+        model.background = described.background;
+        if let Some(id) = described.model_id {
             model.id = id;
         }
         Ok(model)
@@ -119,23 +125,6 @@ fn folder_name(file: &Path) -> String {
     let path = std::fs::canonicalize(file).unwrap_or_default();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
     folder.to_string_lossy().into_owned()
-}
-
-fn read_sidecar(path: &Path) -> Result<Sidecar> {
-    if !path.exists() {
-        return Ok(Sidecar::default());
-    }
-    let fault = || Fault::failed(format!("cannot read `{}`", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| fault().because(plain_io(&e)))?;
-    let sidecar: Sidecar = serde_yaml::from_str(&text).map_err(|e| fault().because(e))?;
-    match &sidecar.family {
-        Some(family) if family != FAMILY => Err(fault()
-            .because(format!(
-                "its family is `{family}`; this version renders `{FAMILY}`"
-            ))
-            .into()),
-        _ => Ok(sidecar),
-    }
 }
 
 /// The names of the bundled models.

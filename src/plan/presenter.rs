@@ -96,7 +96,7 @@ fn background(
     match &model.background {
         Some(name) => Ok(Setting {
             value: assets::home()?.join("backgrounds").join(name),
-            origin: Origin::Model(model.sidecar()),
+            origin: Origin::Model(model.description()),
         }),
         None => Err(
             Fault::usage(format!("model `{}` names no background", model.id))

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use super::setting::{Origin, Setting};
 use super::{BatchSize, Silence};
 use crate::background::order::Order;
-use crate::config::file::{ConfigFile, Located};
+use crate::config::file::ConfigFile;
+use crate::config::yaml::Located;
 use crate::encode::codec::Codec;
 #[cfg(feature = "credentials")]
 use crate::encode::credentials::SignerFiles;
