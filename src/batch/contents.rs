@@ -41,7 +41,7 @@ impl ContentDigests {
             "files": files,
             "rects": rects,
             "model": model.id,
-            "shape": plan.shape(),
+            "shape": plan.clip_settings(),
             "limit": request.limit,
             "deterministic": plan.hardware.deterministic,
             "outputs": [&request.output, &request.frames, &request.contact_sheet],

@@ -112,7 +112,7 @@ impl Job {
         if let Some(path) = &plan.crop_rects {
             line.insert("crop_rects".into(), absolute(path)?);
         }
-        for (key, value) in plan.shape() {
+        for (key, value) in plan.clip_settings() {
             line.insert(key.into(), value);
         }
         if let Some(limit) = limit {

@@ -47,7 +47,7 @@ impl Planner<'_> {
     pub(crate) fn look(&self, job: &Job) -> Result<Plan> {
         let mut request = job.request_in(&self.output);
         request.force = true;
-        Plan::among(request, self.config, &self.backdrops)
+        Plan::with_backgrounds(request, self.config, &self.backdrops)
     }
 
     /// Lets `plan` replace what it may: everything by force, and what earlier runs wrote if this one goes on with them;
