@@ -1,6 +1,6 @@
-//! Many clips: what comes in and out, what fails, and what is said of it.
+//! Many clips: inputs, outputs, failures, and the messages about them.
 
-mod going_on;
+mod resume;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::{Place, assert_fits, pictures, probe};
 use crate::watchdog::watched;
 
-/// A place with three sounds in `talks/`, and four small frames in `small/`.
+/// A place with three audio files in `talks/`, and four small frames in `small/`.
 fn place() -> Place {
     let place = Place::new();
     place.backgrounds("small", 4, 64, 64);
@@ -32,7 +32,7 @@ fn talk(place: &Place, name: &str, seconds: f64) {
 
 const CLIPS: [&str; 3] = ["b.mp4", "day 1/a.mp4", "day 1/deep/c.mp4"];
 
-/// `batch` of these inputs into `out`, on the CPU with the small networks and frames, and more.
+/// The arguments of `batch` into `out`, on the CPU with the small networks and frames, and `more`.
 fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let base = [
         "batch",
@@ -53,27 +53,27 @@ fn run(place: &Place, more: &[&str]) -> Output {
     watched(&mut place.command(&args(more)))
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What must succeed.
+/// Runs `batch`, which must succeed; returns its stderr.
 fn ok(place: &Place, more: &[&str]) -> String {
     let output = run(place, more);
-    assert!(output.status.success(), "{more:?}: {}", said(&output));
-    said(&output)
+    assert!(output.status.success(), "{more:?}: {}", stderr(&output));
+    stderr(&output)
 }
 
-/// What must end with this code.
+/// Runs `batch`, which must end with this exit code; returns its stderr.
 fn ends(place: &Place, code: i32, more: &[&str]) -> String {
     let output = run(place, more);
     assert_eq!(
         output.status.code(),
         Some(code),
         "{more:?}: {}",
-        said(&output)
+        stderr(&output)
     );
-    said(&output)
+    stderr(&output)
 }
 
 fn lines(output: &Output) -> Vec<Value> {
@@ -94,8 +94,8 @@ fn report(place: &Place, name: &str) -> Value {
     report
 }
 
-/// The ids of the clips that came to this end.
-fn of_end(report: &Value, end: &str) -> Vec<String> {
+/// The ids of the clips that ended in this way.
+fn ids_of(report: &Value, end: &str) -> Vec<String> {
     let clips = report["clips"].as_array().unwrap().iter();
     let clips = clips.filter(|clip| clip["end"] == end);
     clips
@@ -103,7 +103,7 @@ fn of_end(report: &Value, end: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every file of a folder that is not hidden, with its bytes. Fails if a part is left.
+/// Every visible file of a folder, with its bytes. Fails if a `.part` file is left.
 fn content(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -130,7 +130,7 @@ fn names(content: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<&str> {
 #[test]
 fn a_folder_of_sounds_becomes_a_folder_of_the_clips_that_render_makes() {
     let place = place();
-    fs::write(place.join("talks/notes.txt"), "no sound").unwrap();
+    fs::write(place.join("talks/notes.txt"), "not audio").unwrap();
     fs::create_dir(place.join("talks/.hidden")).unwrap();
     fs::copy(place.join("talks/b.wav"), place.join("talks/.hidden/x.wav")).unwrap();
     ok(&place, &["talks", "--report", "run.json"]);
@@ -161,14 +161,14 @@ fn a_folder_of_sounds_becomes_a_folder_of_the_clips_that_render_makes() {
     }
     let report = report(&place, "run.json");
     assert_eq!(
-        of_end(&report, "rendered"),
+        ids_of(&report, "rendered"),
         ["b", "day 1/a", "day 1/deep/c"]
     );
     assert_eq!(
         (&report["frames"], &report["totals"]["failed"]),
         (&48.into(), &0.into())
     );
-    // A sound by itself, and a folder inside the output's.
+    // A single audio file, and a folder that contains the output folder.
     let output = place.run(&[
         "batch",
         "talks/day 1/a.wav",
@@ -181,12 +181,12 @@ fn a_folder_of_sounds_becomes_a_folder_of_the_clips_that_render_makes() {
         "small",
         "-q",
     ]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(
         names(&content(&place.join("talks/out"))),
         ["a.mp4", "c.mp4"]
     );
-    // What lies in the output folder is no input.
+    // Files in the output folder are not inputs.
     let found = run(&place, &["talks", "--dry-run", "--force"]);
     assert_eq!(lines(&found).len(), 5);
     let output = place.run(&[
@@ -217,7 +217,7 @@ fn jobs_files_say_what_each_clip_is() {
     .unwrap();
     let jobs = ["lists/jobs.yaml", "--crf", "40", "--fps", "50"];
     let dry = run(&place, &[&jobs[..], &["--dry-run"]].concat());
-    assert!(dry.status.success(), "{}", said(&dry));
+    assert!(dry.status.success(), "{}", stderr(&dry));
     assert!(!place.join("out").exists());
     let planned = lines(&dry);
     for line in &planned {
@@ -234,7 +234,7 @@ fn jobs_files_say_what_each_clip_is() {
         (get(0, "id"), get(0, "output")),
         ("b".into(), "b.mp4".into())
     );
-    // A job's own settings win over the flags.
+    // The settings of a job take precedence over flags.
     assert_eq!(
         (get(0, "crf"), get(0, "fps"), get(0, "frames")),
         (30.into(), "30".into(), 30.into())
@@ -247,7 +247,7 @@ fn jobs_files_say_what_each_clip_is() {
         (get(2, "id"), get(2, "frames")),
         ("pictures".into(), "pngs".into())
     );
-    // What was written is a jobs file that asks for the same, from any folder, in both formats.
+    // The output is a jobs file for the same clips, valid in any folder, in both formats.
     let text = String::from_utf8(dry.stdout).unwrap();
     fs::write(place.join("elsewhere.jsonl"), &text).unwrap();
     let list = format!("[{}]", text.trim_end().replace('\n', ",\n"));
@@ -265,7 +265,7 @@ fn jobs_files_say_what_each_clip_is() {
     );
     assert_eq!(pictures(&place.join("out/pngs")).len(), 30);
     assert!(place.join("out/more/b.png").exists());
-    // A name of one word is a model's, a path where there is one.
+    // A single word is the name of a model, or a path if that exists.
     fs::write(
         place.join("ada.jsonl"),
         "{\"audio\":\"speech.wav\",\"model\":\"ada\",\"background\":\"bg\"}",
@@ -283,63 +283,63 @@ fn jobs_files_say_what_each_clip_is() {
 #[test]
 fn mistakes_in_jobs_files_are_told_with_their_place() {
     let place = place();
-    let told = |name: &str, text: &str| {
+    let message = |name: &str, text: &str| {
         fs::write(place.join(name), text).unwrap();
-        let said = ends(&place, 2, &[name, "--dry-run"]);
-        let cut = said.replace(place.path.to_str().unwrap(), "HERE");
-        format!("# {text}\n{cut}")
+        let message = ends(&place, 2, &[name, "--dry-run"]);
+        let message = message.replace(place.path.to_str().unwrap(), "HERE");
+        format!("# {text}\n{message}")
     };
     let cases = [
-        told("a.yaml", "- audio: talks/b.wav\n  odrer: hold\n"),
-        told("a.yaml", "jobs:\n  - audio: talks/b.wav\n    order: lop\n"),
-        told("a.yaml", "- audio: talks/b.wav\n  crf: best\n"),
-        told("a.yaml", "- output: b.mp4\n"),
-        told("a.yaml", "talks/b.wav\n"),
-        told("a.yaml", "- talks/b.wav\n"),
-        told(
+        message("a.yaml", "- audio: talks/b.wav\n  odrer: hold\n"),
+        message("a.yaml", "jobs:\n  - audio: talks/b.wav\n    order: lop\n"),
+        message("a.yaml", "- audio: talks/b.wav\n  crf: best\n"),
+        message("a.yaml", "- output: b.mp4\n"),
+        message("a.yaml", "talks/b.wav\n"),
+        message("a.yaml", "- talks/b.wav\n"),
+        message(
             "a.yaml",
             "- {audio: talks/b.wav, output: b.mp4, frames: b}\n",
         ),
-        told("a.yaml", "- audio: talks/b.wav\n  device: cuda\n"),
-        told("a.yaml", "- {audio: talks/b.wav, frames: b, crf: 20}\n"),
-        told("a.yaml", "# nothing yet\n"),
-        told(
+        message("a.yaml", "- audio: talks/b.wav\n  device: cuda\n"),
+        message("a.yaml", "- {audio: talks/b.wav, frames: b, crf: 20}\n"),
+        message("a.yaml", "# nothing yet\n"),
+        message(
             "a.jsonl",
             "{\"audio\":\"talks/b.wav\"}\n\n{\"audio\":\"talks/b.wav\",\"fps\":0}\n",
         ),
-        told("a.jsonl", "{\"audio\":\"talks/b.wav\"\n"),
-        told("a.jsonl", "[]\n"),
-        told(
+        message("a.jsonl", "{\"audio\":\"talks/b.wav\"\n"),
+        message("a.jsonl", "[]\n"),
+        message(
             "a.yaml",
             "- {audio: talks/b.wav, output: more/../../b.mp4}\n",
         ),
-        told(
+        message(
             "a.yaml",
             "- {audio: talks/b.wav, output: x.mp4}\n- {audio: speech.wav, output: ./x.mp4}\n",
         ),
-        told(
+        message(
             "a.yaml",
             "- {audio: talks/b.wav, output: x.mp4}\n- {audio: speech.wav, output: x.mp4}\n",
         ),
-        told(
+        message(
             "a.yaml",
             "- {audio: talks/b.wav, id: x}\n- {audio: speech.wav, id: x}\n",
         ),
     ];
-    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
         insta::assert_snapshot!("batch_mistakes", cases.join("\n"));
     });
     assert!(!place.join("out").exists());
-    // Two sounds for one clip.
+    // Two audio files for one clip.
     fs::copy(place.join("talks/b.wav"), place.join("talks/b.mp3")).unwrap();
     let both = ends(&place, 2, &["talks"]);
     assert!(
-        both.contains("two jobs have the output `b.mp4`: `talks/b.mp3` and `talks/b.wav`"),
+        both.contains("two jobs write the same output `b.mp4`: `talks/b.mp3` and `talks/b.wav`"),
         "{both}"
     );
     let same = place.run(&["batch", "talks", "-o", "talks"]);
     assert_eq!(same.status.code(), Some(2));
-    // The same clip in two kinds of files is told apart by the ending.
+    // The extension distinguishes a clip in two containers.
     let two = "{\"audio\":\"speech.wav\",\"output\":\"x.mp4\"}\n{\"audio\":\"speech.wav\",\"output\":\"x.mkv\"}\n";
     fs::write(place.join("a.jsonl"), two).unwrap();
     let ids: Vec<Value> = lines(&run(&place, &["a.jsonl", "--dry-run"]))
@@ -362,7 +362,7 @@ fn a_clip_that_fails_stops_no_other() {
         "- {audio: talks/day 1/a.wav, model: no model, output: bad.mp4}\n- {audio: talks/b.wav}\n- {audio: gone.wav}\n",
     )
     .unwrap();
-    let said = ends(
+    let text = ends(
         &place,
         3,
         &[
@@ -373,8 +373,8 @@ fn a_clip_that_fails_stops_no_other() {
             "run.json",
         ],
     );
-    // What takes time is not told the same twice.
-    let steady: Vec<&str> = said
+    // Times differ from run to run.
+    let steady: Vec<&str> = text
         .lines()
         .filter(|line| !line.contains(" left"))
         .map(|line| {
@@ -382,17 +382,17 @@ fn a_clip_that_fails_stops_no_other() {
                 .map_or(line, |(before, _)| before)
         })
         .collect();
-    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../snapshots" }, {
         insta::assert_snapshot!("batch_failures", steady.join("\n"));
     });
     assert_eq!(
         names(&content(&place.join("out"))),
         ["a.mp4", "deep/c.mp4", "talks/b.mp4"]
     );
-    let told = report(&place, "run.json");
-    assert_eq!(of_end(&told, "failed"), ["a broken one", "bad", "gone"]);
-    assert_eq!(told["error"]["exit_code"], 3);
-    let bad = &told["clips"][3]["render"];
+    let finished = report(&place, "run.json");
+    assert_eq!(ids_of(&finished, "failed"), ["a broken one", "bad", "gone"]);
+    assert_eq!(finished["error"]["exit_code"], 3);
+    let bad = &finished["clips"][3]["render"];
     assert!(
         bad["error"]["message"]
             .as_str()
@@ -400,7 +400,7 @@ fn a_clip_that_fails_stops_no_other() {
             .contains("no model"),
         "{bad}"
     );
-    // What is mended is rendered, and nothing else.
+    // Only what was fixed is rendered.
     fs::copy(place.join("talks/b.wav"), place.join("gone.wav")).unwrap();
     ends(
         &place,
@@ -414,10 +414,10 @@ fn a_clip_that_fails_stops_no_other() {
             "run.json",
         ],
     );
-    let told = report(&place, "run.json");
-    assert_eq!(of_end(&told, "rendered"), ["gone"]);
-    assert_eq!(of_end(&told, "skipped").len(), 3);
-    // Unless it is asked for.
+    let finished = report(&place, "run.json");
+    assert_eq!(ids_of(&finished, "rendered"), ["gone"]);
+    assert_eq!(ids_of(&finished, "skipped").len(), 3);
+    // With --fail-fast, the first failure stops all others.
     fs::remove_dir_all(place.join("out")).unwrap();
     ends(
         &place,
@@ -432,9 +432,9 @@ fn a_clip_that_fails_stops_no_other() {
             "run.json",
         ],
     );
-    let told = report(&place, "run.json");
-    assert_eq!(of_end(&told, "failed"), ["bad"]);
-    assert_eq!(of_end(&told, "stopped").len(), 4);
+    let finished = report(&place, "run.json");
+    assert_eq!(ids_of(&finished, "failed"), ["bad"]);
+    assert_eq!(ids_of(&finished, "stopped").len(), 4);
     assert!(content(&place.join("out")).is_empty());
 }
 
@@ -443,11 +443,11 @@ fn every_event_of_a_clip_carries_its_id() {
     let place = place();
     fs::write(place.join("talks/empty.wav"), "").unwrap();
     let events = |more: &[&str]| -> Vec<Value> {
-        let said = said(&run(
+        let text = stderr(&run(
             &place,
             &[&["talks", "--progress", "json"], more].concat(),
         ));
-        let events: Vec<Value> = said
+        let events: Vec<Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
@@ -546,7 +546,7 @@ fn models_that_do_not_fit_beside_each_other_take_turns() {
     };
     fs::write(place.join("jobs.yaml"), (0..6).map(job).collect::<String>()).unwrap();
     let loads = |memory: &str, jobs: &str| {
-        let said = ok(
+        let text = ok(
             &place,
             &[
                 "jobs.yaml",
@@ -558,7 +558,7 @@ fn models_that_do_not_fit_beside_each_other_take_turns() {
                 jobs,
             ],
         );
-        let count = |what: &str| said.matches(what).count();
+        let count = |what: &str| text.matches(what).count();
         (
             count(" is loaded for "),
             count(" gave up its memory"),
@@ -567,7 +567,7 @@ fn models_that_do_not_fit_beside_each_other_take_turns() {
     };
     let (loaded, dropped, roomy) = loads("8", "2");
     assert_eq!((loaded, dropped, roomy.len()), (2, 0, 6));
-    // Clips of one model follow each other, so each is loaded once even so.
+    // Clips of one model are rendered one after the other, so each model is still loaded only once.
     let (loaded, dropped, narrow) = loads("0.05", "1");
     assert_eq!((loaded, dropped), (2, 1));
     assert!(narrow == roomy);
@@ -595,7 +595,7 @@ fn many_clips_stay_within_the_memory_limit() {
         "--threads",
         "2",
     ]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let report = report(&place, "run.json");
     assert_eq!(report["totals"]["rendered"], 14);
     let peak = report["peak_rss_mb"].as_f64().unwrap();
