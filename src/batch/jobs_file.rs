@@ -161,7 +161,7 @@ impl Reader<'_> {
 
     /// Adds the settings of a job to `outputs`.
     fn settings(&self, section: &Section<'_>, outputs: Request) -> Result<Request> {
-        let whole = "a whole number from 0";
+        let whole = "a whole number, 0 or more";
         let fps = "1 to 240 frames per second (25, 29.97 or 30000/1001)";
         let codec = "h264, h265, av1, prores4444 or the name of an encoder";
         let bitrate = "8 to 1024 kbit/s (128 or 128k)";

@@ -233,7 +233,7 @@ impl GpuSection {
     fn of(section: &Section<'_>) -> Result<Self> {
         let above_0 = f64::MIN_POSITIVE..=f64::MAX;
         Ok(Self {
-            device_id: section.number("device_id", "a whole number from 0", 0..=u16::MAX)?,
+            device_id: section.number("device_id", "a whole number, 0 or more", 0..=u16::MAX)?,
             memory_limit_gb: section.number("memory_limit_gb", "a number above 0", above_0)?,
         })
     }
