@@ -85,7 +85,7 @@ pub(crate) fn landmarks(data: &[u8]) {
     });
 }
 
-/// `lipsync.yaml`.
+/// `lipsync.yaml`; `model.yaml` and jobs files go through the same reader.
 pub(crate) fn config(data: &[u8]) {
     let home = |name: &str| (name == "HOME").then(|| "/home/eve".into());
     let text = String::from_utf8_lossy(data);

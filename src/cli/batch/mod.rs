@@ -24,10 +24,11 @@ use crate::batch::job::Job;
 use crate::batch::journal::{Journal, Known};
 use crate::batch::lock::Lock;
 use crate::batch::model_pool::ModelPool;
+use crate::batch::planner::Planner;
 use crate::batch::report::{BatchReport, ClipReport, End};
 use crate::batch::shard::Shard;
 use crate::batch::survey::survey;
-use crate::batch::workers::{JobEvent, Planner, Workers};
+use crate::batch::workers::{JobEvent, Workers};
 use crate::cancel::Cancel;
 use crate::error::{Fault, Report, plain_io};
 use crate::inference::onnx::Runtime;
@@ -208,7 +209,7 @@ impl Batch<'_> {
         let places: HashMap<usize, usize> = mine.iter().copied().zip(0..).collect();
         self.work(&todo, &journal, |n, render, error| {
             let clip = &mut report.clips[places[&n]];
-            clip.end = error.as_ref().map_or(End::RenderedClip, |_| End::Failed);
+            clip.end = error.as_ref().map_or(End::Rendered, |_| End::Failed);
             clip.render = Some(render);
             clip.error = error;
         })

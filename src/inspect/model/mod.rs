@@ -19,7 +19,8 @@ use serde::Serialize;
 
 use super::rounded;
 use crate::assets;
-use crate::error::{Fault, plain_io};
+use crate::config::model_yaml::ModelYaml;
+use crate::error::{Fault, Report, plain_io};
 use crate::inference::onnx::Runtime;
 use crate::inference::onnx::probe::{Probe, TensorInfo, expected};
 use metadata::Metadata;
@@ -95,21 +96,17 @@ impl ModelInfo {
         } else {
             path
         };
-        let sidecar = read_sidecar(&folder.join("model.yaml"), warnings);
-        let text = |key: &str| {
-            let value = sidecar.get(key);
-            value.and_then(|v| v.as_str()).map(str::to_owned)
-        };
-        let family = text("family");
+        let description = read_description(&folder.join("model.yaml"), warnings);
+        let family = description.family.map(|family| family.value);
         if let Some(family) = family.as_ref().filter(|family| *family != FAMILY) {
             warnings.push(format!(
                 "model.yaml has the family `{family}`, but this version renders `{FAMILY}`"
             ));
         }
         Ok(Self {
-            model_id: text("model_id"),
+            model_id: description.model_id,
             family,
-            background: text("background"),
+            background: description.background,
             contract: check_contract(&networks, is_single_file, warnings),
             networks,
         })
@@ -173,16 +170,11 @@ fn list_networks(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The mapping in a model.yaml; empty where there is none.
-fn read_sidecar(path: &Path, warnings: &mut Vec<String>) -> serde_yaml::Mapping {
-    if !path.exists() {
-        return serde_yaml::Mapping::new();
-    }
-    let text = fs::read_to_string(path).map_err(|e| plain_io(&e));
-    let read = text.and_then(|text| serde_yaml::from_str(&text).map_err(|e| e.to_string()));
-    read.unwrap_or_else(|error| {
-        warnings.push(format!("cannot read `{}`: {error}", path.display()));
-        serde_yaml::Mapping::new()
+/// The description of a model; empty if there is none, or if it cannot be read.
+fn read_description(path: &Path, warnings: &mut Vec<String>) -> ModelYaml {
+    ModelYaml::read(path).unwrap_or_else(|error| {
+        warnings.push(Report::of(&error).line());
+        ModelYaml::default()
     })
 }
 

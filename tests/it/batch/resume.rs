@@ -1,4 +1,4 @@
-//! Runs that are gone on with, are killed, keep each other out, or share the work.
+//! Runs that are resumed, killed, lock each other out, or share the work.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{CLIPS, args, content, ends, lines, names, of_end, ok, place, report, run, said, talk};
+use super::{
+    CLIPS, args, content, ends, ids_of, lines, names, ok, place, report, run, stderr, talk,
+};
 use crate::support::golden;
 use crate::watchdog::{Watched, ended, watched};
 
@@ -19,15 +21,15 @@ fn a_run_is_gone_on_with_and_nobody_elses_file_is_touched() {
             &place,
             &[&["talks", "--resume", "--report", "run.json"], more].concat(),
         );
-        of_end(&report(&place, "run.json"), "rendered")
+        ids_of(&report(&place, "run.json"), "rendered")
     };
     assert_eq!(resume(&[]).len(), 3);
     assert_eq!(resume(&[]), [] as [&str; 0]);
-    // Without --resume, what is there is an error, and stays.
+    // Without --resume, existing outputs are an error, and stay.
     let whole = content(&place.join("out"));
     assert!(ends(&place, 3, &["talks"]).contains("output `out/b.mp4` exists"));
     assert!(content(&place.join("out")) == whole);
-    // Each of these changes clips.
+    // Each of these changes makes clips outdated.
     talk(&place, "talks/b.wav", 1.2);
     assert_eq!(resume(&[]), ["b"]);
     assert_eq!(resume(&["--crf", "30"]).len(), 3);
@@ -50,7 +52,7 @@ fn a_run_is_gone_on_with_and_nobody_elses_file_is_touched() {
         resume(&["--crf", "30", "--threads", "1", "--jobs", "1"]),
         [] as [&str; 0]
     );
-    // A copy of the folder is as good.
+    // New times alone change nothing.
     fs::write(
         place.join("out/b.mp4"),
         fs::read(place.join("out/b.mp4")).unwrap(),
@@ -59,15 +61,15 @@ fn a_run_is_gone_on_with_and_nobody_elses_file_is_touched() {
     assert_eq!(resume(&["--crf", "30"]), [] as [&str; 0]);
     fs::remove_file(place.join("out/b.mp4")).unwrap();
     assert_eq!(resume(&["--crf", "30"]), ["b"]);
-    // A clip that somebody has changed, and a file that was never ours.
+    // A clip that somebody has changed, and a file of somebody else.
     let theirs: &[u8] = b"somebody's work";
     fs::write(place.join("out/b.mp4"), theirs).unwrap();
     talk(&place, "talks/new.wav", 0.3);
     fs::write(place.join("out/new.mp4"), theirs).unwrap();
-    let said = ends(&place, 3, &["talks", "--resume", "--crf", "30"]);
+    let text = ends(&place, 3, &["talks", "--resume", "--crf", "30"]);
     assert!(
-        said.contains("new  output `out/new.mp4` exists: no run of lipsync batch"),
-        "{said}"
+        text.contains("new  output `out/new.mp4` exists: it was not written by lipsync batch"),
+        "{text}"
     );
     for name in ["out/b.mp4", "out/new.mp4"] {
         assert_eq!(fs::read(place.join(name)).unwrap(), theirs, "{name}");
@@ -75,10 +77,10 @@ fn a_run_is_gone_on_with_and_nobody_elses_file_is_touched() {
     assert_eq!(resume(&["--crf", "30", "--force"]), ["b", "new"]);
 }
 
-/// Numbers that are the same on every run (Knuth's MMIX generator), 0..1.
-struct Moments(u64);
+/// Numbers from 0 to 1, the same on every run (Knuth's MMIX generator).
+struct RandomMoments(u64);
 
-impl Moments {
+impl RandomMoments {
     fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005);
         self.0 = self.0.wrapping_add(1_442_695_040_888_963_407);
@@ -108,7 +110,7 @@ fn killed_at_ten_random_moments_and_gone_on_with() {
     let undisturbed = content(&place.join("out"));
     assert_eq!(undisturbed.len(), 8 + 1 + 25);
     fs::remove_dir_all(place.join("out")).unwrap();
-    let (mut moments, mut hits, mut finished) = (Moments(5), 0, 0);
+    let (mut moments, mut hits, mut finished) = (RandomMoments(5), 0, 0);
     while hits < 10 {
         let mut run = Watched::start(&mut place.command(&args(&inputs)));
         let until = Instant::now() + lasts.mul_f64(moments.next());
@@ -120,7 +122,7 @@ fn killed_at_ten_random_moments_and_gone_on_with() {
         }
         let output = run.end();
         if output.status.success() {
-            // Nothing is left to be killed: from the start again.
+            // It finished before it was killed: start over.
             assert!(content(&place.join("out")) == undisturbed);
             fs::remove_dir_all(place.join("out")).unwrap();
             finished += 1;
@@ -146,12 +148,12 @@ fn an_interrupted_run_keeps_what_is_finished() {
     run.until("clips were finished", || one.exists() && other.exists());
     run.signal(Signal::INT);
     let output = run.end();
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let out = content(&place.join("out"));
     assert!(out.contains_key(Path::new("b.mp4")) && !out.contains_key(Path::new("long.mp4")));
     let report = report(&place, "run.json");
     assert_eq!(report["error"]["exit_code"], 130);
-    assert!(of_end(&report, "stopped").contains(&"long".to_owned()));
+    assert!(ids_of(&report, "stopped").contains(&"long".to_owned()));
 }
 
 #[test]
@@ -173,19 +175,19 @@ fn a_second_run_in_the_folder_says_who_is_there() {
         &["talks", "--resume"],
         &["talks", "--shard", "0/2"],
     ] {
-        let said = ends(&place, 1, more);
-        let there = "another run works on output folder `out`";
-        assert!(said.contains(there) && said.contains(&who), "{said}");
+        let text = ends(&place, 1, more);
+        let there = "another run is using output folder `out`";
+        assert!(text.contains(there) && text.contains(&who), "{text}");
     }
     first.signal(Signal::KILL);
     first.end();
-    // Shards keep out whole runs, and themselves.
+    // A shard locks out whole runs, and a second run of itself.
     let mut shard = start(&["--shard", "0/2"]);
     shard.until("it has the lock", lock(".lipsync-batch.0-of-2.lock"));
     let who = format!("process {} on `", shard.id());
     for more in [&["talks"][..], &["talks", "--shard", "0/2"]] {
-        let said = ends(&place, 1, more);
-        assert!(said.contains(&who), "{said}");
+        let text = ends(&place, 1, more);
+        assert!(text.contains(&who), "{text}");
     }
     ok(&place, &["talks/day 1", "--shard", "1/2"]);
     shard.signal(Signal::KILL);
@@ -208,7 +210,7 @@ fn shards_share_the_work_and_find_each_others() {
     }
     shared.sort_by_key(|line| line["id"].as_str().unwrap().to_owned());
     assert_eq!(shared, all);
-    // An array job says it by its variables.
+    // The variables of an array job select the shard.
     let mut command = place.command(&args(&["talks", "-q"]));
     command
         .env("SLURM_ARRAY_TASK_ID", "5")
@@ -226,15 +228,15 @@ fn shards_share_the_work_and_find_each_others() {
     assert!(watched(&mut command).status.success());
     assert_eq!(report(&place, "run.json")["shard"], "1-of-2");
     assert_eq!(names(&content(&place.join("out"))), CLIPS);
-    // A whole run finds what they have finished.
+    // A whole run finds the clips that the shards have finished.
     ok(&place, &["talks", "--resume", "--report", "run.json"]);
     assert_eq!(report(&place, "run.json")["totals"]["skipped"], 3);
     let mut command = place.command(&args(&["talks"]));
     let output = watched(command.env("JOB_COMPLETION_INDEX", "1"));
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        said(&output).contains("JOB_COMPLETION_COUNT is not set"),
+        stderr(&output).contains("JOB_COMPLETION_COUNT is not set"),
         "{}",
-        said(&output)
+        stderr(&output)
     );
 }
