@@ -165,10 +165,7 @@ fn circles(modules: &[Module]) -> Vec<String> {
             };
             let (from, to) = (&module.path[..=common], &used[..=common]);
             if modules.iter().any(|other| other.path == to) {
-                edges
-                    .entry(from.to_vec())
-                    .or_default()
-                    .insert(to.to_vec());
+                edges.entry(from.to_vec()).or_default().insert(to.to_vec());
             }
         }
     }
@@ -223,13 +220,19 @@ fn planted_faults_are_found() {
     assert_eq!(planted("use crate::cli::main;"), 1);
     assert_eq!(planted("    let plan = crate::plan::Plan::new();"), 1);
     assert_eq!(planted("use super::super::{render, audio};"), 2);
-    assert_eq!(planted("mod tests {\n    use super::super::super::render;"), 1);
+    assert_eq!(
+        planted("mod tests {\n    use super::super::super::render;"),
+        1
+    );
     assert_eq!(planted("mod tests {\n    use super::super::Picture;"), 0);
 
     let both_ways = [
         module("encode", "mod clip;\nmod video;"),
         module("encode::clip", "use super::video::VideoTrack;"),
-        module("encode::video", "use crate::encode::{Sink, clip::ClipSpec};"),
+        module(
+            "encode::video",
+            "use crate::encode::{Sink, clip::ClipSpec};",
+        ),
     ];
     assert_eq!(circles(&both_ways), ["encode::clip", "encode::video"]);
     assert!(circles(&both_ways[..2]).is_empty());

@@ -127,10 +127,7 @@ fn every_command_has_a_manual_page() {
     let said = place.ok(&["man", "-o", "man/man1"]);
     let commands = commands(&place);
     let count = commands.len() + 1;
-    assert_eq!(
-        said,
-        format!("wrote {count} manual pages into `man/man1`\n")
-    );
+    assert_eq!(said, format!("wrote {count} man pages to `man/man1`\n"));
     let page = |name: &str| fs::read_to_string(place.join("man/man1").join(name)).unwrap();
     let main = page("lipsync.1");
     assert!(main.contains(".SH SUBCOMMANDS") && main.contains("LIPSYNC_HOME"));

@@ -94,7 +94,7 @@ fn without_onnx_runtime_nothing_can_be_rendered() {
     assert_eq!(finding(&findings, "models")["state"], "missing");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.starts_with("error: missing on this machine: 2 of what is needed"),
+        said.starts_with("error: 2 missing dependencies on this machine"),
         "{said}"
     );
 }

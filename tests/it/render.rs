@@ -272,7 +272,7 @@ fn the_mouth_comes_to_rest_in_pauses_and_back_without_a_pop() {
 fn a_contact_sheet_is_made_beside_the_clip_or_alone() {
     let place = Place::new();
     let said = place.render(&["--contact-sheet", "alone.png"]);
-    assert!(said.contains("wrote `alone.png`: 12 moments"), "{said}");
+    assert!(said.contains("wrote `alone.png`: 12 frames"), "{said}");
     assert_eq!(place.names(), ["alone.png", "bg", "speech.wav", "tiny"]);
     place.render(&["--contact-sheet", "beside.png", "-o", "clip.mp4"]);
     assert!(place.join("clip.mp4").is_file());
