@@ -1,6 +1,6 @@
-//! `lipsync compare`: whether a clip is what it was expected to be.
+//! `lipsync compare`: compares a clip with a reference.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -118,23 +118,32 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
     } else {
         ui.data(&comparison.to_string())?;
     }
-    if let Some(shown) = &drawn {
-        ui.say(&format!("wrote `{shown}`"));
+    if let Some(folder) = &drawn {
+        ui.say(&format!("wrote `{folder}`"));
     }
     if comparison.same {
         return Ok(());
     }
+    Err(difference(&args.expected, &args.actual, &comparison, drawn.as_deref()).into())
+}
+
+/// The error if the clips differ. `drawn` is the folder of --diff.
+fn difference(
+    expected: &Path,
+    actual: &Path,
+    comparison: &Comparison,
+    drawn: Option<&str>,
+) -> Fault {
     let message = format!(
         "`{}` differs from `{}`",
-        args.actual.display(),
-        args.expected.display()
+        actual.display(),
+        expected.display()
     );
     let hint = match drawn {
-        Some(shown) => format!("see the worst frames and a plot over time in `{shown}`"),
+        Some(folder) => format!("see the worst frames and a plot over time in `{folder}`"),
         None => "draw the worst frames and a plot over time with --diff DIR".into(),
     };
-    Err(Fault::partial(message)
+    Fault::partial(message)
         .because(comparison.differences.join("\n"))
         .hint(hint)
-        .into())
 }
