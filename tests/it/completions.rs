@@ -1,4 +1,4 @@
-//! Completion scripts and manual pages: they cover the whole command line, and shells and roff take them.
+//! Completion scripts and man pages: they cover the whole command line, and shells and roff accept them.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ fn stdout(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All subcommands, by `--help`.
+/// All subcommands, as `--help` lists them.
 fn commands(place: &Place) -> Vec<String> {
     let help = stdout(place, &["--help"]);
     let (_, after) = help.split_once("Commands:\n").unwrap();
@@ -24,7 +24,7 @@ fn commands(place: &Place) -> Vec<String> {
     names
 }
 
-/// The long flags of a subcommand, by `--help`, without the dashes.
+/// The long options of a subcommand, as its `--help` lists them, without the dashes.
 fn flags(place: &Place, command: &str) -> Vec<String> {
     let help = stdout(place, &[command, "--help"]);
     let options = help
@@ -39,7 +39,7 @@ fn flags(place: &Place, command: &str) -> Vec<String> {
     flags
 }
 
-/// Runs a program, if it is installed, with `input`; returns what it wrote to stdout if it found nothing wrong.
+/// Runs a program on `input`, if it is installed, and returns its stdout. Fails if it finds a mistake.
 #[expect(clippy::print_stderr, reason = "a check that was left out is told")]
 fn check(program: &str, args: &[&str], input: &str) -> Option<String> {
     let child = Command::new(program)
