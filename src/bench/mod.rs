@@ -42,8 +42,8 @@ use crate::image::pool::Pool;
 use crate::inference::onnx::{BaselineGenerator, Networks, Runtime};
 use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
+use crate::render::memory::peak_memory;
 use crate::render::pipeline::{Clip, FrameSelection};
-use crate::render::report::peak_memory;
 use crate::render::{self, networks};
 use components::{
     AudioEncoder, Component, Crop, Decode, Encode, Generator, Mel, Paste, PlainRun, Role,

@@ -115,7 +115,10 @@ fn times(path: &Path) -> (Vec<i64>, String) {
     let packets = probed["packets"].as_array().unwrap().iter();
     let mut times: Vec<i64> = packets.map(|p| p["pts"].as_i64().unwrap()).collect();
     times.sort_unstable();
-    let base = probed["streams"][0]["time_base"].as_str().unwrap().to_owned();
+    let base = probed["streams"][0]["time_base"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     (times, base)
 }
 

@@ -1,5 +1,4 @@
-//! Completion scripts and manual pages: they cover the whole command line, and shells and groff accept
-//! them.
+//! Completion scripts and man pages: they cover the whole command line, and shells and roff accept them.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,7 +13,7 @@ fn stdout(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All subcommands, by `--help`.
+/// All subcommands, as `--help` lists them.
 fn commands(place: &Place) -> Vec<String> {
     let help = stdout(place, &["--help"]);
     let (_, after) = help.split_once("Commands:\n").unwrap();
@@ -25,7 +24,7 @@ fn commands(place: &Place) -> Vec<String> {
     names
 }
 
-/// The long flags of a subcommand, by `--help`, without the dashes.
+/// The long options of a subcommand, as its `--help` lists them, without the dashes.
 fn flags(place: &Place, command: &str) -> Vec<String> {
     let help = stdout(place, &[command, "--help"]);
     let options = help
@@ -144,10 +143,7 @@ fn every_command_has_a_manual_page() {
     let said = place.ok(&["man", "-o", "man/man1"]);
     let commands = commands(&place);
     let count = commands.len() + 1;
-    assert_eq!(
-        said,
-        format!("wrote {count} manual pages into `man/man1`\n")
-    );
+    assert_eq!(said, format!("wrote {count} man pages to `man/man1`\n"));
     let page = |name: &str| fs::read_to_string(place.join("man/man1").join(name)).unwrap();
     let main = page("lipsync.1");
     assert!(main.contains(".SH SUBCOMMANDS") && main.contains("LIPSYNC_HOME"));

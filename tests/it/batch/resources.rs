@@ -74,7 +74,7 @@ fn models_that_do_not_fit_beside_each_other_take_turns() {
         let count = |what: &str| text.matches(what).count();
         (
             count(" is loaded for "),
-            count(" gave up its memory"),
+            count(" was unloaded to free memory"),
             content(&place.join("out")),
         )
     };
