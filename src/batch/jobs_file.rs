@@ -162,12 +162,9 @@ impl Reader<'_> {
     /// Adds the settings of a job to `outputs`.
     fn settings(&self, section: &Section<'_>, outputs: Request) -> Result<Request> {
         let whole = "a whole number, 0 or more";
-        let fps = "1 to 240 frames per second (25, 29.97 or 30000/1001)";
         let codec = "h264, h265, av1, prores4444 or the name of an encoder";
         let bitrate = "8 to 1024 kbit/s (128 or 128k)";
-        let limit = "a number of seconds above 0";
-        let above_0 = f64::MIN_POSITIVE..=f64::MAX;
-        let limit = section.number("limit", limit, above_0)?;
+        let limit = section.positive("limit", "a number of seconds above 0")?;
         let kilobits = |text: &str| request::kilobits(text).ok();
         let model = section.text("model")?.map(|name| self.model(&name));
         Ok(Request {
@@ -176,13 +173,13 @@ impl Reader<'_> {
             crop_rects: self.setting(self.path(section, "crop_rects")?),
             order: self.setting(section.choice("order")?),
             start_frame: self.setting(section.number("start_frame", whole, 0..=usize::MAX)?),
-            fps: self.setting(section.value("fps", fps, |text| text.parse().ok())?),
+            fps: self.setting(section.frame_rate("fps")?),
             paste: self.setting(section.choice("paste")?),
             silence: self.setting(section.choice("silence")?),
             limit: limit.map(|limit| limit.value),
             precision: self.setting(section.choice("precision")?),
             codec: self.setting(section.value("codec", codec, |text| text.parse().ok())?),
-            crf: self.setting(section.number("crf", "a whole number from 0 to 63", 0..=63)?),
+            crf: self.setting(section.crf("crf")?),
             preset: self.setting(section.text("preset")?),
             audio_kilobits: self.setting(section.value("audio_bitrate", bitrate, kilobits)?),
             no_mark: self.setting(section.flag("no_mark")?),

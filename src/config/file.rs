@@ -99,7 +99,7 @@ pub struct OutputSection {
     /// `codec`: `h264`, `h265`, `av1` or `prores4444`.
     pub codec: Option<Located<&'static str>>,
     /// `crf`: 0 to 63; the codec may accept less.
-    pub crf: Option<Located<u8>>,
+    pub crf: Option<Located<u32>>,
     /// `preset`: a word or a number that the encoder knows.
     pub preset: Option<Located<String>>,
     /// `audio_bitrate`: kbit/s, 8 to 1024.
@@ -231,23 +231,21 @@ impl<'a> Roots<'a> {
 
 impl GpuSection {
     fn of(section: &Section<'_>) -> Result<Self> {
-        let above_0 = f64::MIN_POSITIVE..=f64::MAX;
         Ok(Self {
             device_id: section.number("device_id", "a whole number, 0 or more", 0..=u16::MAX)?,
-            memory_limit_gb: section.number("memory_limit_gb", "a number above 0", above_0)?,
+            memory_limit_gb: section.positive("memory_limit_gb", "a number above 0")?,
         })
     }
 }
 
 impl OutputSection {
     fn of(section: &Section<'_>) -> Result<Self> {
-        let fps = "1 to 240 frames per second (25, 29.97 or 30000/1001)";
         Ok(Self {
             codec: section.word("codec", &CODECS)?,
-            crf: section.number("crf", "a whole number from 0 to 63", 0..=63)?,
+            crf: section.crf("crf")?,
             preset: section.text("preset")?,
             audio_bitrate: section.number("audio_bitrate", "8 to 1024 kbit/s", 8..=1024)?,
-            fps: section.value("fps", fps, |text| text.parse().ok())?,
+            fps: section.frame_rate("fps")?,
             paste: section.word("paste", &PASTES)?,
             silence: section.word("silence", &SILENCES)?,
             mark: section.flag("mark")?,

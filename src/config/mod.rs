@@ -9,12 +9,14 @@
 //! | `discovery` | where `lipsync.yaml` is found |
 //! | `expansion` | `~` and `${VAR}` in its paths |
 //! | `model_yaml` | `model.yaml`, the description in a model's folder |
+//! | `settings` | settings that `lipsync.yaml` and jobs files share |
 //! | `yaml` | the reader that these, and jobs files, share |
 
 mod discovery;
 mod expansion;
 pub(crate) mod file;
 pub(crate) mod model_yaml;
+mod settings;
 pub(crate) mod yaml;
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl ConfigFile {
             paste: self.settings(output.paste.as_ref(), named),
             silence: self.settings(output.silence.as_ref(), named),
             codec: self.settings(output.codec.as_ref(), |name| name.parse().ok()),
-            crf: self.settings(output.crf.as_ref(), |crf| Some(crf.into())),
+            crf: self.settings(output.crf.as_ref(), Some),
             preset: self.settings(output.preset.as_ref(), Some),
             audio_kilobits: self.settings(output.audio_bitrate.as_ref(), Some),
             no_mark: self.settings(output.mark.as_ref(), |mark| Some(!mark)),

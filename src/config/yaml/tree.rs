@@ -6,6 +6,7 @@ use std::rc::Rc;
 use anyhow::Result;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::de::DeserializeOwned;
+use serde_yaml::Number;
 
 use super::{Document, Position, shortened};
 
@@ -48,7 +49,11 @@ impl Node {
     /// The value of a plain scalar by the rules of YAML; none if it is no such number or boolean.
     pub(super) fn typed<T: DeserializeOwned>(&self) -> Option<T> {
         match &self.content {
-            Content::Plain(text) => serde_yaml::from_str(text).ok(),
+            Content::Plain(text) => match text.parse::<Number>() {
+                // Jobs files can have millions of numbers: no parser for each.
+                Ok(number) => serde_yaml::from_value(number.into()).ok(),
+                Err(_) => serde_yaml::from_str(text).ok(),
+            },
             _ => None,
         }
     }

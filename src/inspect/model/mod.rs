@@ -173,7 +173,12 @@ fn list_networks(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The description of a model; empty if there is none, or if it cannot be read.
 fn read_description(path: &Path, warnings: &mut Vec<String>) -> ModelYaml {
     ModelYaml::read(path).unwrap_or_else(|error| {
-        warnings.push(Report::of(&error).line());
+        let report = Report::of(&error);
+        let line = report.line();
+        warnings.push(match report.hint {
+            Some(hint) => format!("{line}; {hint}"),
+            None => line,
+        });
         ModelYaml::default()
     })
 }
