@@ -43,7 +43,7 @@ impl MemoryBudget {
         }
     }
 
-    /// What `limit` leaves next to `held` bytes in use and `encoding` bytes for frames on their way.
+    /// What `limit` leaves next to `held` bytes, and `encoding` bytes for frames on their way.
     pub(crate) fn beside(held: usize, limit: usize, encoding: usize, has_features: bool) -> Self {
         let needed = held + encoding;
         let left = limit.saturating_sub(needed);

@@ -63,7 +63,7 @@ impl<'a> ClipRender<'a> {
     pub fn new(plan: &'a Plan, batch: usize, memory: MemoryBudget) -> Self {
         let frames = match plan.target {
             Some(_) => FrameSelection::Range(plan.range.frames.clone()),
-            None => FrameSelection::Picked(preview::moments(plan.frames)),
+            None => FrameSelection::Picked(preview::sheet_frames(plan.frames)),
         };
         Self {
             plan,
@@ -106,7 +106,7 @@ impl<'a> ClipRender<'a> {
         };
         let clip = clip(plan, &self.frames, rest.as_ref(), self.batch, self.memory);
         let wanted = match plan.contact_sheet {
-            Some(_) => preview::moments(plan.frames),
+            Some(_) => preview::sheet_frames(plan.frames),
             None => Vec::new(),
         };
         let (sink, sound) = sink(plan)?;

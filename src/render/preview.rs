@@ -14,7 +14,7 @@ use crate::render::pipeline::Clip;
 const SHEET_FRAMES: u64 = 12;
 
 /// The frames of a clip of `frames` frames that the contact sheet shows: twelve at even distances, or all if there are fewer.
-pub(crate) fn moments(frames: u64) -> Vec<u64> {
+pub(crate) fn sheet_frames(frames: u64) -> Vec<u64> {
     let count = frames.min(SHEET_FRAMES);
     // The middle of each twelfth: neither the first frame nor the last says much.
     (0..count)
@@ -93,9 +93,12 @@ mod tests {
 
     #[test]
     fn moments_are_spread_over_the_clip() {
-        assert_eq!(moments(3), [0, 1, 2]);
-        assert_eq!(moments(24), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]);
-        let hour = moments(90_000);
+        assert_eq!(sheet_frames(3), [0, 1, 2]);
+        assert_eq!(
+            sheet_frames(24),
+            [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]
+        );
+        let hour = sheet_frames(90_000);
         assert_eq!((hour.len(), hour[0], hour[11]), (12, 3750, 86_250));
     }
 }

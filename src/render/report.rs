@@ -31,7 +31,7 @@ pub(crate) struct RenderReport {
     pub input: Option<Input>,
     /// What was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Output>,
+    pub output: Option<OutputReport>,
     /// The networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelReport>,
@@ -40,7 +40,7 @@ pub(crate) struct RenderReport {
     pub background: Option<Background>,
     /// Which part of a clip was rendered, if not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
+    pub part: Option<PartReport>,
     /// Frames rendered: of the clip or of the part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,
@@ -123,7 +123,7 @@ impl Input {
 
 /// What was written.
 #[derive(Debug, Serialize)]
-pub(crate) struct Output {
+pub(crate) struct OutputReport {
     /// The clip, the folder of frames, or `-` for stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -153,7 +153,7 @@ pub(crate) struct Output {
     pub contact_sheet: Option<String>,
 }
 
-impl Output {
+impl OutputReport {
     fn of(plan: &Plan) -> Self {
         let size = plan.backgrounds.size();
         let format = plan.format.as_ref();
@@ -179,7 +179,7 @@ impl Output {
 
 /// A part of a clip.
 #[derive(Debug, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct PartReport {
     /// Which one, from 0.
     pub index: u64,
     /// How many there are.
@@ -246,11 +246,11 @@ impl RenderReport {
     /// Adds what the plan decided.
     pub(crate) fn set_plan(&mut self, plan: &Plan) {
         self.input = Some(Input::of(&plan.sound));
-        self.output = Some(Output::of(plan));
+        self.output = Some(OutputReport::of(plan));
         self.model = Some(ModelReport::of(&plan.model));
         self.background = Some(Background::of(plan));
         self.frames = Some(plan.range.count());
-        self.part = plan.range.part.map(|part| Part {
+        self.part = plan.range.part.map(|part| PartReport {
             index: part.index,
             of: part.of,
             first_frame: plan.range.frames.start,

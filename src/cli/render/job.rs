@@ -115,7 +115,7 @@ impl Job {
         if let Some(target) = &plan.contact_sheet {
             ui.say(&format!(
                 "wrote {target}: {} frames",
-                preview::moments(plan.frames).len()
+                preview::sheet_frames(plan.frames).len()
             ));
         }
     }

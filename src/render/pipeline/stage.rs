@@ -9,7 +9,7 @@ use anyhow::{Error, Result};
 
 use crate::error::{Exit, Fault, Report};
 
-/// Why a stage ended early. When several stages fail, the last of these kinds wins.
+/// Why a stage ended early. If several stages fail, [`root_cause`] chooses the error to return.
 pub(super) enum StageError {
     /// A neighbour closed the queue; its own error says why.
     Closed,
