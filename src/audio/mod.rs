@@ -2,6 +2,7 @@
 //!
 //! hound reads plain WAV files; FFmpeg decodes all others.
 
+mod encoder;
 mod ffmpeg;
 pub(crate) mod mel;
 mod resampler;
@@ -10,6 +11,7 @@ mod wav;
 pub(crate) mod window;
 pub(crate) mod window_reader;
 
+pub use encoder::AudioEncoder;
 pub use mel::{BANDS, HOP, MelSpectrogram, frame_count};
 pub use window::{EMBEDDING_LEN, WINDOW_LEN, Windows};
 pub use window_reader::WindowReader;

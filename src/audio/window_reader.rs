@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use crate::audio::encoder::AudioEncoder;
 use crate::audio::mel::{self, MelSpectrogram};
 use crate::audio::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
 use crate::audio::{AudioFile, AudioReader, SPEECH_RATE};
-use crate::inference::AudioEncoder;
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Blocks that go through the audio encoder at a time.
