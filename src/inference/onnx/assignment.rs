@@ -1,4 +1,4 @@
-//! Which part of ONNX Runtime each node of a loaded network was given to.
+//! Which execution provider each node of a loaded network was assigned to.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
@@ -7,13 +7,13 @@ use std::ptr;
 use ort::session::Session;
 use ort::{AsPointer, ortsys};
 
-/// ONNX Runtime's switch that makes a session remember (onnxruntime_session_options_config_keys.h).
+/// ONNX Runtime's key that makes a session record it (onnxruntime_session_options_config_keys.h).
 pub(super) const RECORD: &str = "session.record_ep_graph_assignment_info";
 
 const ON_CPU: &str = "CPUExecutionProvider";
 
-/// Operators that ONNX Runtime computes on the CPU on purpose where they work on shapes; on pictures, CUDA has them all.
-const OF_SHAPES: [&str; 19] = [
+/// Operators that ONNX Runtime deliberately computes on the CPU where they work on shapes. CUDA has all of them for pictures.
+const SHAPE_OPERATORS: [&str; 19] = [
     "Add",
     "Cast",
     "Ceil",
@@ -35,7 +35,7 @@ const OF_SHAPES: [&str; 19] = [
     "Unsqueeze",
 ];
 
-/// Of each operator, how many nodes run on the CPU and how many elsewhere.
+/// How many nodes of each operator run on the CPU, and how many elsewhere.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Assignment {
     on_cpu: BTreeMap<String, usize>,
@@ -43,7 +43,7 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Reads it from a session made with [`RECORD`].
+    /// Reads it from a session that was started with [`RECORD`].
     #[expect(unsafe_code, reason = "ort has no call for this part of ONNX Runtime")]
     pub(super) fn of(session: &Session) -> ort::Result<Self> {
         let mut assignment = Self::default();
@@ -72,13 +72,13 @@ impl Assignment {
         Ok(assignment)
     }
 
-    /// The operators that were to run on a GPU and do not, such as `3 Resize, 1 Conv`.
+    /// The operators that should run on a GPU and do not, such as `3 Resize, 1 Conv`.
     pub(super) fn left_on_cpu(&self) -> Option<String> {
         let left: Vec<String> = self
             .on_cpu
             .iter()
             .filter(|(operator, _)| {
-                self.elsewhere.is_empty() || !OF_SHAPES.contains(&operator.as_str())
+                self.elsewhere.is_empty() || !SHAPE_OPERATORS.contains(&operator.as_str())
             })
             .map(|(operator, count)| format!("{count} {operator}"))
             .collect();
@@ -118,7 +118,7 @@ unsafe fn text(text: *const c_char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::onnx::one_runtime;
+    use crate::inference::onnx::runtime::Runtime;
 
     fn counts(operators: &[(&str, usize)]) -> BTreeMap<String, usize> {
         operators.iter().map(|(o, n)| ((*o).into(), *n)).collect()
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_session_on_the_cpu_is_all_on_the_cpu() {
-        let builder = Session::builder(&one_runtime().environment).unwrap();
+        let builder = Session::builder(&Runtime::for_tests().environment).unwrap();
         let session = builder
             .with_config_entry(RECORD, "1")
             .unwrap()
