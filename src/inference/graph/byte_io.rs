@@ -1,6 +1,6 @@
 //! Bytes in and out: preparing the picture and converting the output become part of the graph.
 //!
-//! For a GPU, a frame is then 0.3 MB up and 0.3 MB down instead of 2.5 and 1.2.
+//! Per frame, 0.3 MB are then copied to a GPU and 0.3 MB back, instead of 2.5 and 1.2.
 
 use std::iter;
 

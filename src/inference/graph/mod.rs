@@ -1,4 +1,4 @@
-//! A generator's graph, rewritten in memory so that a frame costs less and looks the same.
+//! A generator's graph, rewritten in memory so that frames cost less and look the same.
 //!
 //! ```text
 //! file -> ONNX Runtime folds constants for one batch size -> fold -> split -+-> reorder -> fuse      (exact)
@@ -11,7 +11,7 @@
 //! - [`reorder`] moves 1x1 convolutions before upsamples.
 //! - [`fuse`] makes one node of an inverted residual block.
 //! - [`quantize`] computes large blocks in eight bits.
-//! - [`byte_io`] takes and gives bytes, on a GPU, where less is then copied.
+//! - [`byte_io`] uses bytes for input and output, so that less is copied to and from a GPU.
 //! - [`half`] computes in half precision, on a GPU: the file as a whole, for batches of any size.
 //!
 //! [`proto`] declares the ONNX messages, [`edit`] reads and changes them.

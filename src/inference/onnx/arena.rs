@@ -24,14 +24,16 @@ pub(super) fn share(environment: &Environment) -> ort::Result<()> {
     let names = SAME_AS_REQUESTED.map(|(name, _)| name.as_ptr().cast::<c_char>());
     let values = SAME_AS_REQUESTED.map(|(_, value)| value);
     let mut config = ptr::null_mut();
+    // SAFETY: both arrays have `names.len()` elements and, like `config`, live until the call returns.
     ortsys![unsafe CreateArenaCfgV2(names.as_ptr(), values.as_ptr(), names.len(), &raw mut config)?];
-    // ONNX Runtime guards its environment with a lock of its own; the pointer is const in the crate's trait alone.
-    // SAFETY of these calls: what they point to lives until they return, and they copy what they need.
+    // The pointer is const only in the crate's trait: ONNX Runtime guards its environment with a lock.
     let environment = environment.ptr().cast_mut();
     let registered = (|| {
+        // SAFETY: all three live until the call returns, and it copies what it needs of them.
         ortsys![unsafe CreateAndRegisterAllocator(environment, memory.ptr(), config)?];
         Ok(())
     })();
+    // SAFETY: `CreateArenaCfgV2` made it, and nothing uses it any more.
     ortsys![unsafe ReleaseArenaCfg(config)];
     registered
 }

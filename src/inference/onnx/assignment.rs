@@ -48,14 +48,17 @@ impl Assignment {
     pub(super) fn of(session: &Session) -> ort::Result<Self> {
         let mut assignment = Self::default();
         let (mut parts, mut count) = (ptr::null(), 0);
+        // SAFETY: the session is alive, and the call writes to the two variables.
         ortsys![unsafe Session_GetEpGraphAssignmentInfo(session.ptr(), &raw mut parts, &raw mut count)?];
-        // SAFETY: ONNX Runtime gave `count` pointers, which live as long as the session.
+        // SAFETY: ONNX Runtime returned `count` pointers, which live as long as the session.
         for &part in unsafe { elements(parts, count) } {
             let mut provider = ptr::null();
+            // SAFETY: `part` is alive, and the call writes to the variable.
             ortsys![unsafe EpAssignedSubgraph_GetEpName(part, &raw mut provider)?];
             let (mut nodes, mut count) = (ptr::null(), 0);
+            // SAFETY: as above.
             ortsys![unsafe EpAssignedSubgraph_GetNodes(part, &raw mut nodes, &raw mut count)?];
-            // SAFETY: a text of the session, which ends with 0.
+            // SAFETY: a C string of the session.
             let operators = if unsafe { text(provider) } == ON_CPU {
                 &mut assignment.on_cpu
             } else {
@@ -64,6 +67,7 @@ impl Assignment {
             // SAFETY: as above.
             for &node in unsafe { elements(nodes, count) } {
                 let mut operator = ptr::null();
+                // SAFETY: `node` is alive, and the call writes to the variable.
                 ortsys![unsafe EpAssignedNode_GetOperatorType(node, &raw mut operator)?];
                 // SAFETY: as above.
                 *operators.entry(unsafe { text(operator) }).or_default() += 1;
@@ -91,7 +95,7 @@ impl Assignment {
 /// `first` points to `count` elements that outlive `'a`, or `count` is 0.
 #[expect(
     unsafe_code,
-    reason = "arrays of ONNX Runtime are a pointer and a length"
+    reason = "ONNX Runtime's arrays are a pointer and a length"
 )]
 unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     if count == 0 {
@@ -103,8 +107,8 @@ unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
 
 /// # Safety
 ///
-/// `text` is null or points to a text that ends with 0.
-#[expect(unsafe_code, reason = "texts of ONNX Runtime are C strings")]
+/// `text` is null or points to a C string that is alive.
+#[expect(unsafe_code, reason = "ONNX Runtime's strings are C strings")]
 unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
@@ -139,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_may_stay_on_the_cpu_and_pictures_may_not() {
+    fn shape_operators_may_run_on_the_cpu_and_others_may_not() {
         let mut assignment = Assignment {
             on_cpu: counts(&[("Shape", 4), ("Gather", 2)]),
             elsewhere: counts(&[("Conv", 60)]),

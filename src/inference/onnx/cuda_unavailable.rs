@@ -177,7 +177,7 @@ fn other_cuda_major(library: &str, can_load: impl Fn(&str) -> bool) -> Option<(u
 /// The message without the functions and source paths that ONNX Runtime wraps around it.
 fn essence(line: &str) -> &str {
     let line = match line.split_once(" with error: ") {
-        Some((_, words)) => words,
+        Some((_, message)) => message,
         None => line,
     };
     let starts = ["CUDA failure ", "Invalid device ID: "];

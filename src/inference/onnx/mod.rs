@@ -2,19 +2,20 @@
 //!
 //! A generator's file becomes running generators in these steps:
 //!
-//! 1. `loader` reads the file and starts a session of it, on the CPU or a GPU; `network` checks that the session takes and
-//!    gives what its role (`roles`) asks for, and runs batches.
-//! 2. `prepare` looks the generator up in `parts_cache`, on disk. If it is not there, `tuner` rewrites it (`generator_file`) with
-//!    [`crate::inference::graph`], and verifies the result against the file's own output (`reference`). `int8` does the
-//!    same in eight bits, with calibration samples. On a GPU, `gpu` does the preparing: half precision, bytes in and out.
-//! 3. `generator` starts one session per thread or GPU. In parts (`split_generator`), what depends on the background
-//!    alone is computed once and cached (`feature_cache`); `sub_model` and `operators` connect the parts' fused blocks with
+//! 1. `loader` reads the file and starts a session, on the CPU or a GPU. `network` checks that it takes and gives what its
+//!    role (`roles`) asks for, and runs batches.
+//! 2. `prepare` looks up the generator's `parts` on disk (`parts_cache`). If they are not there, `tuner` rewrites the file
+//!    (`generator_file`) with [`crate::inference::graph`] and verifies the result against the file's own output
+//!    (`reference`); `int8` does so in eight bits, with calibration samples. For a GPU, `gpu` takes the place of
+//!    `prepare`: half precision, bytes in and out.
+//! 3. `generator` starts one session per thread or GPU. In a `split_generator`, what depends on the background alone is
+//!    computed once and cached (`feature_cache`); `sub_model` and `operators` connect fused blocks with
 //!    [`crate::inference::kernel`].
-//! 4. `networks` holds both networks of a model; `audio_encoder` is the other one.
+//! 4. `networks` holds both networks of a model, the generators and the `audio_encoder`.
 //!
-//! `runtime` is the library itself, with its memory (`arena`). `device` says where networks are to run and where they
-//! really run; `cuda`, `cuda_unavailable` and `assignment` find out whether a GPU can be used and what runs on it.
-//! `baseline` runs a generator without any of this, to measure against; `probe` runs any network.
+//! `runtime` is the library itself, and `arena` its memory. `device` says where networks should run and where they do;
+//! `cuda` and `cuda_unavailable` find out whether a GPU can be used, `assignment` what runs on it. `baseline` runs a
+//! generator without all of this, to measure against; `probe` runs any network.
 
 mod arena;
 mod assignment;

@@ -11,6 +11,7 @@ use super::device::{Device, Hardware, Placement};
 use super::feature_cache::{FeatureCache, FeatureLimits};
 use super::generator::{OnnxGenerator, RunningGenerators};
 use super::loader::{Arena, Loader, join, read};
+use super::network::Network;
 use super::prepare::TuneOptions;
 use super::roles::{AUDIO_ENCODER, GENERATOR};
 use super::runtime::Runtime;
@@ -60,14 +61,7 @@ impl Networks {
             threads: 1,
             arena: Arena::Shared,
         };
-        // The generator's file is read while the encoder starts.
-        let (bytes, started) = thread::scope(|scope| {
-            let bytes = scope.spawn(|| read(generator, &GENERATOR));
-            let started = loader.load(audio_encoder, &AUDIO_ENCODER);
-            (join(bytes), started)
-        });
-        let (encoder, placement) = started?;
-        let bytes = bytes?;
+        let (encoder, placement, bytes) = load_encoder(&loader, audio_encoder, generator)?;
         let mut encoder = OnnxAudioEncoder(encoder);
         // If the encoder fell back to the CPU, the generators run there too.
         let gpus = if placement.on_cpu() {
@@ -160,6 +154,21 @@ impl Networks {
         self.features().keep(FeatureLimits::default());
         Ok(())
     }
+}
+
+/// Loads the network of the file `audio_encoder`, and meanwhile reads the file `generator`.
+fn load_encoder(
+    loader: &Loader<'_>,
+    audio_encoder: &Path,
+    generator: &Path,
+) -> Result<(Network, Placement, Vec<u8>)> {
+    let (bytes, started) = thread::scope(|scope| {
+        let bytes = scope.spawn(|| read(generator, &GENERATOR));
+        let started = loader.load(audio_encoder, &AUDIO_ENCODER);
+        (join(bytes), started)
+    });
+    let (encoder, placement) = started?;
+    Ok((encoder, placement, bytes?))
 }
 
 /// A handle on the features that generators cache, through which their memory is limited while the generators work.

@@ -113,7 +113,7 @@ impl Probe {
     }
 }
 
-/// The inputs and outputs that `role` asks for, in words.
+/// The inputs and outputs that a role asks for.
 pub(crate) fn expected(role: &str) -> String {
     let roles = [AUDIO_ENCODER, GENERATOR];
     let wanted = roles.into_iter().filter(|r| r.name == role);

@@ -110,7 +110,7 @@ impl Tuner<'_> {
         reference: &Reference,
         tuning: &mut Tuning,
     ) -> Option<GeneratorParts> {
-        let splitting = "what depends on the background alone is computed once for each".to_owned();
+        let splitting = "picture features computed once per background".to_owned();
         let steps = steps.iter().flatten().cloned();
         let what: Vec<String> = std::iter::once(splitting).chain(steps).collect();
         let what = what.join(", ");

@@ -17,7 +17,7 @@ pub(crate) const OUTPUT: &str = "output";
 /// The attribute for the shape of the picture, without batch.
 const INPUT: &str = "input";
 /// The attribute for the shape of the smaller picture, without batch.
-const SMALL: &str = "beside";
+const SMALL: &str = "small";
 /// 1 if the small picture's corners lie on the large one's, 0 if their edges do.
 pub(crate) const CORNERS: &str = "corners";
 /// The stride of the depthwise convolution.
@@ -25,7 +25,7 @@ pub(crate) const STRIDE: &str = "stride";
 /// 1 if the picture is added to the output.
 pub(crate) const RESIDUAL: &str = "residual";
 
-/// Replaces `block` by a node; `number` tells the names of its weights from those of other blocks.
+/// Replaces `block` by a node; `number` keeps the names of its weights apart from those of other blocks.
 pub(super) fn write_block(graph: &mut Graph, block: &FoundBlock, number: usize) {
     let layers = &block.layers;
     let int64 = |shape: [usize; 3]| shape.map(|n| n as i64);
@@ -54,7 +54,7 @@ pub(super) fn write_block(graph: &mut Graph, block: &FoundBlock, number: usize) 
     .with(Attribute::of_int(RESIDUAL, layers.residual.into()));
     if let Some(small) = &layers.beside {
         let shape = vec![middle, small.input[0] as i64];
-        weights.push(("beside", shape, &small.weights));
+        weights.push(("small", shape, &small.weights));
         let corners = i64::from(small.grid == Grid::AlignCorners);
         node = node
             .with(Attribute::of_ints(SMALL, &int64(small.input)))

@@ -1,6 +1,7 @@
-//! Declares messages that lose nothing: a field that is not declared is kept as it was read, and written back.
+//! Declares messages that keep unknown fields: a field that is not declared is written back as it was read.
 //!
-//! prost codes the values, but its derive drops unknown fields, and no crate of the ONNX messages keeps them.
+//! prost encodes and decodes the values, but its derive drops unknown fields. None of the crates that declare the ONNX
+//! messages is maintained, complete, built without `protoc`, and keeps unknown fields.
 
 use prost::DecodeError;
 use prost::bytes::{Buf, BufMut};

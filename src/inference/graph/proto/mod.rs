@@ -1,6 +1,6 @@
 //! The ONNX file format: the messages of onnx.proto up to IR version 14, with the standard's field numbers.
 //!
-//! A network that is read and written again keeps every field, also those that a newer version of the standard adds.
+//! A network that is read and written again keeps every field, even those that a newer version of the standard adds.
 
 mod message;
 #[cfg(test)]
