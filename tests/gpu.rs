@@ -1,5 +1,5 @@
-//! What only a machine with a GPU can tell, as one table; elsewhere one line says that it was skipped. It runs the program
-//! as users do, so that it can be taken to another machine with it (scripts/gpu_check.sh).
+//! Checks that need a GPU, printed as one table; without a GPU, one line says that they were skipped. They run the program as
+//! users do, so both can be copied to another machine (scripts/gpu_check.sh).
 #![allow(
     missing_docs,
     clippy::print_stdout,
@@ -21,13 +21,13 @@ use tempfile::TempDir;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Frames that are compared, two seconds.
+/// Frames that are compared: two seconds.
 const FRAMES: usize = 50;
-/// Levels of 255 by which the golden clip's frames may differ at most, and on average (tests/golden/README.md).
+/// How much the golden clip's frames may differ, in levels of 255: at most, and on average (tests/golden/README.md).
 const GOLDEN: (u8, f64) = (3, 0.3);
 const MEMORY_MIB: u64 = 4_000_000_000 / (1 << 20);
-/// GPU memory limits, GB, of which one is too small for the batch and large enough for a frame.
-const TIGHT: [&str; 8] = ["2", "1.4", "1", "0.7", "0.5", "0.35", "0.25", "0.18"];
+/// GPU memory limits, GB. At least one of them is too small for the batch and large enough for one frame.
+const LOW_LIMITS_GB: [&str; 8] = ["2", "1.4", "1", "0.7", "0.5", "0.35", "0.25", "0.18"];
 
 fn main() -> ExitCode {
     let mut check = match Check::new() {
@@ -47,20 +47,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// The program, where its files are, and a folder to work in.
+/// The program, the folder with its files, and a folder to work in.
 struct Check {
     program: PathBuf,
     project: PathBuf,
-    /// `cuda`; another one to try the checks themselves.
+    /// `cuda`, or another device to try the checks themselves.
     device: String,
-    /// The model that is measured; the bundled presenter's if none.
+    /// The model that is measured; the bundled presenter's by default.
     model: Option<PathBuf>,
     work: TempDir,
     failed: bool,
 }
 
 impl Check {
-    /// Or why there is nothing to check.
+    /// Fails with the reason if there is nothing to check.
     fn new() -> Result<Self, String> {
         let path = |name, default: &str| env::var_os(name).map_or(default.into(), PathBuf::from);
         let check = Self {
@@ -77,7 +77,9 @@ impl Check {
             }
             let runtime = check.finding("ONNX Runtime").map_err(|e| e.to_string())?;
             if !runtime.detail.contains("with CUDA") {
-                return Err("ONNX Runtime is for CPUs only; scripts/setup.sh --gpu".into());
+                return Err(
+                    "this ONNX Runtime is for CPUs only; run scripts/setup.sh --gpu".into(),
+                );
             }
         }
         Ok(check)
@@ -93,7 +95,7 @@ impl Check {
         self.row("PSNR to the CPU, fp16", ">= 40 dB", |c| {
             c.psnr_to_cpu("fp16", 40.0)
         });
-        self.row("bytes go in and come out", "in use", Self::bytes);
+        self.row("bytes in and out", "in use", Self::bytes);
         self.row("two GPUs at once", ">= 50 dB", Self::two_gpus);
         self.row("--deterministic", "same bytes", Self::deterministic);
         self.speed("exact", 600.0);
@@ -104,31 +106,37 @@ impl Check {
             "halved, >= 50 dB",
             Self::halved,
         );
-        self.row("a number that no device has", "exit 4, told", |c| {
-            c.refused(
-                &["--device", "cuda:99"],
-                &[],
-                "no CUDA device of this number",
-            )
-        });
-        self.row("no device to be seen", "exit 4, told", |c| {
+        self.row(
+            "a device number that does not exist",
+            "exit 4, explained",
+            |c| {
+                c.refused(
+                    &["--device", "cuda:99"],
+                    &[],
+                    "no CUDA device with this number",
+                )
+            },
+        );
+        self.row("no visible device", "exit 4, explained", |c| {
             c.refused(
                 &[],
                 &[("CUDA_VISIBLE_DEVICES", "-1".into())],
                 "no CUDA device",
             )
         });
-        self.row("cuDNN missing", "exit 4, told", |c| c.without("libcudnn"));
-        self.row("CUDA's libraries missing", "exit 4, told", |c| {
+        self.row("cuDNN missing", "exit 4, explained", |c| {
+            c.without("libcudnn")
+        });
+        self.row("CUDA's libraries missing", "exit 4, explained", |c| {
             c.without("lib")
         });
     }
 
-    /// The rows of a bench; the generator is to be at least so fast.
-    fn speed(&mut self, precision: &str, least: f64) {
+    /// The rows of a bench; the generator must reach `min_fps`.
+    fn speed(&mut self, precision: &str, min_fps: f64) {
         let bench = self.bench(precision).map_err(|error| error.to_string());
         let whole = |bench: &Value| bench["whole"]["frames_per_s"].as_f64();
-        // Of several encoders, the one that the whole has.
+        // Of several encoders, the one that the whole render uses.
         let part = |bench: &Value, name: &str| {
             let parts = bench["parts"].as_array()?;
             let part = parts.iter().find(|part| {
@@ -137,17 +145,19 @@ impl Check {
             })?;
             part["frames_per_s"].as_f64()
         };
-        let row = |value: Option<f64>, least: f64, digits: usize| -> Outcome<(String, bool)> {
+        let row = |value: Option<f64>, min: f64, digits: usize| -> Outcome<(String, bool)> {
             let value = value.ok_or_else(|| match &bench {
-                Ok(_) => "bench does not tell it".to_owned(),
+                Ok(_) => "not in the bench report".to_owned(),
                 Err(error) => error.clone(),
             })?;
-            Ok((format!("{value:.digits$}"), value >= least))
+            Ok((format!("{value:.digits$}"), value >= min))
         };
         let bench = bench.as_ref().ok();
         let generator = bench.and_then(|bench| part(bench, "generator"));
         let name = format!("generator alone, {precision}, fps");
-        self.row(&name, &format!(">= {least}"), |_| row(generator, least, 0));
+        self.row(&name, &format!(">= {min_fps}"), |_| {
+            row(generator, min_fps, 0)
+        });
         let whole = bench.and_then(whole);
         let name = format!("whole at 720p, {precision}, fps");
         self.row(&name, ">= 400", |_| row(whole, 400.0, 0));
@@ -157,7 +167,7 @@ impl Check {
         self.row(&name, ">= 0.90", |_| row(ratio, 0.9, 2));
     }
 
-    /// Runs a check, and prints what came of it.
+    /// Runs a check, and prints its row.
     fn row(
         &mut self,
         name: &str,
@@ -185,15 +195,15 @@ impl Check {
         if output.status.success() {
             return Ok(output);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = said
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = stderr
             .lines()
             .filter(|line| line.contains("error: ") || line.contains("Caused by"))
             .collect();
         Err(format!("{}: {}", output.status, lines.join(" ")).into())
     }
 
-    /// Renders the bundled sample to PNGs; reads them.
+    /// Renders the bundled sample to PNGs, and reads them.
     fn frames(&self, name: &str, args: &[&str]) -> Outcome<Vec<RgbImage>> {
         let report = format!("{name}.json");
         let base = ["render", "-q", "-f", "--limit", "2", "--frames", name];
@@ -221,14 +231,14 @@ impl Check {
         let found: Value = serde_json::from_slice(&output.stdout)?;
         let findings = found["findings"].as_array().ok_or("no findings")?;
         let finding = findings.iter().find(|finding| finding["name"] == name);
-        let finding = finding.ok_or_else(|| format!("doctor says nothing of {name}"))?;
+        let finding = finding.ok_or_else(|| format!("doctor does not report {name}"))?;
         Ok(Finding {
             ok: finding["state"] == "ok",
             detail: finding["detail"].as_str().unwrap_or_default().to_owned(),
         })
     }
 
-    /// The golden clip's frames against the reference renderer's.
+    /// Compares the golden clip's frames with the reference renderer's.
     fn golden(&self) -> Outcome<(String, bool)> {
         let golden = self.project.join("tests/golden");
         let model = self.work.path().join("tiny");
@@ -237,34 +247,36 @@ impl Check {
             let from = golden.join(format!("models/tiny_{network}.onnx"));
             fs::copy(from, model.join(format!("{network}.onnx")))?;
         }
-        let sound = golden.join("audio/speech.wav").display().to_string();
+        let audio = golden.join("audio/speech.wav").display().to_string();
         let background = golden.join("clip/background");
         let rects = golden.join("clip/crop_rects.json").display().to_string();
         let background = background.display().to_string();
-        let mut args = vec!["render", &sound, "-q", "-m", "tiny", "-b", &background];
+        let mut args = vec!["render", &audio, "-q", "-m", "tiny", "-b", &background];
         args.extend(["--crop-rects", &rects, "--frames", "golden", "-f"]);
         args.extend(["--order", "reference", "--paste", "reference"]);
         args.extend(["--device", &self.device]);
         self.run(&args)?;
         let clip: Value = serde_json::from_slice(&fs::read(golden.join("clip/clip.json"))?)?;
-        let kept = clip["kept"].as_array().ok_or("no frames kept")?;
-        let (mut most, mut mean) = (0, 0.0_f64);
-        for index in kept.iter().filter_map(Value::as_u64) {
+        let frames = clip["kept"].as_array().ok_or("no frames kept")?;
+        let (mut max, mut mean) = (0, 0.0_f64);
+        let mut compared = 0;
+        for index in frames.iter().filter_map(Value::as_u64) {
             let got = image::open(self.work.path().join(format!("golden/{index:06}.png")))?;
             let want = image::open(golden.join(format!("clip/expected/{index:04}.png")))?;
             let (got, want) = (got.to_rgb8().into_raw(), want.to_rgb8().into_raw());
+            compared += 1;
             let differences = got.iter().zip(&want).map(|(a, b)| a.abs_diff(*b));
             let sum: u64 = differences.clone().map(u64::from).sum();
-            most = most.max(differences.max().unwrap_or(u8::MAX));
+            max = max.max(differences.max().unwrap_or(u8::MAX));
             mean = mean.max(sum as f64 / got.len() as f64);
         }
         Ok((
-            format!("max {most}, mean {mean:.3}"),
-            most <= GOLDEN.0 && mean <= GOLDEN.1,
+            format!("max {max}, mean {mean:.3}, {compared} frames"),
+            compared > 0 && max <= GOLDEN.0 && mean <= GOLDEN.1,
         ))
     }
 
-    fn psnr_to_cpu(&self, precision: &str, least: f64) -> Outcome<(String, bool)> {
+    fn psnr_to_cpu(&self, precision: &str, min_psnr: f64) -> Outcome<(String, bool)> {
         let here = ["--device", &self.device, "--precision", precision];
         let here = if precision == "exact" {
             &here[..2]
@@ -276,10 +288,10 @@ impl Check {
             self.frames("gpu", here)?,
         );
         let psnr = self.least_psnr(&cpu, &gpu)?;
-        Ok((format!("{psnr:.1} dB at least"), psnr >= least))
+        Ok((format!("{psnr:.1} dB at least"), psnr >= min_psnr))
     }
 
-    /// Whether the render on the GPU that was the last says so; else, what it says.
+    /// Whether the report of the last render on the GPU lists it; if not, why it was dropped.
     fn bytes(&self) -> Outcome<(String, bool)> {
         let tuning = &self.report("gpu")?["tuning"];
         let is_used = tuning["rewritings"]
@@ -293,7 +305,7 @@ impl Check {
         Ok((measured, is_used))
     }
 
-    /// The same frames as of one, and the report names both.
+    /// Two GPUs render the same frames as one, and the report names both.
     fn two_gpus(&self) -> Outcome<(String, bool)> {
         let gpus = nvidia_smi(&["-L"]).map_or(0, |gpus| gpus.matches("GPU ").count());
         if gpus < 2 || self.device != "cuda" {
@@ -309,7 +321,7 @@ impl Check {
         ))
     }
 
-    /// The worst frame's, where the networks paint: the rectangles of all backgrounds together.
+    /// The PSNR of the worst frame, within the union of all crop rectangles.
     fn least_psnr(&self, a: &[RgbImage], b: &[RgbImage]) -> Outcome<f64> {
         let rects = fs::read(self.project.join("backgrounds/ada/crop_rects.json"))?;
         let rects: Vec<[u32; 4]> = serde_json::from_slice(&rects)?;
@@ -375,35 +387,35 @@ impl Check {
         self.report("bench")
     }
 
-    /// The most that the GPU holds more than before, while a clip is rendered.
+    /// By how much GPU memory rises while a clip is rendered.
     fn memory(&self) -> Outcome<(String, bool)> {
         let used = || -> Outcome<u64> {
             let query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"];
-            let told = nvidia_smi(&query).ok_or("nvidia-smi tells no memory")?;
-            Ok(told.lines().next().unwrap_or_default().trim().parse()?)
+            let output = nvidia_smi(&query).ok_or("nvidia-smi reports no memory")?;
+            Ok(output.lines().next().unwrap_or_default().trim().parse()?)
         };
         let before = used()?;
         let mut args = vec!["render", "-q", "-f", "-o", "memory.mp4"];
         args.extend(["--device", &self.device]);
         let mut render = self.command(&args).stderr(Stdio::null()).spawn()?;
-        let mut most = before;
+        let mut max = before;
         while render.try_wait()?.is_none() {
-            most = most.max(used()?);
+            max = max.max(used()?);
             thread::sleep(Duration::from_millis(50));
         }
-        let mib = most - before;
+        let mib = max - before;
         Ok((
             format!("{mib} MiB"),
             render.wait()?.success() && mib > 0 && mib <= MEMORY_MIB,
         ))
     }
 
-    /// The first limit that makes the batch smaller must leave the frames as they were.
+    /// The first limit that lowers the batch must not change the frames.
     fn halved(&self) -> Outcome<(String, bool)> {
         let here = ["--device", self.device.as_str()];
         let usual = self.frames("usual", &here)?;
         let config = self.work.path().join("tight.yaml");
-        for limit in TIGHT {
+        for limit in LOW_LIMITS_GB {
             fs::write(&config, format!("gpu: {{memory_limit_gb: {limit}}}\n"))?;
             let args = [&here[..], &["--config", "tight.yaml"]].concat();
             let tight = self.frames("tight", &args)?;
@@ -411,20 +423,20 @@ impl Check {
             if let Some(batch) = report["batch_limit"].as_u64() {
                 let psnr = self.least_psnr(&usual, &tight)?;
                 let (from, warnings) = (&report["batch"], &report["warnings"]);
-                let told = warnings.to_string().contains("not enough memory");
+                let is_reported = warnings.to_string().contains("not enough memory");
                 let measured = format!("{from} to {batch} at {limit} GB, {psnr:.1} dB");
-                return Ok((measured, told && psnr >= 50.0));
+                return Ok((measured, is_reported && psnr >= 50.0));
             }
         }
         Err("no limit was too small".into())
     }
 
-    /// Whether a render ends with exit code 4 and these words.
+    /// Whether a render fails with exit code 4 and a message that contains `message`.
     fn refused(
         &self,
         args: &[&str],
         variables: &[(&str, PathBuf)],
-        words: &str,
+        message: &str,
     ) -> Outcome<(String, bool)> {
         let base = ["render", "--dry-run", "--device", &self.device];
         let base = if args.is_empty() {
@@ -436,19 +448,21 @@ impl Check {
         let output = command
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let cause = said.lines().find_map(|line| line.split_once("Caused by: "));
-        let told = cause.map_or("nothing", |(_, cause)| cause);
-        let ok = output.status.code() == Some(4) && said.contains(words);
-        Ok((told.to_owned(), ok))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let cause = stderr
+            .lines()
+            .find_map(|line| line.split_once("Caused by: "));
+        let cause = cause.map_or("no error", |(_, cause)| cause);
+        let ok = output.status.code() == Some(4) && stderr.contains(message);
+        Ok((cause.to_owned(), ok))
     }
 
-    /// A render with a runtime beside which the libraries whose names begin so are missing.
-    fn without(&self, begin: &str) -> Outcome<(String, bool)> {
+    /// A render with a runtime next to which the libraries whose names start with `prefix` are missing.
+    fn without(&self, prefix: &str) -> Outcome<(String, bool)> {
         let detail = self.finding("ONNX Runtime")?.detail;
         let runtime = detail.split('`').nth(1).ok_or("doctor names no runtime")?;
         let here = Path::new(runtime).parent().ok_or("no folder")?;
-        let there = self.work.path().join(format!("without {begin}"));
+        let there = self.work.path().join(format!("without {prefix}"));
         fs::create_dir_all(there.join("cuda"))?;
         let folders = [
             (here.to_owned(), there.clone()),
@@ -457,7 +471,7 @@ impl Check {
         for (from, to) in folders {
             for file in fs::read_dir(from)?.flatten() {
                 let name = file.file_name().to_string_lossy().into_owned();
-                let is_missing = to.ends_with("cuda") && name.starts_with(begin);
+                let is_missing = to.ends_with("cuda") && name.starts_with(prefix);
                 if name.contains(".so") && !is_missing && file.path().is_file() {
                     let (from, to) = (file.path(), to.join(&name));
                     fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(|_| ()))?;
@@ -465,12 +479,12 @@ impl Check {
             }
         }
         let name = Path::new(runtime).file_name().unwrap_or_default();
-        let (told, ok) =
+        let (cause, ok) =
             self.refused(&[], &[("ORT_DYLIB_PATH", there.join(name))], "is missing")?;
-        if told == "nothing" {
-            return Ok(("the system has its own".into(), true));
+        if cause == "no error" {
+            return Ok(("not tried: the system has its own".into(), true));
         }
-        Ok((told, ok))
+        Ok((cause, ok))
     }
 }
 
@@ -480,7 +494,7 @@ struct Finding {
     detail: String,
 }
 
-/// What nvidia-smi says, if it is there and succeeds.
+/// The output of nvidia-smi, if it is installed and succeeds.
 fn nvidia_smi(args: &[&str]) -> Option<String> {
     let output = Command::new("nvidia-smi").args(args).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

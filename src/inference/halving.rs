@@ -1,4 +1,4 @@
-//! Goes on with smaller batches where memory does not suffice.
+//! Halves the batch where memory runs out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 
-use super::{Face, Generator};
+use super::generator::{Face, Generator};
 use crate::audio::window::WINDOW_LEN;
 use crate::face::OUTPUT_LEN;
 
-/// There was not enough memory, in the words of who ran out of it. As a cause in an error, it lets [`BatchHalving`] try again.
+/// Memory ran out; holds the message of whatever ran out of it. As the cause of an error, it makes [`BatchHalving`] retry.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory(pub String);
 
@@ -22,14 +22,14 @@ impl fmt::Display for OutOfMemory {
 
 impl std::error::Error for OutOfMemory {}
 
-/// Whether memory ran out.
+/// Whether an error says that memory ran out.
 pub(crate) fn is_out_of_memory(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error>::is::<OutOfMemory>)
 }
 
-/// How many frames at a time there is memory for, as far as it showed. Its clones share one number.
+/// The largest batch that memory is known to suffice for. Clones share the number.
 #[derive(Debug, Clone)]
 pub struct BatchLimit(Arc<AtomicUsize>);
 
@@ -40,7 +40,7 @@ impl Default for BatchLimit {
 }
 
 impl BatchLimit {
-    /// The number; none as long as memory sufficed.
+    /// The number; none as long as memory suffices.
     pub fn get(&self) -> Option<usize> {
         Some(self.load()).filter(|&limit| limit < usize::MAX)
     }
@@ -54,14 +54,14 @@ impl BatchLimit {
     }
 }
 
-/// A generator that halves its batch whenever memory runs out, down to single frames, and keeps to it from then on.
+/// A generator that halves its batch whenever memory runs out, down to single frames, and stays at that batch.
 pub struct BatchHalving<G> {
     generator: G,
     limit: BatchLimit,
 }
 
 impl<G> BatchHalving<G> {
-    /// `generator` within `limit`, which it shares with those beside it.
+    /// `generator` within `limit`, which generators that work side by side share.
     pub fn new(generator: G, limit: BatchLimit) -> Self {
         Self { generator, limit }
     }
@@ -69,18 +69,18 @@ impl<G> BatchHalving<G> {
 
 impl<G: Generator> Generator for BatchHalving<G> {
     fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()> {
-        let mut done = 0;
-        while done < faces.len() {
-            let end = faces.len().min(done.saturating_add(self.limit.load()));
+        let mut start = 0;
+        while start < faces.len() {
+            let end = faces.len().min(start.saturating_add(self.limit.load()));
             let generated = self.generator.generate(
-                &faces[done..end],
-                &audio[done * WINDOW_LEN..end * WINDOW_LEN],
-                &mut output[done * OUTPUT_LEN..end * OUTPUT_LEN],
+                &faces[start..end],
+                &audio[start * WINDOW_LEN..end * WINDOW_LEN],
+                &mut output[start * OUTPUT_LEN..end * OUTPUT_LEN],
             );
             match generated {
-                Ok(()) => done = end,
-                Err(error) if end - done > 1 && is_out_of_memory(&error) => {
-                    self.limit.lower((end - done).div_ceil(2));
+                Ok(()) => start = end,
+                Err(error) if end - start > 1 && is_out_of_memory(&error) => {
+                    self.limit.lower((end - start).div_ceil(2));
                 }
                 Err(error) => return Err(error),
             }
@@ -96,13 +96,13 @@ mod tests {
     use crate::face::CROP;
     use crate::image::Picture;
 
-    /// Paints each face in the grey of its audio window, as many at a time as there is memory for.
-    struct Small {
+    /// Fills each picture with the first value of its audio window; fails for batches larger than `memory`.
+    struct LimitedMemory {
         memory: usize,
         batches: Vec<usize>,
     }
 
-    impl Generator for Small {
+    impl Generator for LimitedMemory {
         fn generate(
             &mut self,
             faces: &[Face<'_>],
@@ -111,9 +111,9 @@ mod tests {
         ) -> Result<()> {
             self.batches.push(faces.len());
             if faces.len() > self.memory {
-                let words = "Available memory of 0 is smaller than requested bytes of 4096";
+                let message = "Available memory of 0 is smaller than requested bytes of 4096";
                 return Err(Fault::machine("network `generator.onnx` failed")
-                    .because(OutOfMemory(words.into()))
+                    .because(OutOfMemory(message.into()))
                     .into());
             }
             for (window, picture) in audio.chunks(WINDOW_LEN).zip(output.chunks_mut(OUTPUT_LEN)) {
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    fn paint(generator: &mut BatchHalving<Small>, count: usize) -> Result<Vec<f32>> {
+    fn paint(generator: &mut BatchHalving<LimitedMemory>, count: usize) -> Result<Vec<f32>> {
         let crop = Picture::new(CROP, CROP);
         let face = Face { crop: &crop };
         let audio: Vec<f32> = (0..count * WINDOW_LEN)
@@ -140,12 +140,12 @@ mod tests {
             .collect())
     }
 
-    fn halving(memory: usize, limit: &BatchLimit) -> BatchHalving<Small> {
-        let small = Small {
+    fn halving(memory: usize, limit: &BatchLimit) -> BatchHalving<LimitedMemory> {
+        let generator = LimitedMemory {
             memory,
             batches: Vec::new(),
         };
-        BatchHalving::new(small, limit.clone())
+        BatchHalving::new(generator, limit.clone())
     }
 
     #[test]
@@ -156,14 +156,14 @@ mod tests {
         assert_eq!(paint(&mut first, 16).unwrap(), expected);
         assert_eq!(first.generator.batches, [16, 8, 4, 4, 4, 4]);
         assert_eq!(limit.get(), Some(4));
-        // What one found out, the other does not have to.
+        // The second one knows the limit that the first one found.
         let mut second = halving(5, &limit);
         assert_eq!(paint(&mut second, 6).unwrap(), &expected[..6]);
         assert_eq!(second.generator.batches, [4, 2]);
     }
 
     #[test]
-    fn enough_memory_changes_nothing() {
+    fn batches_stay_whole_while_memory_suffices() {
         let limit = BatchLimit::default();
         let mut generator = halving(16, &limit);
         paint(&mut generator, 16).unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_not_tried_again() {
+    fn other_errors_are_not_retried() {
         struct Broken(usize);
         impl Generator for Broken {
             fn generate(&mut self, _: &[Face<'_>], _: &[f32], _: &mut [f32]) -> Result<()> {

@@ -1,5 +1,26 @@
-//! The networks' contract; `onnx` runs real ones, `stub` stands in for them in tests.
+//! Neural networks: mel blocks -> embeddings, and crops with audio windows -> painted faces.
+//!
+//! How a generator's file becomes a running generator:
+//!
+//! ```text
+//! generator.onnx -> ONNX Runtime folds its constants            onnx/loader
+//!                -> split by what depends on the picture alone  graph/split
+//!                -> reorder, fuse, quantize                     graph/
+//!                -> verify against the file's own output        onnx/tuner, onnx/reference
+//!                -> cache on disk                               onnx/parts_cache
+//!                -> sessions, one per thread or GPU             onnx/generator, onnx/networks
+//! ```
+//!
+//! - [`onnx`] runs networks on ONNX Runtime: devices, sessions, caches.
+//! - [`graph`] rewrites a generator's graph; [`kernel`] computes the fused blocks that result.
+//! - `generator` declares what a generator is; the audio encoder is declared in [`crate::audio`].
+//! - [`precision`] names the precisions, and holds the calibration samples and the result of the rewriting.
+//! - [`halving`] halves the batch where memory runs out.
+//! - [`shared`] lends networks to several renders in turn.
+//! - [`threads`] shares out the cores.
+//! - `stub` stands in for networks in tests.
 
+mod generator;
 pub(crate) mod graph;
 pub(crate) mod halving;
 pub mod kernel;
@@ -11,22 +32,6 @@ pub(crate) mod stub;
 pub(crate) mod threads;
 
 pub use crate::audio::AudioEncoder;
+pub use generator::{Face, Generator};
 pub use onnx::probe::Probe;
 pub use onnx::{BaselineGenerator, FeatureLimits, Hardware, Networks, Runtime, TuneOptions};
-
-use anyhow::Result;
-
-use crate::image::Picture;
-
-/// A face to paint: a background's crop.
-#[derive(Debug, Clone, Copy)]
-pub struct Face<'a> {
-    /// The crop rectangle resized to 328x328, R G B.
-    pub crop: &'a Picture,
-}
-
-/// Crops and audio windows `[N, 16, 512]`, read as `[N, 32, 16, 16]` -> pictures `[N, 3, 320, 320]` (B G R, 0..1).
-pub trait Generator: Send {
-    /// Paints `faces`.
-    fn generate(&mut self, faces: &[Face<'_>], audio: &[f32], output: &mut [f32]) -> Result<()>;
-}

@@ -1,9 +1,9 @@
-//! How exactly the networks are computed.
+//! Precisions, calibration samples, and what was done to reach a precision.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What is asked for.
+/// The precision that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -18,7 +18,7 @@ pub enum Precision {
     Fp16,
 }
 
-/// What came of it, for the report.
+/// How the generator was rewritten, for the report.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Tuning {
     /// `exact`, `int8` or `fp16`.
@@ -26,14 +26,14 @@ pub struct Tuning {
     /// Peak signal-to-noise ratio of the generator's pictures against exact ones, decibels; none if exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psnr_db: Option<f64>,
-    /// Rewritings of the network that are in use.
+    /// The rewritings in use.
     pub rewritings: Vec<String>,
-    /// Those that were given up, and why.
+    /// The rewritings that were tried or asked for and are not in use, and why.
     pub dropped: Vec<String>,
 }
 
 impl Tuning {
-    /// The network as it is, because nothing else was asked for.
+    /// The exact network.
     pub(crate) fn exact() -> Self {
         Self {
             precision: "exact".into(),
@@ -41,7 +41,7 @@ impl Tuning {
         }
     }
 
-    /// The network as it is, and why nothing was made of it.
+    /// The unchanged network, and why it was not rewritten.
     pub(crate) fn none(why: &str) -> Self {
         Self {
             precision: "exact".into(),
@@ -51,7 +51,7 @@ impl Tuning {
     }
 }
 
-/// What a presenter looks and sounds like: what integer networks are fitted to and measured on.
+/// Samples of a presenter, with which int8 networks are calibrated and their PSNR is measured.
 #[derive(Debug, Default)]
 pub struct CalibrationSamples {
     /// Crops of the backgrounds, 328x328, R G B.
@@ -61,7 +61,7 @@ pub struct CalibrationSamples {
 }
 
 impl CalibrationSamples {
-    /// A digest of what is in it.
+    /// A digest of all samples.
     pub(crate) fn digest(&self) -> [u8; 16] {
         let mut hash = Xxh3::new();
         for crop in &self.crops {

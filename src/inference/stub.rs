@@ -1,12 +1,13 @@
-//! Networks that need no file: for tests of what stands around them.
+//! Networks that need no file, for tests of the code around them.
 
 use anyhow::Result;
 
-use super::{AudioEncoder, Face, Generator};
+use super::generator::{Face, Generator};
+use crate::audio::AudioEncoder;
 use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, WINDOW_LEN};
 use crate::face::{INPUT_LEN, OUTPUT_LEN, network_input};
 
-/// Each embedding is its block's mean, 512 times.
+/// Fills each embedding with the mean of its block.
 pub(crate) struct MeanEncoder;
 
 impl AudioEncoder for MeanEncoder {
@@ -22,7 +23,7 @@ impl AudioEncoder for MeanEncoder {
     }
 }
 
-/// Returns the whole picture as it came; what else happens is up to `on_batch`, which gets the batch's number.
+/// Paints each face as its background shows it. `on_batch` is called with the number of each batch, from 0, and may fail.
 pub(crate) struct CopyGenerator<F> {
     pub(crate) on_batch: F,
     pub(crate) batches: usize,

@@ -1,9 +1,9 @@
-//! How networks share the machine's cores, and give memory back.
+//! Shares out cores between networks, and returns freed memory to the system.
 
 /// Threads for the networks of a render.
 ///
-/// Networks that work side by side on frames of their own, one thread each, waste nothing on waiting for each other
-/// inside every operator; more than eight of them would cost more memory than they bring.
+/// Single-threaded generators that work side by side on different frames are faster than one with many threads, which
+/// wait for each other in every operator. More than eight would cost more memory than they are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadBudget {
     /// Generators that work side by side.
@@ -12,19 +12,19 @@ pub(crate) struct ThreadBudget {
     pub threads_each: usize,
 }
 
-/// Each holds the network's weights and the activations of its batch.
-const MOST_GENERATORS: usize = 8;
+/// Each generator holds the activations of its batch.
+const MAX_GENERATORS: usize = 8;
 
 impl ThreadBudget {
-    /// For `threads` CPU threads (1 or more), or for so many GPUs, on which networks hardly need any.
+    /// For `threads` CPU threads (1 or more), or for `gpus` GPUs, whose networks hardly need any.
     pub(crate) fn new(threads: usize, gpus: usize) -> Self {
         if gpus > 0 {
             return Self {
-                generators: GENERATORS_A_GPU * gpus,
+                generators: GENERATORS_PER_GPU * gpus,
                 threads_each: 1,
             };
         }
-        let generators = threads.min(MOST_GENERATORS);
+        let generators = threads.min(MAX_GENERATORS);
         Self {
             generators,
             threads_each: threads / generators,
@@ -32,22 +32,22 @@ impl ThreadBudget {
     }
 }
 
-/// Of two on a GPU, one computes while the other's batch is put in and taken out.
-pub(crate) const GENERATORS_A_GPU: usize = 2;
+/// One of them computes while the other's batch is copied.
+pub(crate) const GENERATORS_PER_GPU: usize = 2;
 
-/// Gives memory that was freed back to the system: what one clip leaves in the stocks of its threads would be lost to the
-/// next one. Costs a few milliseconds.
+/// Returns freed memory to the system: glibc keeps it per thread, where the threads of the next clip could not use it.
+/// Takes a few milliseconds.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(
     unsafe_code,
-    reason = "the C library keeps freed memory until it is told not to"
+    reason = "there is no other way to make glibc return freed memory"
 )]
 pub(crate) fn give_memory_back() {
-    // SAFETY: it takes a number, locks what it looks at, and touches only memory that is free.
+    // SAFETY: it takes no pointer, locks the heap's own structures, and touches only free memory.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other C libraries do it by themselves.
+/// Other C libraries do it themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_memory_back() {}
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_core_is_counted_twice() {
+    fn generators_share_the_threads() {
         for threads in 1..=64 {
             let budget = ThreadBudget::new(threads, 0);
             let used = budget.generators * budget.threads_each;

@@ -1,4 +1,4 @@
-//! Networks rewritten at load: what they paint, what the report says of it, and what is kept of it on disk.
+//! Networks rewritten at load: what they paint, what the report says about it, and what is cached on disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{Place, assert_fits, golden, pictures, project, runtime};
 
-/// A generator with the layers of real ones, on few channels: scripts/bench_model.py --width tiny.
+/// A generator with the layers of real ones and few channels, from `scripts/bench_model.py --width tiny`.
 fn unet() -> PathBuf {
     project().join("tests/models/unet_generator.onnx")
 }
@@ -27,7 +27,7 @@ fn place() -> Place {
     place
 }
 
-/// Renders a second into the folder `out`, and returns its frames and its report.
+/// Renders one second into the folder `out`, and returns its frames and its report.
 fn render(place: &Place, args: &[&str]) -> (Vec<Vec<u8>>, Value) {
     let base = [
         "render",
@@ -90,17 +90,20 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
         )
     };
     let mut networks = load().unwrap();
-    let said = format!("{:?}", networks.tuning.rewritings);
+    let rewritings = format!("{:?}", networks.tuning.rewritings);
     assert!(
-        said.contains("once for each background"),
+        rewritings.contains("computed once per background"),
         "{:?}",
         networks.tuning
     );
-    assert!(said.contains("5 convolutions before upsamples"), "{said}");
+    assert!(
+        rewritings.contains("5 convolutions moved before upsamples"),
+        "{rewritings}"
+    );
     assert_eq!(
-        said.contains("blocks in one go each"),
+        rewritings.contains("blocks fused"),
         InstructionSet::best().is_fast(),
-        "{said}"
+        "{rewritings}"
     );
     let mut plain = BaselineGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
     for bytes in [0, 300_000, usize::MAX / 4] {
@@ -108,7 +111,7 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
             bytes,
             backgrounds: 3,
         });
-        // Each background twice: seen for the first time, and known.
+        // Each background twice: the second time its features may be cached.
         for turn in 0..6_usize {
             let mut crop = Picture::new(CROP, CROP);
             for (i, value) in crop.pixels.iter_mut().enumerate() {
@@ -151,11 +154,11 @@ fn integers_come_near_or_are_not_taken() {
         assert!(dropped.contains("int8"), "{dropped}");
         assert!(exact == auto);
     }
-    // Asked for by name, they are taken wherever they work at all.
+    // If int8 is asked for by name, it is used wherever it works at all.
     let (int8, report) = render(&place, &["--precision", "int8"]);
     assert_eq!(report["tuning"]["precision"], "int8");
-    let said = report["tuning"]["rewritings"].to_string();
-    assert!(said.contains("of the blocks in eight bits"), "{said}");
+    let rewritings = report["tuning"]["rewritings"].to_string();
+    assert!(rewritings.contains("blocks in int8"), "{rewritings}");
     let distance = psnr(&exact, &int8);
     assert!(distance >= 35.0, "{distance}");
 }
@@ -168,12 +171,12 @@ fn what_was_made_is_found_again_and_damage_is_mended() {
     let written = |file: &str| fs::metadata(entry.join(file)).unwrap().modified().unwrap();
     let made = written("joint.onnx");
     assert!(render(&place, &[]).0 == first);
-    assert_eq!(written("joint.onnx"), made, "it was made again");
+    assert_eq!(written("joint.onnx"), made, "it was rewritten again");
     fs::write(entry.join("joint.onnx"), b"damaged").unwrap();
     assert!(render(&place, &[]).0 == first);
     assert!(
         fs::metadata(entry.join("joint.onnx")).unwrap().len() > 7,
-        "it was not mended"
+        "it was not replaced"
     );
 }
 
@@ -220,7 +223,7 @@ fn memory_decides_the_time_and_not_the_picture() {
 #[test]
 fn a_network_of_another_make_runs_as_it_is() {
     let place = place();
-    // It hears nothing: there is no part that does.
+    // Its output does not depend on the audio, so nothing can be split off.
     let bright = project().join("tests/models/bright_generator.onnx");
     fs::copy(bright, place.join("unet/generator.onnx")).unwrap();
     let (_, report) = render(&place, &["--precision", "auto"]);

@@ -1,4 +1,4 @@
-//! Reading and changing a graph: who makes a tensor, who uses it, what is constant.
+//! Reading and changing a graph: which node produces a tensor, which nodes consume it, what is constant.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,13 +8,13 @@ use prost::Message as _;
 use super::proto::{
     Attribute, Dim, Graph, Model, Node, Shape, Tensor, TensorType, Type, ValueInfo,
 };
-use super::proto::{dtype, kind};
+use super::proto::{attribute_type, data_type};
 
-/// Shapes of tensors by name: all static.
+/// Shapes of tensors by name; every size is known.
 pub(crate) type Shapes = HashMap<String, Vec<i64>>;
 
 impl Model {
-    /// Reads a model.
+    /// Reads a model. Branches and loops are refused: the rewriting steps look at one graph alone.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let model = Self::decode(bytes).context("not an ONNX model")?;
         let graph = model.graph.as_ref().context("a model without a graph")?;
@@ -26,74 +26,82 @@ impl Model {
         Ok(model)
     }
 
-    /// The graph, which [`Model::parse`] made sure of.
+    /// The graph; [`Model::parse`] made sure that there is one.
     pub(crate) fn graph(&self) -> Result<&Graph> {
         self.graph.as_ref().context("a model without a graph")
     }
 
-    /// The same, to be changed.
     pub(crate) fn graph_mut(&mut self) -> Result<&mut Graph> {
         self.graph.as_mut().context("a model without a graph")
     }
 
-    /// The model with another graph.
-    pub(crate) fn with(&self, graph: Graph) -> Self {
+    /// The model with `graph` in place of its own.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
+        // Field by field: the old graph, with all its weights, is not copied.
         Self {
             graph: Some(graph),
             ir_version: self.ir_version,
-            producer: self.producer.clone(),
-            opsets: self.opsets.clone(),
+            producer_name: self.producer_name.clone(),
+            producer_version: self.producer_version.clone(),
+            domain: self.domain.clone(),
+            model_version: self.model_version,
+            doc_string: self.doc_string.clone(),
+            opset_imports: self.opset_imports.clone(),
+            metadata_props: self.metadata_props.clone(),
+            training_infos: self.training_infos.clone(),
+            functions: self.functions.clone(),
+            configurations: self.configurations.clone(),
+            unknown: self.unknown.clone(),
         }
     }
 }
 
 impl Graph {
-    /// Which node makes each tensor.
-    pub(crate) fn makers(&self) -> HashMap<&str, usize> {
+    /// Which node produces each tensor.
+    pub(crate) fn producers(&self) -> HashMap<&str, usize> {
         let nodes = self.nodes.iter().enumerate();
         nodes
             .flat_map(|(at, node)| node.outputs.iter().map(move |name| (name.as_str(), at)))
             .collect()
     }
 
-    /// Which nodes use each tensor, each as often as it does.
-    pub(crate) fn users(&self) -> HashMap<&str, Vec<usize>> {
-        let mut users: HashMap<&str, Vec<usize>> = HashMap::new();
+    /// Which nodes consume each tensor; a node that takes it twice is listed twice.
+    pub(crate) fn consumers(&self) -> HashMap<&str, Vec<usize>> {
+        let mut consumers: HashMap<&str, Vec<usize>> = HashMap::new();
         for (at, node) in self.nodes.iter().enumerate() {
             for name in node.inputs.iter().filter(|name| !name.is_empty()) {
-                users.entry(name).or_default().push(at);
+                consumers.entry(name).or_default().push(at);
             }
         }
-        users
+        consumers
     }
 
     /// The constant of this name.
-    pub(crate) fn constant(&self, name: &str) -> Option<&Tensor> {
-        self.constants.iter().find(|tensor| tensor.name == name)
+    pub(crate) fn initializer(&self, name: &str) -> Option<&Tensor> {
+        self.initializers.iter().find(|tensor| tensor.name == name)
     }
 
-    /// Whether the graph gives this tensor.
-    pub(crate) fn gives(&self, name: &str) -> bool {
+    /// Whether this tensor is an output of the graph.
+    pub(crate) fn is_output(&self, name: &str) -> bool {
         self.outputs.iter().any(|output| output.name == name)
     }
 
-    /// Names of what it takes.
     pub(crate) fn input_names(&self) -> Vec<&str> {
         let inputs = self.inputs.iter();
         inputs.map(|input| input.name.as_str()).collect()
     }
 
-    /// The shape of an input, if it is known.
+    /// The shape of an input, if every size of it is known.
     pub(crate) fn input_shape(&self, name: &str) -> Option<Vec<i64>> {
         let input = self.inputs.iter().find(|input| input.name == name)?;
-        let shape = input.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
+        let shape = input.tensor_type()?.shape.as_ref()?;
         shape.dims.iter().map(|dim| dim.size).collect()
     }
 
-    /// The symbols of its inputs' first axes, where any size will do.
+    /// The symbols that stand for the batch size: those of the inputs' first axes.
     pub(crate) fn batch_symbols(&self) -> Vec<String> {
         let first = |input: &ValueInfo| {
-            let shape = input.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
+            let shape = input.tensor_type()?.shape.as_ref()?;
             shape.dims.first()?.symbol.clone()
         };
         let mut symbols: Vec<String> = self.inputs.iter().filter_map(first).collect();
@@ -102,9 +110,9 @@ impl Graph {
         symbols
     }
 
-    /// Brings nodes in an order in which each comes after those that make what it needs.
+    /// Sorts the nodes so that each comes after those whose outputs it takes.
     pub(crate) fn sort(&mut self) {
-        let made: HashSet<String> = (self.nodes.iter())
+        let produced: HashSet<String> = (self.nodes.iter())
             .flat_map(|node| node.outputs.iter().cloned())
             .collect();
         let mut ready: HashSet<String> = HashSet::new();
@@ -112,7 +120,7 @@ impl Graph {
         while !self.nodes.is_empty() {
             let count = sorted.len();
             for node in std::mem::take(&mut self.nodes) {
-                let waits = |name: &String| made.contains(name) && !ready.contains(name);
+                let waits = |name: &String| produced.contains(name) && !ready.contains(name);
                 if node.inputs.iter().any(waits) {
                     self.nodes.push(node);
                 } else {
@@ -121,7 +129,7 @@ impl Graph {
                 }
             }
             if sorted.len() == count {
-                // A circle, which the runtime will refuse.
+                // A cycle, which the runtime will refuse.
                 break;
             }
         }
@@ -129,18 +137,18 @@ impl Graph {
         self.nodes = sorted;
     }
 
-    /// Drops nodes and constants that no output needs.
+    /// Removes nodes, constants and inputs that no output needs.
     pub(crate) fn prune(&mut self) {
-        let makers = self.makers();
+        let producers = self.producers();
         let mut needed: HashSet<&str> = HashSet::new();
-        let mut kept: HashSet<usize> = HashSet::new();
+        let mut needed_nodes: HashSet<usize> = HashSet::new();
         let mut open: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
         while let Some(name) = open.pop() {
             if !needed.insert(name) {
                 continue;
             }
-            if let Some(&at) = makers.get(name)
-                && kept.insert(at)
+            if let Some(&at) = producers.get(name)
+                && needed_nodes.insert(at)
             {
                 open.extend(self.nodes[at].inputs.iter().map(String::as_str));
             }
@@ -148,18 +156,18 @@ impl Graph {
         let needed: HashSet<String> = needed.into_iter().map(str::to_owned).collect();
         let mut at = 0..;
         self.nodes
-            .retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
-        self.constants
+            .retain(|_| at.next().is_some_and(|at| needed_nodes.contains(&at)));
+        self.initializers
             .retain(|tensor| needed.contains(&tensor.name));
         self.inputs.retain(|input| needed.contains(&input.name));
     }
 }
 
 impl Node {
-    /// A node of the standard's own operators.
-    pub(crate) fn new(op: &str, inputs: &[&str], output: &str) -> Self {
+    /// A node of one of the standard's own operators, named like its output.
+    pub(crate) fn new(op_type: &str, inputs: &[&str], output: &str) -> Self {
         Self {
-            op: op.into(),
+            op_type: op_type.into(),
             name: output.into(),
             inputs: inputs.iter().map(ToString::to_string).collect(),
             outputs: vec![output.into()],
@@ -173,8 +181,8 @@ impl Node {
     }
 
     /// Whether it is this operator of the standard.
-    pub(crate) fn is(&self, op: &str) -> bool {
-        self.op == op && self.domain.is_empty()
+    pub(crate) fn is(&self, op_type: &str) -> bool {
+        self.op_type == op_type && self.domain.is_empty()
     }
 
     /// Its first output.
@@ -199,11 +207,11 @@ impl Node {
         Some(&self.attribute(name)?.ints)
     }
 
-    pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
-        self.attribute(name)?.text.as_deref()
+    pub(crate) fn string(&self, name: &str) -> Option<&[u8]> {
+        self.attribute(name)?.string.as_deref()
     }
 
-    /// Whether it is a convolution of one pixel with itself: 1x1, no step, no border, all channels together.
+    /// Whether it is a plain 1x1 convolution: no stride, no padding, one group.
     pub(crate) fn is_pointwise(&self, weights: &Tensor) -> bool {
         let all = |name: &str, value: i64| {
             self.ints(name)
@@ -223,7 +231,7 @@ impl Attribute {
         Self {
             name: name.into(),
             int: Some(value),
-            kind: kind::INT,
+            attribute_type: attribute_type::INT,
             ..Self::default()
         }
     }
@@ -232,7 +240,7 @@ impl Attribute {
         Self {
             name: name.into(),
             ints: values.to_vec(),
-            kind: kind::INTS,
+            attribute_type: attribute_type::INTS,
             ..Self::default()
         }
     }
@@ -240,46 +248,44 @@ impl Attribute {
 
 impl Tensor {
     pub(crate) fn of_floats(name: &str, dims: &[i64], values: &[f32]) -> Self {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self::of_raw(name, dims, dtype::FLOAT, raw)
+        let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self::of_raw_data(name, dims, data_type::FLOAT, raw_data)
     }
 
     pub(crate) fn of_int8s(name: &str, dims: &[i64], values: &[i8]) -> Self {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self::of_raw(name, dims, dtype::INT8, raw)
+        let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self::of_raw_data(name, dims, data_type::INT8, raw_data)
     }
 
-    /// A list.
+    /// A tensor with one axis.
     pub(crate) fn of_int64s(name: &str, values: &[i64]) -> Self {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self::of_raw(name, &[values.len() as i64], dtype::INT64, raw)
+        let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self::of_raw_data(name, &[values.len() as i64], data_type::INT64, raw_data)
     }
 
     pub(crate) fn of_bytes(name: &str, dims: &[i64], values: &[u8]) -> Self {
-        Self::of_raw(name, dims, dtype::UINT8, values.to_vec())
+        Self::of_raw_data(name, dims, data_type::UINT8, values.to_vec())
     }
 
-    fn of_raw(name: &str, dims: &[i64], dtype: i32, raw: Vec<u8>) -> Self {
+    fn of_raw_data(name: &str, dims: &[i64], data_type: i32, raw_data: Vec<u8>) -> Self {
         Self {
             name: name.into(),
             dims: dims.to_vec(),
-            dtype,
-            raw: Some(raw),
+            data_type,
+            raw_data: Some(raw_data),
             ..Self::default()
         }
     }
 
-    /// Its values, if they are f32.
-    pub(crate) fn values(&self) -> Option<Vec<f32>> {
-        if self.dtype != dtype::FLOAT {
+    /// Its values, if they are f32 and in the file.
+    pub(crate) fn float_values(&self) -> Option<Vec<f32>> {
+        if self.data_type != data_type::FLOAT {
             return None;
         }
-        let values = match &self.raw {
-            Some(raw) => {
-                let numbers = raw.chunks_exact(4);
-                numbers
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect()
+        let values = match &self.raw_data {
+            Some(raw_data) => {
+                let numbers = raw_data.as_chunks::<4>().0.iter();
+                numbers.map(|b| f32::from_le_bytes(*b)).collect()
             }
             None => self.floats.clone(),
         };
@@ -287,19 +293,20 @@ impl Tensor {
     }
 
     /// Its values, if they are i8.
-    pub(crate) fn int8s(&self) -> Option<Vec<i8>> {
-        let raw = self.raw.as_ref().filter(|_| self.dtype == dtype::INT8)?;
-        Some(raw.iter().map(|&byte| byte as i8).collect())
+    pub(crate) fn int8_values(&self) -> Option<Vec<i8>> {
+        let is_int8 = self.data_type == data_type::INT8;
+        let raw_data = self.raw_data.as_ref().filter(|_| is_int8)?;
+        Some(raw_data.iter().map(|&byte| byte as i8).collect())
     }
 
     /// Its values, if they are i64.
-    pub(crate) fn integers(&self) -> Option<Vec<i64>> {
-        if self.dtype != dtype::INT64 {
+    pub(crate) fn int64_values(&self) -> Option<Vec<i64>> {
+        if self.data_type != data_type::INT64 {
             return None;
         }
-        Some(match &self.raw {
-            Some(raw) => {
-                let numbers = raw.as_chunks::<8>().0.iter();
+        Some(match &self.raw_data {
+            Some(raw_data) => {
+                let numbers = raw_data.as_chunks::<8>().0.iter();
                 numbers.map(|b| i64::from_le_bytes(*b)).collect()
             }
             None => self.int64s.clone(),
@@ -309,29 +316,39 @@ impl Tensor {
 
 impl ValueInfo {
     /// A tensor that a graph takes or gives.
-    pub(crate) fn tensor(name: &str, dtype: i32, shape: &[i64]) -> Self {
+    pub(crate) fn tensor(name: &str, elem_type: i32, shape: &[i64]) -> Self {
         let dims = shape.iter().map(|&size| Dim {
             size: Some(size),
-            symbol: None,
+            ..Dim::default()
         });
+        let shape = Shape {
+            dims: dims.collect(),
+            ..Shape::default()
+        };
         Self {
             name: name.into(),
-            kind: Some(Type {
+            value_type: Some(Type {
                 tensor: Some(TensorType {
-                    dtype,
-                    shape: Some(Shape {
-                        dims: dims.collect(),
-                    }),
+                    elem_type,
+                    shape: Some(shape),
+                    ..TensorType::default()
                 }),
+                ..Type::default()
             }),
+            ..Self::default()
         }
     }
 
-    /// An output of which the runtime finds type and shape itself.
-    pub(crate) fn unknown(name: &str) -> Self {
+    /// An output whose type and shape the runtime infers.
+    pub(crate) fn untyped(name: &str) -> Self {
         Self {
             name: name.into(),
-            kind: None,
+            ..Self::default()
         }
+    }
+
+    /// Its type, if it is a tensor.
+    pub(crate) fn tensor_type(&self) -> Option<&TensorType> {
+        self.value_type.as_ref()?.tensor.as_ref()
     }
 }

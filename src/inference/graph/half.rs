@@ -1,106 +1,107 @@
-//! Half precision: every f32 inside the graph becomes f16; what it takes and gives stays f32.
+//! Half precision: every f32 inside the graph becomes f16; inputs and outputs stay f32.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, data_type};
 
-/// Inputs, from the second on, that stay f32 whatever the first is: places and factors, not values of pixels.
-const KEEP_THEIRS: [&str; 2] = ["Resize", "Upsample"];
+/// Operators whose inputs from the second on stay f32: they are positions and scales, not values of pixels.
+const F32_PARAMETERS: [&str; 2] = ["Resize", "Upsample"];
 
-/// Operators that CUDA computes in f32 alone, on pixels alone.
-const FULL: [&str; 1] = ["GridSample"];
+/// Operators that CUDA computes in f32 only. All their inputs are values of pixels.
+const F32_OPERATORS: [&str; 1] = ["GridSample"];
 
 /// Rewrites `model` in half precision.
-pub(crate) fn halve(model: &mut Model) -> Result<()> {
+pub(crate) fn to_half_precision(model: &mut Model) -> Result<()> {
     let graph = model.graph_mut()?;
-    let kept = kept(graph);
-    for tensor in &mut graph.constants {
-        if tensor.dtype == dtype::FLOAT && !kept.contains(&tensor.name) {
-            let halved = in_half(tensor);
+    let parameters = f32_parameters(graph);
+    for tensor in &mut graph.initializers {
+        if tensor.data_type == data_type::FLOAT && !parameters.contains(&tensor.name) {
+            let halved = to_f16(tensor);
             ensure!(halved.is_some(), "a constant without values");
             *tensor = halved.unwrap_or_default();
         }
     }
     for node in &mut graph.nodes {
-        let casts = node.is("Cast");
+        let is_cast = node.is("Cast");
         for attribute in &mut node.attributes {
-            if casts && attribute.name == "to" && attribute.int == Some(i64::from(dtype::FLOAT)) {
-                attribute.int = Some(i64::from(dtype::FLOAT16));
+            let to_float = attribute.int == Some(i64::from(data_type::FLOAT));
+            if is_cast && attribute.name == "to" && to_float {
+                attribute.int = Some(i64::from(data_type::FLOAT16));
             }
-            if let Some(halved) = attribute.tensor.as_ref().and_then(in_half) {
+            if let Some(halved) = attribute.tensor.as_ref().and_then(to_f16) {
                 attribute.tensor = Some(halved);
             }
         }
     }
-    cast_at_the_ends(graph);
-    cast_around_the_full(graph);
+    cast_inputs_and_outputs(graph);
+    cast_around_f32_operators(graph);
     Ok(())
 }
 
-/// Constants that operators want as f32.
-fn kept(graph: &Graph) -> HashSet<String> {
+/// Names of the constants that operators take as f32.
+fn f32_parameters(graph: &Graph) -> HashSet<String> {
     let resizing = graph
         .nodes
         .iter()
-        .filter(|node| KEEP_THEIRS.contains(&node.op.as_str()));
+        .filter(|node| F32_PARAMETERS.contains(&node.op_type.as_str()));
     resizing
         .flat_map(|node| node.inputs.iter().skip(1))
         .cloned()
         .collect()
 }
 
-/// Puts a cast behind each f32 that comes in and before each that goes out.
-fn cast_at_the_ends(graph: &mut Graph) {
-    let floats = |infos: &[ValueInfo]| -> HashMap<String, String> {
-        let float = |info: &&ValueInfo| {
-            let tensor = info.kind.as_ref().and_then(|kind| kind.tensor.as_ref());
-            tensor.is_some_and(|tensor| tensor.dtype == dtype::FLOAT)
+/// Puts a cast after each f32 input and before each f32 output of the graph.
+fn cast_inputs_and_outputs(graph: &mut Graph) {
+    let halves = |infos: &[ValueInfo]| -> HashMap<String, String> {
+        let is_float = |info: &&ValueInfo| {
+            let tensor = info.tensor_type();
+            tensor.is_some_and(|tensor| tensor.elem_type == data_type::FLOAT)
         };
-        let named = infos.iter().filter(float);
-        named
+        let floats = infos.iter().filter(is_float);
+        floats
             .map(|info| (info.name.clone(), format!("{}.half", info.name)))
             .collect()
     };
-    let (taken, given) = (floats(&graph.inputs), floats(&graph.outputs));
+    let (inputs, outputs) = (halves(&graph.inputs), halves(&graph.outputs));
     for node in &mut graph.nodes {
         for name in node.inputs.iter_mut().chain(&mut node.outputs) {
-            if let Some(half) = taken.get(name).or_else(|| given.get(name)) {
+            if let Some(half) = inputs.get(name).or_else(|| outputs.get(name)) {
                 name.clone_from(half);
             }
         }
     }
-    let first = taken
+    let first = inputs
         .iter()
-        .map(|(whole, half)| cast(whole, half, dtype::FLOAT16));
-    let last = given
+        .map(|(float, half)| cast(float, half, data_type::FLOAT16));
+    let last = outputs
         .iter()
-        .map(|(whole, half)| cast(half, whole, dtype::FLOAT));
+        .map(|(float, half)| cast(half, float, data_type::FLOAT));
     let last: Vec<Node> = last.collect();
     graph.nodes.splice(..0, first.collect::<Vec<_>>());
     graph.nodes.extend(last);
 }
 
-/// Puts casts before and behind operators that stay in full precision.
-fn cast_around_the_full(graph: &mut Graph) {
+/// Puts casts before and after operators that stay in f32.
+fn cast_around_f32_operators(graph: &mut Graph) {
     let nodes = std::mem::take(&mut graph.nodes);
     for mut node in nodes {
-        if !FULL.contains(&node.op.as_str()) {
+        if !F32_OPERATORS.contains(&node.op_type.as_str()) {
             graph.nodes.push(node);
             continue;
         }
-        let own = node.output().to_owned();
+        let output = node.output().to_owned();
         for (at, name) in node.inputs.iter_mut().enumerate() {
-            let full = format!("{own}.full{at}");
-            graph.nodes.push(cast(name, &full, dtype::FLOAT));
-            *name = full;
+            let float = format!("{output}.float{at}");
+            graph.nodes.push(cast(name, &float, data_type::FLOAT));
+            *name = float;
         }
-        let full = format!("{own}.full");
-        node.outputs = vec![full.clone()];
+        let float = format!("{output}.float");
+        node.outputs = vec![float.clone()];
         graph.nodes.push(node);
-        graph.nodes.push(cast(&full, &own, dtype::FLOAT16));
+        graph.nodes.push(cast(&float, &output, data_type::FLOAT16));
     }
 }
 
@@ -108,18 +109,18 @@ fn cast(from: &str, into: &str, to: i32) -> Node {
     Node::new("Cast", &[from], into).with(Attribute::of_int("to", i64::from(to)))
 }
 
-/// The tensor in half precision; none if it is not f32. What is too large for that becomes the largest there is.
-fn in_half(tensor: &Tensor) -> Option<Tensor> {
-    let values = tensor.values()?;
-    let most = f16::MAX.to_f32();
+/// The tensor in half precision, clamped to its range; none if it is not f32.
+fn to_f16(tensor: &Tensor) -> Option<Tensor> {
+    let values = tensor.float_values()?;
+    let max = f16::MAX.to_f32();
     let halves = values
         .iter()
-        .map(|value| f16::from_f32(value.clamp(-most, most)));
+        .map(|value| f16::from_f32(value.clamp(-max, max)));
     Some(Tensor {
         name: tensor.name.clone(),
         dims: tensor.dims.clone(),
-        dtype: dtype::FLOAT16,
-        raw: Some(halves.flat_map(f16::to_le_bytes).collect()),
+        data_type: data_type::FLOAT16,
+        raw_data: Some(halves.flat_map(f16::to_le_bytes).collect()),
         ..Tensor::default()
     })
 }
@@ -131,14 +132,15 @@ mod tests {
     #[test]
     fn values_are_rounded_and_stay_finite() {
         let tensor = Tensor::of_floats("w", &[3], &[1.0 / 3.0, -2.0, 1e9]);
-        let halved = in_half(&tensor).unwrap();
-        assert_eq!((halved.dtype, &halved.dims[..]), (dtype::FLOAT16, &[3][..]));
-        let raw = halved.raw.unwrap();
-        let bits: Vec<u16> = raw
+        let halved = to_f16(&tensor).unwrap();
+        assert_eq!(halved.data_type, data_type::FLOAT16);
+        assert_eq!(halved.dims, [3]);
+        let raw_data = halved.raw_data.unwrap();
+        let bits: Vec<u16> = raw_data
             .chunks(2)
             .map(|b| u16::from_le_bytes([b[0], b[1]]))
             .collect();
         assert_eq!(bits, [0x3555, 0xc000, 0x7bff]);
-        assert_eq!(in_half(&Tensor::of_bytes("b", &[1], &[1])), None);
+        assert_eq!(to_f16(&Tensor::of_bytes("b", &[1], &[1])), None);
     }
 }

@@ -1,30 +1,32 @@
-//! A generator's graph, rewritten in memory so that a frame costs less, with the same picture.
+//! A generator's graph, rewritten in memory so that frames cost less and look the same.
 //!
 //! ```text
-//! the file --ONNX Runtime: one frame at a time, shapes known, constants folded--> fold --> cut --+--> commute --> fuse (exact)
-//!                                                                                                +--> quantise (int8)
+//! file -> ONNX Runtime folds constants for one batch size -> fold -> split -+-> reorder -> fuse      (exact)
+//!                                                                           +-> reorder -> quantize  (int8)
 //! ```
 //!
-//! - [`fold`] drops what is left of the exporter's chains.
-//! - [`split`] parts what needs only the picture, and is worked out once for each background, from what hears the sound.
-//! - [`commute`] moves 1x1 convolutions before upsamples.
+//! - [`fold`] removes padding of zero pixels, which the exporter left.
+//! - [`split`] separates what depends on the picture alone, and is computed once per background, from what depends on
+//!   the audio.
+//! - [`reorder`] moves 1x1 convolutions before upsamples.
 //! - [`fuse`] makes one node of an inverted residual block.
-//! - [`quantise`] works with eight bits where that is faster.
-//! - [`bytes`] takes and gives bytes, on a GPU: less to copy.
-//! - [`half`] works with half precision, on a GPU: the file as a whole, for batches of any size.
+//! - [`quantize`] computes large blocks in eight bits.
+//! - [`byte_io`] uses bytes for input and output, so that less is copied to and from a GPU.
+//! - [`half`] computes in half precision, on a GPU: the file as a whole, for batches of any size.
 //!
-//! Nothing here knows a particular network: each step looks for a pattern, and leaves alone what does not fit. Nor is any
-//! of it trusted: `infer::onnx::tuned` runs every result against the network it came from, and drops what differs.
-//! [`edit`] and [`proto`] read and write the ONNX format.
+//! [`proto`] declares the ONNX messages, [`edit`] reads and changes them.
+//!
+//! Nothing here knows a particular network: each step looks for a pattern and leaves alone what does not fit. Nor is any of
+//! it trusted: `onnx::tuner` runs every result against the network it came from, and drops what differs.
 
-pub(crate) mod bytes;
-pub(crate) mod commute;
+pub(crate) mod byte_io;
 pub(crate) mod edit;
 pub(crate) mod fold;
 pub(crate) mod fuse;
 pub(crate) mod half;
 pub(crate) mod proto;
-pub(crate) mod quantise;
+pub(crate) mod quantize;
+pub(crate) mod reorder;
 pub(crate) mod split;
 
 #[cfg(test)]

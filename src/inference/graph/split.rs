@@ -1,17 +1,17 @@
-//! Cutting a generator by what its nodes depend on: what needs only the picture is worked out once for each background.
+//! Splits a generator by what its nodes depend on: what depends on the picture alone is computed once per background.
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
 use super::edit::Shapes;
-use super::proto::{Graph, Model, Node, ValueInfo, dtype};
+use super::proto::{Graph, Model, Node, ValueInfo, data_type};
 
-/// From so many multiplications for each byte of f32 on, a tensor is worth keeping rather than making again: the
-/// 320x320x32 level of the full-width generator takes 4, all others take 100 and more.
-const WORTH_KEEPING: f64 = 16.0;
+/// Multiplications per byte of f32 from which on a tensor is worth caching rather than computing again: the 320x320x32
+/// level of the full-width generator takes 4, all others take 100 and more.
+const MIN_COST_PER_BYTE: f64 = 16.0;
 
-/// A tensor that depends on the picture alone, and goes from one half of the network to the other.
+/// A tensor that depends on the picture alone and that the joint part takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Feature {
     pub(crate) name: String,
@@ -22,69 +22,106 @@ pub(crate) struct Feature {
 /// A network in parts.
 #[derive(Debug, Clone)]
 pub(crate) struct SplitGraph {
-    /// Picture -> all features: those worth keeping, then the cheap ones.
+    /// Picture -> all features, the costly ones first.
     pub(crate) image: Model,
     /// Picture -> the cheap features alone, if there are any.
-    pub(crate) cheap: Option<Model>,
-    /// Features, sound, and the picture where parts of it pass through -> picture.
+    pub(crate) cheap_image: Option<Model>,
+    /// Features, audio, and the picture where parts of it pass through -> picture.
     pub(crate) joint: Model,
-    pub(crate) kept: Vec<Feature>,
-    pub(crate) remade: Vec<Feature>,
+    /// Features that are worth caching.
+    pub(crate) costly: Vec<Feature>,
+    /// Features that are cheap to compute again where memory is short.
+    pub(crate) cheap: Vec<Feature>,
 }
 
-/// What a tensor depends on.
+/// Which of the network's inputs a tensor depends on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Needs {
+struct Dependencies {
     picture: bool,
-    sound: bool,
+    audio: bool,
 }
 
-impl Needs {
+impl Dependencies {
     const PICTURE: Self = Self {
         picture: true,
-        sound: false,
+        audio: false,
     };
-    const SOUND: Self = Self {
+    const AUDIO: Self = Self {
         picture: false,
-        sound: true,
+        audio: true,
     };
 
     fn and(self, other: Self) -> Self {
         Self {
             picture: self.picture || other.picture,
-            sound: self.sound || other.sound,
+            audio: self.audio || other.audio,
         }
     }
 }
 
-/// Cuts `model`, which makes its one output of the inputs `picture` and `sound`; none if nothing would be gained.
+/// Splits `model`, which computes its one output from the inputs `picture` and `audio`; none if nothing would be gained.
 /// `shapes` are those of its f32 tensors.
 pub(crate) fn split(
     model: &Model,
     picture: &str,
-    sound: &str,
+    audio: &str,
     shapes: &Shapes,
 ) -> Result<Option<SplitGraph>> {
     let graph = model.graph()?;
-    let needs = needs(graph, picture, sound);
-    let of = |name: &str| needs.get(name).copied().unwrap_or_default();
-    let joint_uses = |node: &&Node| of(node.output()).sound;
-    let crosses = |name: &&String| of(name) == Needs::PICTURE && name.as_str() != picture;
-    let mut seen = HashSet::new();
+    let (costly, cheap) = features(graph, picture, audio, shapes);
+    if costly.is_empty() {
+        return Ok(None);
+    }
+    let all: Vec<Feature> = costly.iter().chain(&cheap).cloned().collect();
+    let infos = |features: &[Feature]| -> Vec<ValueInfo> {
+        let info = |f: &Feature| ValueInfo::tensor(&f.name, data_type::FLOAT, &f.shape);
+        features.iter().map(info).collect()
+    };
+    let part = |outputs: Vec<ValueInfo>, inputs: &[Feature]| {
+        let mut part = graph.clone();
+        part.inputs.extend(infos(inputs));
+        let inputs: HashSet<&str> = inputs.iter().map(|f| f.name.as_str()).collect();
+        let is_input = |name: &String| inputs.contains(name.as_str());
+        part.nodes.retain(|node| !node.outputs.iter().any(is_input));
+        part.outputs = outputs;
+        part.prune();
+        model.with_graph(part)
+    };
+    Ok(Some(SplitGraph {
+        image: part(infos(&all), &[]),
+        cheap_image: (!cheap.is_empty()).then(|| part(infos(&cheap), &[])),
+        joint: part(graph.outputs.clone(), &all),
+        costly,
+        cheap,
+    }))
+}
+
+/// The features that are worth caching, and those that are cheap to compute again.
+fn features(
+    graph: &Graph,
+    picture: &str,
+    audio: &str,
+    shapes: &Shapes,
+) -> (Vec<Feature>, Vec<Feature>) {
+    let dependencies = dependencies(graph, picture, audio);
+    let of = |name: &str| dependencies.get(name).copied().unwrap_or_default();
+    let is_joint = |node: &&Node| of(node.output()).audio;
+    let crosses = |name: &&String| of(name) == Dependencies::PICTURE && name.as_str() != picture;
+    let mut found = HashSet::new();
     let crossing = graph
         .nodes
         .iter()
-        .filter(joint_uses)
+        .filter(is_joint)
         .flat_map(|node| node.inputs.iter().filter(crosses))
-        .filter(|name| seen.insert(name.as_str()));
+        .filter(|name| found.insert(name.as_str()));
     let mut costs = Costs::new(graph, shapes);
-    // In the graph's order, so that what an earlier one took is not counted again.
-    let order: HashMap<&str, usize> = graph.makers();
+    // In the graph's order, so that nodes which an earlier feature needs are not counted again.
+    let order: HashMap<&str, usize> = graph.producers();
     let mut crossing: Vec<&String> = crossing.collect();
     crossing.sort_by_key(|name| order.get(name.as_str()));
-    let (mut kept, mut remade) = (Vec::new(), Vec::new());
+    let (mut costly, mut cheap) = (Vec::new(), Vec::new());
     for name in crossing {
-        let (Some(shape), multiplications) = (shapes.get(name), costs.take(name)) else {
+        let (Some(shape), multiplications) = (shapes.get(name), costs.count(name)) else {
             continue;
         };
         let feature = Feature {
@@ -92,62 +129,42 @@ pub(crate) fn split(
             shape: shape.clone(),
         };
         let bytes = 4 * shape.iter().product::<i64>();
-        // What costs nothing, such as a part of the picture, is left where it is.
-        if multiplications as f64 >= WORTH_KEEPING * bytes as f64 {
-            kept.push(feature);
+        // What costs nothing, such as a part of the picture, stays in the joint part.
+        if multiplications as f64 >= MIN_COST_PER_BYTE * bytes as f64 {
+            costly.push(feature);
         } else if multiplications > 0 {
-            remade.push(feature);
+            cheap.push(feature);
         }
     }
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let all: Vec<Feature> = kept.iter().chain(&remade).cloned().collect();
-    let outputs = |features: &[Feature]| -> Vec<ValueInfo> {
-        let one = |f: &Feature| ValueInfo::tensor(&f.name, dtype::FLOAT, &f.shape);
-        features.iter().map(one).collect()
-    };
-    let part = |wanted: Vec<ValueInfo>, given: &[Feature]| {
-        let mut part = graph.clone();
-        part.inputs.extend(outputs(given));
-        let given: HashSet<&str> = given.iter().map(|f| f.name.as_str()).collect();
-        part.nodes.retain(|node| {
-            !node
-                .outputs
-                .iter()
-                .any(|name| given.contains(name.as_str()))
-        });
-        part.outputs = wanted;
-        part.prune();
-        model.with(part)
-    };
-    Ok(Some(SplitGraph {
-        image: part(outputs(&all), &[]),
-        cheap: (!remade.is_empty()).then(|| part(outputs(&remade), &[])),
-        joint: part(graph.outputs.clone(), &all),
-        kept,
-        remade,
-    }))
+    (costly, cheap)
 }
 
-fn needs<'a>(graph: &'a Graph, picture: &'a str, sound: &'a str) -> HashMap<&'a str, Needs> {
-    let mut needs = HashMap::from([(picture, Needs::PICTURE), (sound, Needs::SOUND)]);
+/// What each tensor depends on.
+fn dependencies<'a>(
+    graph: &'a Graph,
+    picture: &'a str,
+    audio: &'a str,
+) -> HashMap<&'a str, Dependencies> {
+    let mut dependencies = HashMap::from([
+        (picture, Dependencies::PICTURE),
+        (audio, Dependencies::AUDIO),
+    ]);
     for node in &graph.nodes {
-        let known = node
+        let inputs = node
             .inputs
             .iter()
-            .filter_map(|name| needs.get(name.as_str()));
-        let all = known.fold(Needs::default(), |all, one| all.and(*one));
-        needs.extend(node.outputs.iter().map(|name| (name.as_str(), all)));
+            .filter_map(|name| dependencies.get(name.as_str()));
+        let all = inputs.fold(Dependencies::default(), |all, one| all.and(*one));
+        dependencies.extend(node.outputs.iter().map(|name| (name.as_str(), all)));
     }
-    needs
+    dependencies
 }
 
-/// Multiplications in the nodes that a tensor needs, each counted for the first tensor that asks.
+/// Multiplications in the nodes that a tensor needs, each node counted for the first tensor that needs it.
 struct Costs<'a> {
     graph: &'a Graph,
     shapes: &'a Shapes,
-    makers: HashMap<&'a str, usize>,
+    producers: HashMap<&'a str, usize>,
     counted: HashSet<usize>,
 }
 
@@ -156,16 +173,16 @@ impl<'a> Costs<'a> {
         Self {
             graph,
             shapes,
-            makers: graph.makers(),
+            producers: graph.producers(),
             counted: HashSet::new(),
         }
     }
 
-    fn take(&mut self, name: &str) -> i64 {
+    fn count(&mut self, name: &str) -> i64 {
         let mut sum = 0;
         let mut open = vec![name];
         while let Some(name) = open.pop() {
-            if let Some(&at) = self.makers.get(name)
+            if let Some(&at) = self.producers.get(name)
                 && self.counted.insert(at)
             {
                 let node = &self.graph.nodes[at];
@@ -177,15 +194,15 @@ impl<'a> Costs<'a> {
     }
 }
 
-/// Multiplications of a convolution or a product of matrices, whose second input is constant.
+/// Multiplications of a convolution or a matrix product whose second input is constant.
 fn multiplications(node: &Node, graph: &Graph, shapes: &Shapes) -> Option<i64> {
-    let weights = graph.constant(node.input(1))?;
-    let out: i64 = shapes.get(node.output())?.iter().product();
-    match node.op.as_str() {
-        "Conv" => Some(out * weights.dims.iter().skip(1).product::<i64>()),
+    let weights = graph.initializer(node.input(1))?;
+    let output: i64 = shapes.get(node.output())?.iter().product();
+    match node.op_type.as_str() {
+        "Conv" => Some(output * weights.dims.iter().skip(1).product::<i64>()),
         "Gemm" | "MatMul" => {
             let columns = *shapes.get(node.output())?.last()?;
-            Some(out * weights.dims.iter().product::<i64>() / columns.max(1))
+            Some(output * weights.dims.iter().product::<i64>() / columns.max(1))
         }
         _ => None,
     }

@@ -1,15 +1,15 @@
-//! The steps on a graph as small as one can be that has all they look for. What it computes is tested on real networks.
+//! The steps on the smallest graphs that have what they look for. What the results compute is tested on real networks.
 
-use super::commute::commute;
 use super::edit::Shapes;
-use super::fold::drop_empty_pads;
-use super::fuse::{BLOCK, fuse, take};
-use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
-use super::quantise::{self, BYTE_BLOCK, Statistics, areas, quantise};
+use super::fold::remove_empty_pads;
+use super::fuse::{BLOCK, extract_blocks, fuse};
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, attribute_type, data_type};
+use super::quantize::{self, BYTE_BLOCK, Statistics, areas, quantize};
+use super::reorder::move_convolutions;
 use super::split::{SplitGraph, split};
 use crate::inference::kernel::Grid;
 
-/// input -> skip; audio -> deep -> upsampled -> padded by nothing; both joined -> mixed -> output.
+/// input -> skip; audio -> deep -> upsampled -> padded by nothing; both concatenated -> mixed -> output.
 fn model() -> Model {
     let weights = |name: &str, dims: [i64; 4]| {
         let count = dims.iter().product::<i64>();
@@ -19,8 +19,8 @@ fn model() -> Model {
     let mut resize = Node::new("Resize", &["deep", "", "scales"], "large");
     resize.attributes.push(Attribute {
         name: "mode".into(),
-        text: Some(b"linear".to_vec()),
-        kind: 3,
+        string: Some(b"linear".to_vec()),
+        attribute_type: attribute_type::STRING,
         ..Attribute::default()
     });
     let nodes = vec![
@@ -36,13 +36,13 @@ fn model() -> Model {
     let pads = Tensor {
         name: "pads".into(),
         dims: vec![8],
-        dtype: dtype::INT64,
+        data_type: data_type::INT64,
         int64s: vec![0; 8],
         ..Tensor::default()
     };
     let graph = Graph {
         nodes,
-        constants: vec![
+        initializers: vec![
             weights("w.skip", [16, 6, 5, 5]),
             weights("w.deep", [4, 32, 1, 1]),
             weights("w.mix", [5, 20, 1, 1]),
@@ -51,13 +51,17 @@ fn model() -> Model {
             pads,
         ],
         inputs: vec![
-            ValueInfo::tensor("input", dtype::FLOAT, &[1, 6, 32, 32]),
-            ValueInfo::tensor("audio", dtype::FLOAT, &[1, 32, 16, 16]),
+            ValueInfo::tensor("input", data_type::FLOAT, &[1, 6, 32, 32]),
+            ValueInfo::tensor("audio", data_type::FLOAT, &[1, 32, 16, 16]),
         ],
-        outputs: vec![ValueInfo::tensor("output", dtype::FLOAT, &[1, 3, 32, 32])],
+        outputs: vec![ValueInfo::tensor(
+            "output",
+            data_type::FLOAT,
+            &[1, 3, 32, 32],
+        )],
         ..Graph::default()
     };
-    Model::default().with(graph)
+    Model::default().with_graph(graph)
 }
 
 fn shapes() -> Shapes {
@@ -77,17 +81,17 @@ fn shapes() -> Shapes {
 
 fn parts() -> SplitGraph {
     let mut model = model();
-    drop_empty_pads(&mut model).unwrap();
+    remove_empty_pads(&mut model).unwrap();
     split(&model, "input", "audio", &shapes()).unwrap().unwrap()
 }
 
 fn operators(model: &Model) -> Vec<&str> {
     let nodes = model.graph().unwrap().nodes.iter();
-    nodes.map(|node| node.op.as_str()).collect()
+    nodes.map(|node| node.op_type.as_str()).collect()
 }
 
 #[test]
-fn a_model_survives_writing_and_reading() {
+fn a_model_is_read_as_it_was_written() {
     use prost::Message as _;
     let model = model();
     assert!(Model::parse(&model.encode_to_vec()).unwrap() == model);
@@ -95,46 +99,46 @@ fn a_model_survives_writing_and_reading() {
 }
 
 #[test]
-fn pads_that_add_nothing_go() {
+fn empty_pads_are_removed() {
     let mut model = model();
-    drop_empty_pads(&mut model).unwrap();
+    remove_empty_pads(&mut model).unwrap();
     assert!(!operators(&model).contains(&"Pad"));
     let concat = &model.graph().unwrap().nodes[3];
     assert_eq!(concat.inputs, ["large", "skip"]);
 }
 
 #[test]
-fn what_needs_the_picture_alone_is_cut_off() {
+fn what_depends_on_the_picture_alone_is_split_off() {
     let split = parts();
-    assert_eq!(split.kept.len(), 1);
-    assert_eq!(split.kept[0].name, "skip");
-    assert!(split.remade.is_empty() && split.cheap.is_none());
+    assert_eq!(split.costly.len(), 1);
+    assert_eq!(split.costly[0].name, "skip");
+    assert!(split.cheap.is_empty() && split.cheap_image.is_none());
     assert_eq!(operators(&split.image), ["Conv"]);
     let joint = split.joint.graph().unwrap();
     assert_eq!(joint.input_names(), ["audio", "skip"]);
-    assert!(joint.constant("w.skip").is_none());
+    assert!(joint.initializer("w.skip").is_none());
 }
 
 #[test]
-fn a_convolution_goes_before_the_upsample() {
+fn a_convolution_moves_before_the_upsample() {
     let mut split = parts();
-    assert_eq!(commute(&mut split.joint, &shapes()).unwrap(), 1);
+    assert_eq!(move_convolutions(&mut split.joint, &shapes()).unwrap(), 1);
     let graph = split.joint.graph().unwrap();
     assert_eq!(
         operators(&split.joint),
         ["Conv", "Conv", "Resize", "Conv", "Add", "Relu", "Conv"]
     );
     // Of the twenty channels, the first four are the upsample's.
-    let weights = |name: &str| graph.constant(name).unwrap();
-    assert_eq!(weights("commute0.deep").dims, [5, 4, 1, 1]);
-    assert_eq!(weights("commute0.skip").dims, [5, 16, 1, 1]);
-    let (all, deep) = (model(), weights("commute0.deep").values().unwrap());
+    let weights = |name: &str| graph.initializer(name).unwrap();
+    assert_eq!(weights("reordered0.deep").dims, [5, 4, 1, 1]);
+    assert_eq!(weights("reordered0.skip").dims, [5, 16, 1, 1]);
+    let (all, deep) = (model(), weights("reordered0.deep").float_values().unwrap());
     let all = all
         .graph()
         .unwrap()
-        .constant("w.mix")
+        .initializer("w.mix")
         .unwrap()
-        .values()
+        .float_values()
         .unwrap();
     assert_eq!(deep[..8], [&all[..4], &all[20..24]].concat());
 }
@@ -157,7 +161,7 @@ fn with_block() -> (SplitGraph, Shapes) {
     let mode = graph.nodes[2].attributes[0].clone();
     graph.nodes[2].attributes.push(Attribute {
         name: "coordinate_transformation_mode".into(),
-        text: Some(b"align_corners".to_vec()),
+        string: Some(b"align_corners".to_vec()),
         ..mode
     });
     let weights = |name: &str, dims: &[i64]| {
@@ -166,7 +170,7 @@ fn with_block() -> (SplitGraph, Shapes) {
             .collect();
         Tensor::of_floats(name, dims, &values)
     };
-    graph.constants.extend([
+    graph.initializers.extend([
         weights("w.expand", &[8, 20, 1, 1]),
         weights("w.depthwise", &[8, 1, 3, 3]),
         weights("w.project", &[5, 8, 1, 1]),
@@ -175,44 +179,50 @@ fn with_block() -> (SplitGraph, Shapes) {
     for name in ["a.raw", "a", "b.raw", "b"] {
         shapes.insert(name.into(), vec![1, 8, 32, 32]);
     }
-    drop_empty_pads(&mut model).unwrap();
+    remove_empty_pads(&mut model).unwrap();
     let split = split(&model, "input", "audio", &shapes).unwrap().unwrap();
     (split, shapes)
 }
 
-/// What was seen of a network with `shapes` whose tensors' values rise from 0 to 1, channel by channel.
-fn seen(shapes: &Shapes) -> Statistics {
-    let mut seen = Statistics::default();
+/// Statistics of a network with `shapes` whose tensors' values rise from 0 to 1, channel by channel.
+fn statistics(shapes: &Shapes) -> Statistics {
+    let mut statistics = Statistics::default();
     for (name, shape) in shapes {
         let count = shape.iter().product::<i64>() as usize;
         let values: Vec<f32> = (0..count).map(|n| n as f32 / count as f32).collect();
-        seen.add(name, shape, &values);
+        statistics.add(name, shape, &values);
     }
-    seen
+    statistics
 }
 
 #[test]
-fn large_blocks_become_integers_and_features_bytes() {
+fn large_blocks_are_quantized_and_their_features_are_bytes() {
     let (split, shapes) = with_block();
     assert_eq!(areas(&split, &shapes).unwrap(), [0]);
-    let mut quantised = quantise(&split, &shapes, &seen(&shapes), 0).unwrap();
+    let mut quantized = quantize(&split, &shapes, &statistics(&shapes), 0).unwrap();
     assert_eq!(
-        operators(&quantised.joint),
+        operators(&quantized.joint),
         ["Conv", "Transpose", BYTE_BLOCK]
     );
     assert_eq!(
-        operators(&quantised.image),
+        operators(&quantized.image),
         ["Conv", "QuantizeLinear", "Transpose"]
     );
-    let image = quantised.image.graph().unwrap();
+    let image = quantized.image.graph().unwrap();
     assert_eq!(image.outputs[0].name, "skip.bytes");
-    let joint = quantised.joint.graph().unwrap();
+    let joint = quantized.joint.graph().unwrap();
     assert_eq!(joint.input_names(), ["audio", "skip.bytes"]);
     assert_eq!(joint.nodes[2].inputs[..2], ["deep.last", "skip.bytes"]);
     assert_eq!(joint.nodes[2].outputs, ["output"], "the head is in it");
-    let scale = image.constant("skip.scale").unwrap().values().unwrap();
+    let scale = image
+        .initializer("skip.scale")
+        .unwrap()
+        .float_values()
+        .unwrap();
     assert!(scale[0] < scale[15], "each channel has a scale of its own");
-    let (name, spec) = quantise::take(&mut quantised.joint).unwrap().remove(0);
+    let (name, spec) = quantize::extract_blocks(&mut quantized.joint)
+        .unwrap()
+        .remove(0);
     assert_eq!(name, "rectified.last");
     assert_eq!((spec.skip_channels, spec.input.factor.len()), (16, 4));
     assert_eq!((spec.size.height, spec.size.width), (32, 32));
@@ -222,45 +232,48 @@ fn large_blocks_become_integers_and_features_bytes() {
         (16, 16, Grid::AlignCorners)
     );
     assert_eq!(spec.output_conv.unwrap().bias, [0.0; 3]);
-    let joint = quantised.joint.graph().unwrap();
-    assert!(joint.constant("w.deep").is_some(), "the runtime's stay");
-    assert_eq!(joint.nodes[2].inputs.len(), 2, "its weights are taken out");
+    let joint = quantized.joint.graph().unwrap();
+    assert!(
+        joint.initializer("w.deep").is_some(),
+        "weights of the runtime's nodes stay"
+    );
+    assert_eq!(joint.nodes[2].inputs.len(), 2, "its weights are extracted");
 }
 
 #[test]
-fn small_blocks_and_what_nobody_saw_stay_real() {
+fn small_blocks_and_those_without_statistics_stay_f32() {
     let (split, shapes) = with_block();
-    let is_real = |quantised: &SplitGraph| {
-        !operators(&quantised.joint).contains(&BYTE_BLOCK)
-            && operators(&quantised.image) == ["Conv"]
-            && quantised.joint.graph().unwrap().input_names() == ["audio", "skip"]
+    let is_float = |quantized: &SplitGraph| {
+        !operators(&quantized.joint).contains(&BYTE_BLOCK)
+            && operators(&quantized.image) == ["Conv"]
+            && quantized.joint.graph().unwrap().input_names() == ["audio", "skip"]
     };
-    let small = quantise(&split, &shapes, &seen(&shapes), 1024).unwrap();
-    assert!(is_real(&small));
-    let unseen: Shapes = (shapes.clone().into_iter())
+    let small = quantize(&split, &shapes, &statistics(&shapes), 1024).unwrap();
+    assert!(is_float(&small));
+    let fewer: Shapes = (shapes.clone().into_iter())
         .filter(|(name, _)| name != "b")
         .collect();
-    let unknown = quantise(&split, &shapes, &seen(&unseen), 0).unwrap();
-    assert!(is_real(&unknown));
+    let partial = quantize(&split, &shapes, &statistics(&fewer), 0).unwrap();
+    assert!(is_float(&partial));
 }
 
 #[test]
-fn nodes_come_after_what_they_need() {
+fn nodes_are_sorted_by_their_inputs() {
     let mut graph = model().graph().unwrap().clone();
     let sorted = graph.clone();
     graph.nodes.reverse();
     graph.sort();
-    let made: Vec<&str> = graph.nodes.iter().map(Node::output).collect();
+    let produced: Vec<&str> = graph.nodes.iter().map(Node::output).collect();
     for (at, node) in graph.nodes.iter().enumerate() {
         let of_nodes = |name: &&String| sorted.nodes.iter().any(|n| n.output() == name.as_str());
         let needs = node.inputs.iter().filter(of_nodes);
         assert!(
             needs
                 .into_iter()
-                .all(|name| made[..at].contains(&name.as_str()))
+                .all(|name| produced[..at].contains(&name.as_str()))
         );
     }
-    assert_eq!(made.len(), sorted.nodes.len());
+    assert_eq!(produced.len(), sorted.nodes.len());
 }
 
 /// x -> expand -> Relu -> depthwise -> Relu -> project -> sum with x.
@@ -283,17 +296,17 @@ fn block() -> Model {
     ];
     let graph = Graph {
         nodes,
-        constants: vec![
+        initializers: vec![
             weights("w.expand", &[8, 4, 1, 1]),
             weights("w.depthwise", &[8, 1, 3, 3]),
             weights("w.project", &[4, 8, 1, 1]),
             weights("b", &[8]),
         ],
-        inputs: vec![ValueInfo::tensor("x", dtype::FLOAT, &[1, 4, 6, 10])],
-        outputs: vec![ValueInfo::tensor("y", dtype::FLOAT, &[1, 4, 6, 10])],
+        inputs: vec![ValueInfo::tensor("x", data_type::FLOAT, &[1, 4, 6, 10])],
+        outputs: vec![ValueInfo::tensor("y", data_type::FLOAT, &[1, 4, 6, 10])],
         ..Graph::default()
     };
-    Model::default().with(graph)
+    Model::default().with_graph(graph)
 }
 
 #[test]
@@ -301,31 +314,31 @@ fn a_block_becomes_one_node() {
     let mut model = block();
     assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
     assert_eq!(operators(&model), [BLOCK]);
-    assert_eq!(model.opsets.len(), 1, "its domain is declared");
-    let layers = take(&mut model).unwrap().remove(0).1;
+    assert_eq!(model.opset_imports.len(), 1, "its domain is declared");
+    let layers = extract_blocks(&mut model).unwrap().remove(0).1;
     assert_eq!((layers.input, layers.output()), ([4, 6, 10], [4, 6, 10]));
     assert!(layers.residual && layers.upsampled_input.is_none());
     assert_eq!((layers.stride, layers.project_bias), (1, vec![0.0; 4]));
     assert_eq!(layers.depthwise[71], 71.0);
     let graph = model.graph().unwrap();
     assert_eq!(graph.nodes[0].inputs, ["x"]);
-    assert!(graph.constants.is_empty(), "its weights are taken out");
+    assert!(graph.initializers.is_empty(), "its weights are extracted");
 }
 
 #[test]
-fn a_block_takes_in_what_is_added_to_it_upsampled() {
+fn a_block_includes_the_upsampled_picture_that_is_added_to_it() {
     let mut model = block();
     let graph = model.graph_mut().unwrap();
     let mut resize = Node::new("Resize", &["small.raw", "", "scales"], "large");
-    let text = |name: &str, text: &[u8]| Attribute {
+    let string = |name: &str, string: &[u8]| Attribute {
         name: name.into(),
-        text: Some(text.to_vec()),
-        kind: 3,
+        string: Some(string.to_vec()),
+        attribute_type: attribute_type::STRING,
         ..Attribute::default()
     };
     resize.attributes = vec![
-        text("mode", b"linear"),
-        text("coordinate_transformation_mode", b"align_corners"),
+        string("mode", b"linear"),
+        string("coordinate_transformation_mode", b"align_corners"),
     ];
     graph.nodes[1] = Node::new("Relu", &["sum"], "a");
     let new = [
@@ -335,26 +348,26 @@ fn a_block_takes_in_what_is_added_to_it_upsampled() {
     ];
     graph.nodes.splice(1..1, new);
     let weights = Tensor::of_floats("w.small", &[8, 2, 1, 1], &[0.5; 16]);
-    graph.constants.push(weights);
-    let small = ValueInfo::tensor("small", dtype::FLOAT, &[1, 2, 3, 5]);
+    graph.initializers.push(weights);
+    let small = ValueInfo::tensor("small", data_type::FLOAT, &[1, 2, 3, 5]);
     graph.inputs.push(small);
     assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
-    let layers = take(&mut model).unwrap().remove(0).1;
+    let layers = extract_blocks(&mut model).unwrap().remove(0).1;
     assert_eq!(layers.upsampled_input.unwrap().input, [2, 3, 5]);
     assert_eq!(model.graph().unwrap().nodes[0].inputs, ["x", "small"]);
 }
 
 #[test]
-fn what_is_no_block_stays() {
+fn what_is_not_quite_a_block_stays() {
     let left = |change: &dyn Fn(&mut Graph)| {
         let mut model = block();
         change(model.graph_mut().unwrap());
         fuse(&mut model, &Shapes::new()).unwrap() == 0
     };
-    let given = |name: &str| ValueInfo::tensor(name, dtype::FLOAT, &[1, 8, 6, 10]);
-    assert!(left(&|graph| graph.outputs.push(given("a"))));
-    assert!(left(&|graph| graph.outputs.push(given("b.raw"))));
-    assert!(left(&|graph| graph.nodes[1].op = "Tanh".into()));
+    let output = |name: &str| ValueInfo::tensor(name, data_type::FLOAT, &[1, 8, 6, 10]);
+    assert!(left(&|graph| graph.outputs.push(output("a"))));
+    assert!(left(&|graph| graph.outputs.push(output("b.raw"))));
+    assert!(left(&|graph| graph.nodes[1].op_type = "Tanh".into()));
     assert!(left(&|graph| graph.nodes[2]
         .attributes
         .remove(1)
@@ -362,14 +375,14 @@ fn what_is_no_block_stays() {
         .clear()));
     let pads = |graph: &mut Graph| graph.nodes[2].attributes[1].ints = vec![1, 1, 0, 0];
     assert!(left(&pads));
-    assert!(left(&|graph| graph.inputs[0] = ValueInfo::unknown("x")));
-    // A sum with something else stays behind the block.
+    assert!(left(&|graph| graph.inputs[0] = ValueInfo::untyped("x")));
+    // A sum with something else stays after the block.
     let mut model = block();
     let graph = model.graph_mut().unwrap();
     graph.nodes[5].inputs[1] = "other".into();
     graph
         .inputs
-        .push(ValueInfo::tensor("other", dtype::FLOAT, &[1, 4, 6, 10]));
+        .push(ValueInfo::tensor("other", data_type::FLOAT, &[1, 4, 6, 10]));
     assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
     assert_eq!(operators(&model), [BLOCK, "Add"]);
 }

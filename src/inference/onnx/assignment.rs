@@ -1,4 +1,4 @@
-//! Which part of ONNX Runtime each node of a loaded network was given to.
+//! Which execution provider each node of a loaded network was assigned to.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
@@ -7,13 +7,13 @@ use std::ptr;
 use ort::session::Session;
 use ort::{AsPointer, ortsys};
 
-/// ONNX Runtime's switch that makes a session remember (onnxruntime_session_options_config_keys.h).
+/// ONNX Runtime's key that makes a session record it (onnxruntime_session_options_config_keys.h).
 pub(super) const RECORD: &str = "session.record_ep_graph_assignment_info";
 
 const ON_CPU: &str = "CPUExecutionProvider";
 
-/// Operators that ONNX Runtime computes on the CPU on purpose where they work on shapes; on pictures, CUDA has them all.
-const OF_SHAPES: [&str; 19] = [
+/// Operators that ONNX Runtime deliberately computes on the CPU where they work on shapes. CUDA has all of them for pictures.
+const SHAPE_OPERATORS: [&str; 19] = [
     "Add",
     "Cast",
     "Ceil",
@@ -35,7 +35,7 @@ const OF_SHAPES: [&str; 19] = [
     "Unsqueeze",
 ];
 
-/// Of each operator, how many nodes run on the CPU and how many elsewhere.
+/// How many nodes of each operator run on the CPU, and how many elsewhere.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Assignment {
     on_cpu: BTreeMap<String, usize>,
@@ -43,19 +43,22 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Reads it from a session made with [`RECORD`].
+    /// Reads it from a session that was started with [`RECORD`].
     #[expect(unsafe_code, reason = "ort has no call for this part of ONNX Runtime")]
     pub(super) fn of(session: &Session) -> ort::Result<Self> {
         let mut assignment = Self::default();
         let (mut parts, mut count) = (ptr::null(), 0);
+        // SAFETY: the session is alive, and the call writes to the two variables.
         ortsys![unsafe Session_GetEpGraphAssignmentInfo(session.ptr(), &raw mut parts, &raw mut count)?];
-        // SAFETY: ONNX Runtime gave `count` pointers, which live as long as the session.
+        // SAFETY: ONNX Runtime returned `count` pointers, which live as long as the session.
         for &part in unsafe { elements(parts, count) } {
             let mut provider = ptr::null();
+            // SAFETY: `part` is alive, and the call writes to the variable.
             ortsys![unsafe EpAssignedSubgraph_GetEpName(part, &raw mut provider)?];
             let (mut nodes, mut count) = (ptr::null(), 0);
+            // SAFETY: as above.
             ortsys![unsafe EpAssignedSubgraph_GetNodes(part, &raw mut nodes, &raw mut count)?];
-            // SAFETY: a text of the session, which ends with 0.
+            // SAFETY: a C string of the session.
             let operators = if unsafe { text(provider) } == ON_CPU {
                 &mut assignment.on_cpu
             } else {
@@ -64,6 +67,7 @@ impl Assignment {
             // SAFETY: as above.
             for &node in unsafe { elements(nodes, count) } {
                 let mut operator = ptr::null();
+                // SAFETY: `node` is alive, and the call writes to the variable.
                 ortsys![unsafe EpAssignedNode_GetOperatorType(node, &raw mut operator)?];
                 // SAFETY: as above.
                 *operators.entry(unsafe { text(operator) }).or_default() += 1;
@@ -72,13 +76,13 @@ impl Assignment {
         Ok(assignment)
     }
 
-    /// The operators that were to run on a GPU and do not, such as `3 Resize, 1 Conv`.
+    /// The operators that should run on a GPU and do not, such as `3 Resize, 1 Conv`.
     pub(super) fn left_on_cpu(&self) -> Option<String> {
         let left: Vec<String> = self
             .on_cpu
             .iter()
             .filter(|(operator, _)| {
-                self.elsewhere.is_empty() || !OF_SHAPES.contains(&operator.as_str())
+                self.elsewhere.is_empty() || !SHAPE_OPERATORS.contains(&operator.as_str())
             })
             .map(|(operator, count)| format!("{count} {operator}"))
             .collect();
@@ -91,7 +95,7 @@ impl Assignment {
 /// `first` points to `count` elements that outlive `'a`, or `count` is 0.
 #[expect(
     unsafe_code,
-    reason = "arrays of ONNX Runtime are a pointer and a length"
+    reason = "ONNX Runtime's arrays are a pointer and a length"
 )]
 unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
     if count == 0 {
@@ -103,8 +107,8 @@ unsafe fn elements<'a, T>(first: *const T, count: usize) -> &'a [T] {
 
 /// # Safety
 ///
-/// `text` is null or points to a text that ends with 0.
-#[expect(unsafe_code, reason = "texts of ONNX Runtime are C strings")]
+/// `text` is null or points to a C string that is alive.
+#[expect(unsafe_code, reason = "ONNX Runtime's strings are C strings")]
 unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
@@ -118,7 +122,7 @@ unsafe fn text(text: *const c_char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inference::onnx::one_runtime;
+    use crate::inference::onnx::runtime::Runtime;
 
     fn counts(operators: &[(&str, usize)]) -> BTreeMap<String, usize> {
         operators.iter().map(|(o, n)| ((*o).into(), *n)).collect()
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_session_on_the_cpu_is_all_on_the_cpu() {
-        let builder = Session::builder(&one_runtime().environment).unwrap();
+        let builder = Session::builder(&Runtime::for_tests().environment).unwrap();
         let session = builder
             .with_config_entry(RECORD, "1")
             .unwrap()
@@ -139,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_may_stay_on_the_cpu_and_pictures_may_not() {
+    fn shape_operators_may_run_on_the_cpu_and_others_may_not() {
         let mut assignment = Assignment {
             on_cpu: counts(&[("Shape", 4), ("Gather", 2)]),
             elsewhere: counts(&[("Conv", 60)]),

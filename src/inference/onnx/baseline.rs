@@ -1,4 +1,4 @@
-//! The generator as ONNX Runtime runs it by itself: what everything else is measured against.
+//! The generator as plain ONNX Runtime runs it: what everything else is measured against.
 
 use std::path::Path;
 
@@ -6,15 +6,18 @@ use anyhow::Result;
 use ort::ep::{CUDA, ExecutionProvider as _};
 use ort::session::Session;
 
+use super::device::Placement;
+use super::loader::{WEIGHTS_FOLDER, first_line};
 use super::network::{InputValues, Network};
-use super::{GENERATOR, Placement, Runtime, WEIGHTS_FOLDER, first_line};
+use super::roles::GENERATOR;
+use super::runtime::Runtime;
 use crate::error::Fault;
 
-/// The file as it is, in a session with ONNX Runtime's own defaults (all cores, all optimisations), a frame at a time.
+/// The unchanged file in a session with ONNX Runtime's defaults (all cores, all optimizations), one frame at a time.
 pub struct BaselineGenerator(Network);
 
 impl BaselineGenerator {
-    /// Loads the network at `path` for the device where the others run.
+    /// Loads the network at `path` on the device of `placement`.
     pub fn load(runtime: &Runtime, path: &Path, placement: &Placement) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot load generator `{}`", path.display()));
         let bytes = std::fs::read(path).map_err(|e| fault().because(e))?;
@@ -31,15 +34,7 @@ impl BaselineGenerator {
         let session = builder
             .commit_from_memory(&bytes)
             .map_err(|e| fault().because(first_line(&e)))?;
-        let network = Network::new(
-            path,
-            GENERATOR.name,
-            session,
-            GENERATOR.inputs,
-            GENERATOR.output,
-            gpu,
-        )?;
-        Ok(Self(network))
+        Ok(Self(Network::new(path, &GENERATOR, session, gpu)?))
     }
 
     /// Paints one picture `[3, 320, 320]` from an input `[6, 320, 320]` and a window `[16, 512]`.

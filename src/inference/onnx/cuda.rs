@@ -1,4 +1,4 @@
-//! CUDA and TensorRT: their libraries, found without `LD_LIBRARY_PATH`, and how networks run on them.
+//! CUDA and TensorRT: finding their libraries without `LD_LIBRARY_PATH`, and the settings of networks on them.
 
 use std::error::Error;
 use std::fs;
@@ -14,10 +14,11 @@ use super::device::Gpu;
 use crate::assets;
 
 const DRIVER: &str = "libcuda.so.1";
-/// ONNX Runtime loads it late and only where a network needs it: it would be missed in the middle of the work.
+/// ONNX Runtime loads it only when a network needs it; if it were missing, a render would fail halfway.
 const CUDNN: &str = "libcudnn.so.9";
 
-/// What ONNX Runtime's providers load, each after what it needs itself. Those for CUDA 12 are for an older ONNX Runtime.
+/// The libraries that ONNX Runtime's providers load, each after its own dependencies. Those of CUDA 12 are for older
+/// versions of ONNX Runtime.
 const LIBRARIES: [&str; 14] = [
     "libcudart.so.13",
     "libcublasLt.so.13",
@@ -35,21 +36,21 @@ const LIBRARIES: [&str; 14] = [
     "libnvonnxparser.so.10",
 ];
 
-/// Loads CUDA's libraries for the ONNX Runtime at `runtime`, or tells what is in the way.
-pub(super) fn prepare(runtime: &Path) -> Result<(), CudaUnavailable> {
+/// Loads CUDA's libraries for the ONNX Runtime at `runtime`, or says why that is impossible.
+pub(super) fn load_libraries(runtime: &Path) -> Result<(), CudaUnavailable> {
     if !CUDA::is_available().unwrap_or(false) {
         return Err(CudaUnavailable::of(
             &format!("CUDA {NOT_IN_THIS_BUILD}"),
-            is_there,
+            can_load,
         ));
     }
-    // Without a driver, the 2 GB of libraries are better left alone.
-    load(DRIVER).map_err(|text| CudaUnavailable::of(&text, is_there))?;
+    // Without a driver there is no point in loading 2 GB of libraries.
+    load(DRIVER).map_err(|text| CudaUnavailable::of(&text, can_load))?;
     preload(runtime);
     Ok(())
 }
 
-/// Lets `builder`'s session run on `gpu` within `bytes` of its memory.
+/// Makes `builder`'s session run on `gpu`, within `bytes` of its memory.
 pub(super) fn register(
     builder: &mut SessionBuilder,
     gpu: Gpu,
@@ -69,11 +70,11 @@ pub(super) fn register(
     }
     let mut cuda = CUDA::default()
         .with_device_id(gpu.id)
-        // The batch is always the same: what it takes is known after the first one.
+        // The batch size does not change, so memory needs are known after the first batch.
         .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
-        // The same kernels on every run, without trials that need memory of their own.
+        // The same kernels on every run, chosen without trials, which would need memory.
         .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
-        // Ten bits of mantissa would show.
+        // Ten bits of mantissa would be visible.
         .with_tf32(false);
     if let Some(bytes) = bytes {
         cuda = cuda.with_memory_limit(bytes);
@@ -82,21 +83,21 @@ pub(super) fn register(
     load(CUDNN).map_err(ort::Error::new)
 }
 
-/// Loads those of the libraries that lie where they belong to the ONNX Runtime at `runtime`; whoever asks for one by its
-/// name from then on, gets that one. The others are left to the loader's usual search.
+/// Loads the libraries that are installed with the ONNX Runtime at `runtime`; from then on, their names refer to them. The
+/// others are left to the loader's usual search.
 pub(crate) fn preload(runtime: &Path) {
     let folders = folders(runtime);
     for name in LIBRARIES {
         let mut places = folders.iter().map(|folder| folder.join(name));
         if let Some(path) = places.find(|path| path.is_file()) {
-            // One that cannot be loaded is told when ONNX Runtime asks for it.
+            // If this fails, ONNX Runtime reports it when it needs the library.
             let _ = preload_dylib(&path);
         }
     }
 }
 
-/// Where libraries may lie: in `cuda` beside the runtime (scripts/setup.sh), beside it, in the folders of NVIDIA's Python
-/// packages beside the runtime's own, in the CUDA toolkit.
+/// Where libraries may be: in `cuda` next to the runtime (scripts/setup.sh), next to the runtime, in the folders of NVIDIA's
+/// Python packages if the runtime is from one, in the CUDA toolkit.
 fn folders(runtime: &Path) -> Vec<PathBuf> {
     let Some(here) = runtime.parent() else {
         return Vec::new();
@@ -114,15 +115,15 @@ fn folders(runtime: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a library can be loaded by its name.
-pub(super) fn is_there(name: &str) -> bool {
+pub(super) fn can_load(name: &str) -> bool {
     load(name).is_ok()
 }
 
-/// Loads a library by its name, or gives the loader's words.
+/// Loads a library by its name, or returns the loader's message.
 fn load(name: &str) -> Result<(), String> {
     preload_dylib(name).map_err(|error| {
-        let words = error.source().map(ToString::to_string);
-        words.unwrap_or_else(|| error.to_string())
+        let message = error.source().map(ToString::to_string);
+        message.unwrap_or_else(|| error.to_string())
     })
 }
 
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_beside_the_runtime_come_first_then_those_of_python_packages() {
+    fn libraries_next_to_the_runtime_come_before_those_of_python_packages() {
         let dir = tempfile::tempdir().unwrap();
         let capi = dir.path().join("onnxruntime/capi");
         for folder in ["onnxruntime/capi", "nvidia/cudnn/lib", "nvidia/cu13/lib"] {
@@ -149,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn the_loader_says_what_is_missing() {
-        let words = load("libnosuchthing.so.13").unwrap_err();
-        let obstacle = CudaUnavailable::of(&words, |_| false).to_string();
+    fn a_missing_library_is_named() {
+        let message = load("libnosuchthing.so.13").unwrap_err();
+        let unavailable = CudaUnavailable::of(&message, |_| false).to_string();
         assert!(
-            obstacle.starts_with("NVIDIA's library libnosuchthing.so.13 is missing ("),
-            "{obstacle}"
+            unavailable.starts_with("NVIDIA's library libnosuchthing.so.13 is missing ("),
+            "{unavailable}"
         );
     }
 }

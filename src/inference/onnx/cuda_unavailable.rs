@@ -1,13 +1,13 @@
-//! Why CUDA cannot be used, told apart by what mends it.
+//! Why CUDA cannot be used, with the remedy for each reason.
 
 use std::fmt;
 
-/// What stands between ONNX Runtime and the GPU.
+/// Why ONNX Runtime cannot use the GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CudaUnavailable {
     kind: Kind,
-    /// The words of the loader, of CUDA or of ONNX Runtime that say it.
-    words: String,
+    /// The message of the loader, of CUDA or of ONNX Runtime.
+    message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +27,10 @@ enum Kind {
     Unknown,
 }
 
-/// How ONNX Runtime names a provider that was left out of its build.
+/// What ONNX Runtime says of an execution provider that is not in its build.
 pub(super) const NOT_IN_THIS_BUILD: &str = "execution provider is not enabled in this build";
 
-/// Words, and what they mean. Numbers are those of `cudaError_t` (driver_types.h).
+/// Parts of messages, and what they mean. Numbers are those of `cudaError_t` (driver_types.h).
 const MEANINGS: [(&str, Kind); 9] = [
     (NOT_IN_THIS_BUILD, Kind::CpuRuntime),
     ("libcuda.so.1:", Kind::DriverMissing),
@@ -46,13 +46,13 @@ const MEANINGS: [(&str, Kind); 9] = [
 impl std::error::Error for CudaUnavailable {}
 
 impl CudaUnavailable {
-    /// What a message of the loader or of ONNX Runtime means; `has` tells whether a library can be loaded.
-    pub fn of(text: &str, has: impl Fn(&str) -> bool) -> Self {
+    /// What a message of the loader or of ONNX Runtime means; `can_load` says whether a library can be loaded.
+    pub fn of(text: &str, can_load: impl Fn(&str) -> bool) -> Self {
         let line = text.lines().next().unwrap_or_default();
-        let known = MEANINGS.into_iter().find(|(words, _)| line.contains(words));
+        let known = MEANINGS.into_iter().find(|(part, _)| line.contains(part));
         let kind = known.map(|(_, kind)| kind).or_else(|| {
             let library = missing_library(line)?;
-            Some(match of_another_major(library, has) {
+            Some(match other_cuda_major(library, can_load) {
                 Some((needed, found)) => Kind::WrongMajor { needed, found },
                 None if library.starts_with("libcudnn") => Kind::CudnnMissing,
                 None if library.starts_with("libnvinfer") || library.starts_with("libnvonnx") => {
@@ -64,20 +64,20 @@ impl CudaUnavailable {
         let kind = kind.or_else(|| is_out_of_memory(line).then_some(Kind::Full));
         Self {
             kind: kind.unwrap_or(Kind::Unknown),
-            words: essence(line).to_owned(),
+            message: essence(line).to_owned(),
         }
     }
 
-    /// Whether nothing is known about it: it may have nothing to do with the GPU.
+    /// Whether the message is unknown: it may have nothing to do with the GPU.
     pub(super) fn is_unknown(&self) -> bool {
         self.kind == Kind::Unknown
     }
 
-    /// The command or the step that mends it.
+    /// What the user can do about it.
     pub fn remedy(&self) -> &'static str {
         match self.kind {
             Kind::CpuRuntime => {
-                "run scripts/setup.sh --gpu, and leave ORT_DYLIB_PATH unset or set it to an ONNX Runtime with CUDA"
+                "run scripts/setup.sh --gpu, and unset ORT_DYLIB_PATH or point it to an ONNX Runtime with CUDA"
             }
             Kind::DriverMissing => {
                 "install NVIDIA's driver 580 or newer (Ubuntu: sudo apt-get install nvidia-driver-580-server); a container needs --gpus all"
@@ -86,23 +86,23 @@ impl CudaUnavailable {
                 "install NVIDIA's driver 580 or newer (Ubuntu: sudo apt-get install nvidia-driver-580-server), then restart the machine"
             }
             Kind::DriverMismatch => {
-                "restart the machine, so that the driver's kernel module and its libraries are of one version"
+                "restart the machine, so that the driver's kernel module and libraries have the same version"
             }
             Kind::LibraryMissing(_) | Kind::CudnnMissing | Kind::WrongMajor { .. } => {
-                "run scripts/setup.sh --gpu, which puts NVIDIA's libraries beside ONNX Runtime"
+                "run scripts/setup.sh --gpu, which installs NVIDIA's libraries next to ONNX Runtime"
             }
             Kind::TensorRtMissing => {
                 "install TensorRT 10 for this CUDA (NVIDIA's packages libnvinfer10 and libnvonnxparsers10), or use --device cuda"
             }
             Kind::NoDevice => {
-                "see that nvidia-smi lists a GPU and CUDA_VISIBLE_DEVICES does not hide it; a container needs --gpus all"
+                "check that nvidia-smi lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it; a container needs --gpus all"
             }
             Kind::WrongDevice => "nvidia-smi -L lists the devices, numbered from 0",
             Kind::Full => {
-                "close what else uses the GPU (nvidia-smi lists it), or raise gpu.memory_limit_gb"
+                "close other programs that use the GPU (nvidia-smi lists them), or raise gpu.memory_limit_gb"
             }
             Kind::UnknownGpu => {
-                "set ORT_DYLIB_PATH to an ONNX Runtime built for this GPU (of the Python packages onnxruntime-gpu, 1.27.0 knows most)"
+                "set ORT_DYLIB_PATH to an ONNX Runtime built for this GPU (of the Python packages onnxruntime-gpu, 1.27.0 supports the most GPUs)"
             }
             Kind::Unknown => {
                 "check the driver with nvidia-smi and the libraries with lipsync doctor"
@@ -114,31 +114,33 @@ impl CudaUnavailable {
 impl fmt::Display for CudaUnavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            // The runtime's words would say no more.
+            // ONNX Runtime's message adds nothing.
             Kind::CpuRuntime => return f.write_str("this ONNX Runtime is for CPUs only"),
             Kind::DriverMissing => f.write_str("NVIDIA's driver is not installed"),
             Kind::DriverTooOld => f.write_str("NVIDIA's driver is too old"),
-            Kind::DriverMismatch => f.write_str("the parts of NVIDIA's driver do not fit together"),
+            Kind::DriverMismatch => {
+                f.write_str("NVIDIA's driver and its libraries have different versions")
+            }
             Kind::LibraryMissing(name) => write!(f, "NVIDIA's library {name} is missing"),
             Kind::CudnnMissing => f.write_str("NVIDIA's cuDNN 9 is missing"),
             Kind::TensorRtMissing => f.write_str("NVIDIA's TensorRT is missing"),
             Kind::WrongMajor { needed, found } => {
                 write!(
                     f,
-                    "this ONNX Runtime needs CUDA {needed}, here is CUDA {found}"
+                    "this ONNX Runtime needs CUDA {needed}, but CUDA {found} is installed"
                 )
             }
             Kind::NoDevice => f.write_str("there is no CUDA device"),
-            Kind::WrongDevice => f.write_str("there is no CUDA device of this number"),
+            Kind::WrongDevice => f.write_str("there is no CUDA device with this number"),
             Kind::Full => f.write_str("the GPU's memory is full"),
             Kind::UnknownGpu => f.write_str("this ONNX Runtime was not built for this GPU"),
-            Kind::Unknown => return f.write_str(&self.words),
+            Kind::Unknown => return f.write_str(&self.message),
         }?;
-        write!(f, " ({})", self.words)
+        write!(f, " ({})", self.message)
     }
 }
 
-/// What ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ say where there is not enough memory.
+/// What ONNX Runtime, CUDA, cuBLAS, cuDNN and C++ say when memory runs out.
 const OUT_OF_MEMORY: [&str; 6] = [
     "Failed to allocate memory",
     "is smaller than requested bytes",
@@ -148,9 +150,9 @@ const OUT_OF_MEMORY: [&str; 6] = [
     "ALLOCATION_FAILED",
 ];
 
-/// Whether a message says that there is not enough memory.
+/// Whether a message says that memory ran out.
 pub(super) fn is_out_of_memory(text: &str) -> bool {
-    OUT_OF_MEMORY.iter().any(|words| text.contains(words))
+    OUT_OF_MEMORY.iter().any(|part| text.contains(part))
 }
 
 /// The library that the loader did not find: `libcublasLt.so.13` of `..: libcublasLt.so.13: cannot open shared object file`.
@@ -160,21 +162,22 @@ fn missing_library(line: &str) -> Option<&str> {
     (name.starts_with("lib") && name.contains(".so.")).then_some(name)
 }
 
-/// The CUDA major that was needed and the one that is there instead. Only cuBLAS and the runtime are numbered like CUDA.
-fn of_another_major(library: &str, has: impl Fn(&str) -> bool) -> Option<(u32, u32)> {
+/// The major version of CUDA that is needed, and the one that is installed instead. Only cuBLAS and the runtime have CUDA's
+/// version numbers.
+fn other_cuda_major(library: &str, can_load: impl Fn(&str) -> bool) -> Option<(u32, u32)> {
     let (stem, major) = library.rsplit_once('.')?;
     let needed: u32 = major.parse().ok()?;
     if !["libcudart.so", "libcublas.so", "libcublasLt.so"].contains(&stem) {
         return None;
     }
-    let found = (11..=14).find(|&other| other != needed && has(&format!("{stem}.{other}")))?;
+    let found = (11..=14).find(|&other| other != needed && can_load(&format!("{stem}.{other}")))?;
     Some((needed, found))
 }
 
-/// ONNX Runtime wraps the words of others in functions and paths of its own build.
+/// The message without the functions and source paths that ONNX Runtime wraps around it.
 fn essence(line: &str) -> &str {
     let line = match line.split_once(" with error: ") {
-        Some((_, words)) => words,
+        Some((_, message)) => message,
         None => line,
     };
     let starts = ["CUDA failure ", "Invalid device ID: "];
@@ -194,16 +197,16 @@ mod tests {
     const OPTIONS: &str = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider_info.cc:63 static onnxruntime::CUDAExecutionProviderInfo onnxruntime::CUDAExecutionProviderInfo::FromProviderOptions(const onnxruntime::ProviderOptions&) [ONNXRuntimeError] : 1 : FAIL : provider_options_utils.h:187 Parse Failed to parse provider option \"device_id\": ";
     const PLACE: &str = " ; GPU=-1 ; hostname=vm ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider_info.cc ; line=70 ; expr=cudaGetDeviceCount(&num_devices); ";
 
-    fn told(text: &str) -> (String, &'static str) {
-        let obstacle = CudaUnavailable::of(text, |_| false);
-        (obstacle.to_string(), obstacle.remedy())
+    fn explained(text: &str) -> (String, &'static str) {
+        let unavailable = CudaUnavailable::of(text, |_| false);
+        (unavailable.to_string(), unavailable.remedy())
     }
 
-    /// Each message as ONNX Runtime 1.31.1 or glibc's loader gave it, what it is told as, and a word of its remedy.
+    /// Messages of ONNX Runtime 1.31.1 and glibc's loader, their explanations, and a part of the remedy.
     #[test]
-    fn messages_are_told_apart() {
+    fn each_message_has_its_explanation_and_remedy() {
         let missing = "cannot open shared object file: No such file or directory";
-        let told_as = [
+        let cases = [
             (
                 "CUDA execution provider is not enabled in this build. ".to_owned(),
                 "this ONNX Runtime is for CPUs only".to_owned(),
@@ -247,7 +250,7 @@ mod tests {
                 format!(
                     "{OPTIONS}CUDA failure 803: system has unsupported display driver / cuda driver combination{PLACE}"
                 ),
-                "the parts of NVIDIA's driver do not fit together (CUDA failure 803: system has unsupported display driver / cuda driver combination)".into(),
+                "NVIDIA's driver and its libraries have different versions (CUDA failure 803: system has unsupported display driver / cuda driver combination)".into(),
                 "restart",
             ),
             (
@@ -260,7 +263,7 @@ mod tests {
                 format!(
                     "{OPTIONS}Invalid device ID: 7, must be between 0 (inclusive) and 1 (exclusive)."
                 ),
-                "there is no CUDA device of this number (Invalid device ID: 7, must be between 0 (inclusive) and 1 (exclusive))".into(),
+                "there is no CUDA device with this number (Invalid device ID: 7, must be between 0 (inclusive) and 1 (exclusive))".into(),
                 "nvidia-smi -L",
             ),
             (
@@ -269,16 +272,16 @@ mod tests {
                 "nvidia-smi",
             ),
         ];
-        for (text, words, remedy) in told_as {
-            let (told, mends) = told(&text);
-            assert_eq!(told, words);
-            assert!(mends.contains(remedy), "{mends}");
+        for (text, expected, expected_remedy) in cases {
+            let (explanation, remedy) = explained(&text);
+            assert_eq!(explanation, expected);
+            assert!(remedy.contains(expected_remedy), "{remedy}");
         }
     }
 
-    /// Texts of ONNX Runtime's arena, of CUDA, cuBLAS and cuDNN, and of C++.
+    /// Messages of ONNX Runtime's arena, of CUDA, cuBLAS and cuDNN, and of C++.
     #[test]
-    fn too_little_memory_is_known_whoever_says_it() {
+    fn running_out_of_memory_is_recognized_whoever_reports_it() {
         for text in [
             "Non-zero status code returned while running Conv node. Name:'/up4/conv/Conv' Status Message: /onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:359 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) Available memory of 1048576 is smaller than requested bytes of 419430400",
             "/onnxruntime_src/onnxruntime/core/framework/bfc_arena.cc:404 Failed to allocate memory for requested buffer of size 419430400",
@@ -298,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn another_major_is_told_from_a_missing_library() {
+    fn another_cuda_major_is_not_a_missing_library() {
         let text = format!("{PROVIDER}libcublasLt.so.13: cannot open shared object file: none");
         let with_twelve = CudaUnavailable::of(&text, |name| name == "libcublasLt.so.12");
         assert!(
             with_twelve
                 .to_string()
-                .starts_with("this ONNX Runtime needs CUDA 13, here is CUDA 12 ("),
+                .starts_with("this ONNX Runtime needs CUDA 13, but CUDA 12 is installed ("),
             "{with_twelve}"
         );
         // Numbered by itself: version 9 is no sign of CUDA 9.

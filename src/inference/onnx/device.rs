@@ -1,32 +1,32 @@
-//! Where the networks run: what is asked for, and what came of it.
+//! Where the networks run: the device that is asked for, and the one in use.
 
 use super::cuda_unavailable::CudaUnavailable;
 
-/// Where the networks are to run.
+/// The device that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// CUDA where it can be used, else the CPU.
+    /// CUDA if it can be used, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
-    /// CUDA or an error: on the devices of these numbers, or on [`Hardware::gpu`].
-    Cuda(Option<Numbers>),
-    /// TensorRT, and CUDA for what it does not know, or an error; the devices as above.
-    TensorRt(Option<Numbers>),
+    /// CUDA or an error: on the GPUs with these numbers, or on [`Hardware::gpu`].
+    Cuda(Option<GpuNumbers>),
+    /// TensorRT, with CUDA for operators that it lacks, or an error; the GPUs as above.
+    TensorRt(Option<GpuNumbers>),
 }
 
-/// CUDA's numbers of one or more devices, 0 to 127.
+/// CUDA's numbers of one or more GPUs, 0 to 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbers(u128);
+pub struct GpuNumbers(u128);
 
-impl Numbers {
-    /// From the lowest on.
+impl GpuNumbers {
+    /// In rising order.
     fn iter(self) -> impl Iterator<Item = i32> {
         (0..128).filter(move |number| self.0 >> number & 1 == 1)
     }
 }
 
-impl std::str::FromStr for Numbers {
+impl std::str::FromStr for GpuNumbers {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -34,7 +34,7 @@ impl std::str::FromStr for Numbers {
         for number in text.split(',') {
             let number: u32 = number.parse().map_err(|_| ())?;
             let bit = 1_u128.checked_shl(number).ok_or(())?;
-            // Named twice, it would be meant to be another one.
+            // A number given twice is probably a typo.
             if numbers & bit != 0 {
                 return Err(());
             }
@@ -44,7 +44,7 @@ impl std::str::FromStr for Numbers {
     }
 }
 
-impl std::fmt::Display for Numbers {
+impl std::fmt::Display for GpuNumbers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let numbers: Vec<String> = self.iter().map(|number| number.to_string()).collect();
         f.write_str(&numbers.join(","))
@@ -86,23 +86,23 @@ impl std::fmt::Display for Device {
     }
 }
 
-/// What the networks may use of the machine.
+/// The hardware that the networks may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hardware {
     /// CPU or GPU.
     pub device: Device,
-    /// Number of the GPU where the device leaves it open.
+    /// Number of the GPU if the device names none.
     pub gpu: i32,
-    /// Memory for the networks on the GPU, bytes; all of it if none.
+    /// GPU memory for the networks, bytes; unlimited if none.
     pub gpu_bytes: Option<usize>,
     /// CPU threads.
     pub threads: usize,
-    /// Whether results must be the same to the bit on every run.
+    /// Whether results must be bit-identical on every run.
     pub deterministic: bool,
 }
 
 impl Hardware {
-    /// The CPU with so many threads.
+    /// The CPU with `threads` threads.
     pub fn cpu(threads: usize) -> Self {
         Self {
             device: Device::Cpu,
@@ -113,7 +113,7 @@ impl Hardware {
         }
     }
 
-    /// The GPUs that the networks are to run on; none on the CPU.
+    /// The GPUs that are asked for; none for the CPU.
     pub(super) fn wanted_gpus(&self) -> Vec<Gpu> {
         let (numbers, tensor_rt) = match self.device {
             Device::Cpu => return Vec::new(),
@@ -128,7 +128,7 @@ impl Hardware {
         )
     }
 
-    /// The same on one GPU alone: of several, each has its turn.
+    /// The same with one GPU: generator number `turn` takes the GPUs in turn.
     #[must_use]
     pub(super) fn on_gpu_of(self, turn: usize) -> Self {
         let Some(gpu) = self.wanted_gpus().into_iter().cycle().nth(turn) else {
@@ -147,12 +147,12 @@ impl Hardware {
     }
 }
 
-/// A GPU, and by which of ONNX Runtime's parts it is used.
+/// A GPU, and the execution provider that uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gpu {
-    /// CUDA's number of it.
+    /// CUDA's number.
     pub id: i32,
-    /// Whether TensorRT compiles the network for it.
+    /// TensorRT if true, else CUDA.
     pub tensor_rt: bool,
 }
 
@@ -163,19 +163,19 @@ impl std::fmt::Display for Gpu {
     }
 }
 
-/// Where the networks really run.
+/// The device in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The GPUs; the CPU if none.
     pub gpus: Vec<Gpu>,
-    /// Why not on a GPU, if that was left open.
+    /// Why the networks fell back to the CPU, if they did.
     pub obstacle: Option<CudaUnavailable>,
-    /// Operators that the GPU left to the CPU, such as `3 Resize`.
+    /// Operators that run on the CPU although the network runs on a GPU, such as `3 Resize`.
     pub left_on_cpu: Option<String>,
 }
 
 impl Placement {
-    /// On the CPU, because of what was in the way of a GPU, if one was looked for.
+    /// On the CPU; `obstacle` is why a GPU could not be used, if one was looked for.
     pub fn cpu(obstacle: Option<CudaUnavailable>) -> Self {
         Self {
             gpus: Vec::new(),
@@ -198,7 +198,7 @@ impl Placement {
         std::iter::once(first.to_string()).chain(others).collect()
     }
 
-    /// Why not on a GPU, in words.
+    /// Why the networks fell back to the CPU, as a sentence.
     pub fn reason(&self) -> Option<String> {
         let obstacle = self.obstacle.as_ref()?;
         Some(format!("CUDA cannot be used: {obstacle}"))
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// `device` where the configuration names GPU 2.
+    /// `device` with a configuration that names GPU 2.
     fn hardware(device: &str) -> Hardware {
         Hardware {
             device: device.parse().unwrap(),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn several_gpus_have_their_turns() {
+    fn several_gpus_take_turns() {
         let of = |device, turn| wanted(hardware(device).on_gpu_of(turn));
         let turns: Vec<_> = (0..4).flat_map(|turn| of("cuda:1,3", turn)).collect();
         assert_eq!(turns, ["CUDA:1", "CUDA:3", "CUDA:1", "CUDA:3"]);

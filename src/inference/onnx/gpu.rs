@@ -1,25 +1,26 @@
-//! What is made of a generator's file for a GPU: the same in half precision, where it is asked for and near enough, and
-//! with bytes going in and coming out.
+//! Prepares a generator for a GPU: in half precision, where it is asked for and near enough, and with bytes in and out.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use ort::session::builder::GraphOptimizationLevel;
 use prost::Message as _;
 
-use super::generator::{PreparedGenerator, TuneOptions};
+use super::audio_encoder::OnnxAudioEncoder;
+use super::loader::Loader;
 use super::network::InputValues;
-use super::tuner::{NEAR, Reference, psnr_db, run_whole};
-use super::{GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, commit};
+use super::prepare::{PreparedGenerator, TuneOptions};
+use super::reference::{
+    MIN_PSNR_DB, Reference, mean_squared_levels, psnr_db, rounded_db, run_whole,
+};
+use super::roles::{BYTE_GENERATOR, GENERATOR};
 use crate::face::OUTPUT_LEN;
-use crate::inference::graph::bytes::take_and_give_bytes;
-use crate::inference::graph::half::halve;
-use crate::inference::graph::proto::Model;
+use crate::inference::graph::byte_io::use_bytes;
+use crate::inference::graph::half::to_half_precision;
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 
 impl Loader<'_> {
-    /// What generators on a GPU are started from.
-    pub(super) fn made_for_gpu(
+    /// Rewrites the file at `path`, which holds `bytes`, as `tune` asks.
+    pub(super) fn prepare_for_gpu(
         &self,
         path: &Path,
         bytes: Vec<u8>,
@@ -29,31 +30,35 @@ impl Loader<'_> {
         let (model, mut tuning) = match tune.precision {
             Precision::Exact => (bytes, Tuning::exact()),
             Precision::Int8 => (bytes, Tuning::none("int8: the networks run on a GPU")),
-            Precision::Auto | Precision::Fp16 => match self.half(path, &bytes, tune, encoder) {
-                Ok((model, psnr)) if psnr >= NEAR || tune.precision == Precision::Fp16 => {
-                    let tuning = Tuning {
-                        precision: "fp16".into(),
-                        psnr_db: Some((psnr * 100.0).round() / 100.0),
-                        rewritings: vec!["half precision".into()],
-                        dropped: Vec::new(),
-                    };
-                    (model, tuning)
+            Precision::Auto | Precision::Fp16 => {
+                match self.measured_half(path, &bytes, tune, encoder) {
+                    Ok((model, psnr))
+                        if psnr >= MIN_PSNR_DB || tune.precision == Precision::Fp16 =>
+                    {
+                        let tuning = Tuning {
+                            precision: "fp16".into(),
+                            psnr_db: Some(rounded_db(psnr)),
+                            rewritings: vec!["half precision".into()],
+                            dropped: Vec::new(),
+                        };
+                        (model, tuning)
+                    }
+                    Ok((_, psnr)) => {
+                        let why = format!(
+                            "fp16: its PSNR against exact pictures is {psnr:.1} dB (at least {MIN_PSNR_DB:.0} dB)"
+                        );
+                        (bytes, Tuning::none(&why))
+                    }
+                    Err(error) => (bytes, Tuning::none(&format!("fp16: {error:#}"))),
                 }
-                Ok((_, psnr)) => {
-                    let why = format!("fp16: {psnr:.1} dB from exact");
-                    (bytes, Tuning::none(&why))
-                }
-                Err(error) => (bytes, Tuning::none(&format!("fp16: {error:#}"))),
-            },
+            }
         };
         let what = "bytes in and out";
-        match self.of_bytes(path, &model) {
-            Ok(of_bytes) => {
+        match self.with_bytes(path, &model) {
+            Ok(with_bytes) => {
                 tuning.rewritings.push(what.into());
-                (
-                    PreparedGenerator::OfBytes(path.to_owned(), of_bytes),
-                    tuning,
-                )
+                let prepared = PreparedGenerator::Bytes(path.to_owned(), with_bytes);
+                (prepared, tuning)
             }
             Err(error) => {
                 tuning.dropped.push(format!("{what}: {error:#}"));
@@ -62,74 +67,64 @@ impl Loader<'_> {
         }
     }
 
-    /// The network `model` as one that takes and gives bytes, proved against it where both run.
-    fn of_bytes(&self, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
+    /// The network `model` with bytes in and out, verified against it.
+    fn with_bytes(&self, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
         let (mut whole, _) = self.network(path, &GENERATOR, model)?;
-        let proof = Reference::of(&mut whole)?;
-        let numbers = proof.picture.iter().all(|value| value.is_finite());
-        ensure!(numbers, "it gives infinities or NaN, which bytes cannot");
+        let reference = Reference::of(&mut whole)?;
+        let is_finite = reference.picture.iter().all(|value| value.is_finite());
+        ensure!(
+            is_finite,
+            "it gives infinities or NaN, which bytes cannot hold"
+        );
         let [picture, _] = whole.input_names();
         drop(whole);
-        let mut folded = self.folded_for_any_batch(path, model)?;
-        take_and_give_bytes(&mut folded, &picture)?;
-        let of_bytes = folded.encode_to_vec();
-        let (mut network, _) = self.network(path, &GENERATOR_OF_BYTES, &of_bytes)?;
+        let mut folded = self.folded(path, model, &[])?;
+        use_bytes(&mut folded, &picture)?;
+        let with_bytes = folded.encode_to_vec();
+        let (mut network, _) = self.network(path, &BYTE_GENERATOR, &with_bytes)?;
         let mut levels = vec![0_u8; OUTPUT_LEN];
-        let given = [
-            InputValues::Bytes(&proof.crop.pixels),
-            InputValues::Floats(&proof.window),
+        let inputs = [
+            InputValues::Bytes(&reference.crop.pixels),
+            InputValues::Floats(&reference.window),
         ];
-        network.run(1, &given, &mut levels)?;
-        let pairs = proof.picture.iter().zip(&levels);
-        let far = pairs.map(|(value, level)| ((value * 255.0) as u8).abs_diff(*level));
-        let far = far.max().unwrap_or_default();
-        ensure!(far <= 1, "differs by {far} levels (at most 1)");
-        Ok(of_bytes)
+        network.run(1, &inputs, &mut levels)?;
+        let pairs = reference.picture.iter().zip(&levels);
+        let differences = pairs.map(|(value, level)| ((value * 255.0) as u8).abs_diff(*level));
+        let max = differences.max().unwrap_or_default();
+        ensure!(max <= 1, "differs by {max} levels (at most 1)");
+        Ok(with_bytes)
     }
 
-    /// The network of the file at `path` in half precision, and how near it comes to the file's, decibels.
-    fn half(
+    /// The network in half precision, and its PSNR against the file's, decibels.
+    fn measured_half(
         &self,
         path: &Path,
         bytes: &[u8],
         tune: TuneOptions<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Vec<u8>, f64)> {
-        let take = tune.samples.context("nothing to measure it on")?;
-        let samples = take(encoder)?;
-        let half = self.halved(path, bytes)?;
-        let psnr = self.nearness(path, [bytes, &half], &samples)?;
+        let sampler = tune
+            .samples
+            .context("there are no samples to measure it on")?;
+        let samples = sampler(encoder)?;
+        let half = self.half(path, bytes)?;
+        let psnr = self.psnr(path, [bytes, &half], &samples)?;
         Ok((half, psnr))
     }
 
     /// The network in half precision.
-    fn halved(&self, path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut model = self.folded_for_any_batch(path, bytes)?;
-        halve(&mut model)?;
+    fn half(&self, path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut model = self.folded(path, bytes, &[])?;
+        to_half_precision(&mut model)?;
         Ok(model.encode_to_vec())
     }
 
-    /// The network as ONNX Runtime writes it for any batch.
-    fn folded_for_any_batch(&self, path: &Path, bytes: &[u8]) -> Result<Model> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("folded.onnx");
-        let builder = (self.builder()?)
-            .with_optimization_level(GraphOptimizationLevel::Level1)
-            .map_err(ort::Error::<()>::from)?
-            .with_optimized_model_path(&file)
-            .map_err(ort::Error::<()>::from)?;
-        commit(builder, path, bytes)?;
-        Model::parse(&std::fs::read(&file)?)
-    }
-
-    /// How near the second network's pictures come to the first one's, over all samples.
-    fn nearness(
-        &self,
-        path: &Path,
-        networks: [&[u8]; 2],
-        samples: &CalibrationSamples,
-    ) -> Result<f64> {
-        ensure!(!samples.crops.is_empty(), "nothing to measure it on");
+    /// The PSNR of the second network's pictures against the first one's, over all samples, decibels.
+    fn psnr(&self, path: &Path, networks: [&[u8]; 2], samples: &CalibrationSamples) -> Result<f64> {
+        ensure!(
+            !samples.crops.is_empty(),
+            "there are no samples to measure it on"
+        );
         let [exact, other] = networks.map(|bytes| self.network(path, &GENERATOR, bytes));
         let ((mut exact, _), (mut other, _)) = (exact?, other?);
         let mut pictures = [vec![0.0; OUTPUT_LEN], vec![0.0; OUTPUT_LEN]];
@@ -137,7 +132,7 @@ impl Loader<'_> {
         for (crop, window) in samples.crops.iter().zip(&samples.windows) {
             run_whole(&mut exact, crop, window, &mut pictures[0])?;
             run_whole(&mut other, crop, window, &mut pictures[1])?;
-            squares += super::tuner::squared_levels(&pictures[0], &pictures[1]);
+            squares += mean_squared_levels(&pictures[0], &pictures[1]);
         }
         Ok(psnr_db(squares / samples.crops.len() as f64))
     }
@@ -149,9 +144,11 @@ mod tests {
     use crate::audio::window::WINDOW_LEN;
     use crate::face::CROP;
     use crate::image::Picture;
-    use crate::inference::graph::proto::Tensor;
-    use crate::inference::onnx::{Arena, Hardware, one_runtime};
-    use crate::inference::{Face, Generator as _};
+    use crate::inference::generator::{Face, Generator as _};
+    use crate::inference::graph::proto::{Model, Tensor};
+    use crate::inference::onnx::device::Hardware;
+    use crate::inference::onnx::loader::Arena;
+    use crate::inference::onnx::runtime::Runtime;
 
     const NETWORKS: [&str; 2] = [
         "models/ada/generator.onnx",
@@ -160,10 +157,10 @@ mod tests {
 
     fn loader() -> Loader<'static> {
         Loader {
-            runtime: one_runtime(),
+            runtime: Runtime::for_tests(),
             hardware: Hardware::cpu(1),
             threads: 1,
-            memory: Arena::Shared,
+            arena: Arena::Shared,
         }
     }
 
@@ -180,7 +177,7 @@ mod tests {
         values.map(|at| (at as f32).sin()).collect()
     }
 
-    /// The same code as on a GPU, on the CPU.
+    /// On the CPU, the same code as on a GPU.
     #[test]
     fn bytes_in_and_out_give_the_same_levels() {
         let loader = loader();
@@ -189,13 +186,13 @@ mod tests {
         for path in NETWORKS {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
-            let of_bytes =
-                PreparedGenerator::OfBytes(path.into(), loader.of_bytes(path, &bytes).unwrap());
+            let with_bytes =
+                PreparedGenerator::Bytes(path.into(), loader.with_bytes(path, &bytes).unwrap());
             let mut pictures =
-                [of_bytes, PreparedGenerator::Whole(path.into(), bytes)].map(|made| {
-                    let mut started = loader.start_generators(&made, 1).unwrap();
+                [with_bytes, PreparedGenerator::Whole(path.into(), bytes)].map(|prepared| {
+                    let mut running = loader.start_generators(&prepared, 1).unwrap();
                     let mut output = vec![f32::NAN; faces.len() * OUTPUT_LEN];
-                    let generator = &mut started.generators[0];
+                    let generator = &mut running.generators[0];
                     generator
                         .generate(&faces, &windows(faces.len()), &mut output)
                         .unwrap();
@@ -206,29 +203,31 @@ mod tests {
                 levels.collect::<Vec<u8>>()
             });
             assert!(levels[0] == levels[1], "{}", path.display());
-            let [of_bytes, whole] = &pictures;
-            let furthest = of_bytes.iter().zip(whole).map(|(a, b)| (a - b).abs());
-            assert!(furthest.fold(0.0, f32::max) <= 0.501 / 255.0);
+            let [with_bytes, whole] = &pictures;
+            let differences = with_bytes.iter().zip(whole).map(|(a, b)| (a - b).abs());
+            assert!(differences.fold(0.0, f32::max) <= 0.501 / 255.0);
         }
     }
 
     #[test]
-    fn a_network_that_gives_no_numbers_keeps_its_floats() {
+    fn a_network_that_gives_nan_keeps_its_floats() {
         let path = Path::new("tests/golden/models/tiny_generator.onnx");
         let mut model = Model::parse(&std::fs::read(path).unwrap()).unwrap();
-        for tensor in &mut model.graph_mut().unwrap().constants {
-            if let Some(values) = tensor.values().filter(|_| tensor.dims.len() == 4) {
-                let nothing = vec![f32::NAN; values.len()];
-                *tensor = Tensor::of_floats(&tensor.name, &tensor.dims, &nothing);
+        for tensor in &mut model.graph_mut().unwrap().initializers {
+            if let Some(values) = tensor.float_values().filter(|_| tensor.dims.len() == 4) {
+                let nan = vec![f32::NAN; values.len()];
+                *tensor = Tensor::of_floats(&tensor.name, &tensor.dims, &nan);
             }
         }
-        let error = loader().of_bytes(path, &model.encode_to_vec()).unwrap_err();
+        let error = loader()
+            .with_bytes(path, &model.encode_to_vec())
+            .unwrap_err();
         assert!(error.to_string().contains("NaN"), "{error:#}");
     }
 
-    /// ONNX Runtime computes f16 on the CPU, too, slowly.
+    /// ONNX Runtime computes f16 on the CPU too, slowly.
     #[test]
-    fn half_precision_is_near_and_is_not_the_same() {
+    fn half_precision_is_near_but_not_the_same() {
         let loader = loader();
         let samples = CalibrationSamples {
             crops: vec![crop(0)],
@@ -237,11 +236,11 @@ mod tests {
         for path in NETWORKS {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
-            let half = loader.halved(path, &bytes).unwrap();
-            loader.of_bytes(path, &half).unwrap();
-            let psnr = loader.nearness(path, [&bytes, &half], &samples).unwrap();
+            let half = loader.half(path, &bytes).unwrap();
+            loader.with_bytes(path, &half).unwrap();
+            let psnr = loader.psnr(path, [&bytes, &half], &samples).unwrap();
             assert!(
-                (NEAR..80.0).contains(&psnr),
+                (MIN_PSNR_DB..80.0).contains(&psnr),
                 "{}: {psnr} dB",
                 path.display()
             );

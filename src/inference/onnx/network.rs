@@ -1,4 +1,4 @@
-//! A session with names and memory for its tensors.
+//! A session that runs batches: names of its tensors, and memory for them.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, 
 
 use super::cuda_unavailable::is_out_of_memory;
 use super::device::Gpu;
+use super::roles::NetworkRole;
 use crate::error::Fault;
 use crate::inference::halving::OutOfMemory;
 
@@ -43,7 +44,7 @@ impl<'a> TensorSpec<'a> {
     }
 }
 
-/// What goes into a network: of each input, the values of all items.
+/// The values of one input, for all items of a batch.
 #[derive(Clone, Copy)]
 pub(super) enum InputValues<'a> {
     Floats(&'a [f32]),
@@ -56,13 +57,13 @@ pub(super) struct Network {
     session: Session,
     inputs: Vec<NetworkTensor>,
     output: NetworkTensor,
-    /// The batch size the file insists on.
+    /// The batch size, if the file fixes it.
     fixed_batch: Option<usize>,
     gpu: Option<Gpu>,
     bound: Option<BoundBatch>,
 }
 
-/// A tensor of the file: its name there, and its shape without the batch.
+/// A tensor of the file: its name there, and its type and shape (without the batch) from the role.
 pub(super) struct NetworkTensor {
     name: String,
     element: TensorElementType,
@@ -74,7 +75,7 @@ impl NetworkTensor {
         self.shape.iter().product::<i64>() as usize
     }
 
-    fn tensor(&self, batch: usize, memory: &Allocator) -> Result<TensorMemory> {
+    fn allocate(&self, batch: usize, memory: &Allocator) -> Result<TensorMemory> {
         let shape: Vec<i64> = std::iter::once(batch as i64)
             .chain(self.shape.iter().copied())
             .collect();
@@ -92,17 +93,17 @@ enum TensorMemory {
 }
 
 impl TensorMemory {
-    /// Takes the items `items` of `given`, `len` values each; what is left of it becomes 0.
-    fn fill(&mut self, given: InputValues<'_>, items: Range<usize>, len: usize) -> Result<()> {
+    /// Copies the items `items` of `input`, `len` values each; the rest of the memory becomes 0.
+    fn fill(&mut self, input: InputValues<'_>, items: Range<usize>, len: usize) -> Result<()> {
         let range = items.start * len..items.end * len;
-        match (self, given) {
+        match (self, input) {
             (Self::Floats(tensor), InputValues::Floats(values)) => {
                 fill(tensor.extract_tensor_mut().1, &values[range]);
             }
             (Self::Bytes(tensor), InputValues::Bytes(values)) => {
                 fill(tensor.extract_tensor_mut().1, &values[range]);
             }
-            _ => bail!("a tensor of another kind was given"),
+            _ => bail!("an input has the wrong type"),
         }
         Ok(())
     }
@@ -114,7 +115,7 @@ fn fill<T: Copy + Default>(memory: &mut [T], values: &[T]) {
     rest.fill(T::default());
 }
 
-/// Memory that stays between runs.
+/// Memory for one batch size, which stays between runs.
 struct BoundBatch {
     batch: usize,
     inputs: Vec<TensorMemory>,
@@ -124,29 +125,28 @@ struct BoundBatch {
 impl Network {
     pub(super) fn new(
         path: &Path,
-        role: &str,
+        role: &NetworkRole,
         session: Session,
-        inputs: &[TensorSpec<'_>],
-        output: TensorSpec<'_>,
         gpu: Option<Gpu>,
     ) -> Result<Self> {
         let mut free: Vec<&Outlet> = session.inputs().iter().collect();
-        let found: Option<Vec<NetworkTensor>> =
-            inputs.iter().map(|slot| choose(&mut free, slot)).collect();
-        let found_output = choose(&mut session.outputs().iter().collect(), &output);
-        let (Some(ports), Some(output_port), true) = (found, found_output, free.is_empty()) else {
-            return Err(Fault::failed(format!("`{}` cannot serve as {role}", path.display()))
-                .because(format!(
-                    "expected {} -> {}",
-                    inputs.iter().map(describe_slot).collect::<Vec<_>>().join(", "),
-                    describe_slot(&output)
-                ))
-                .hint(format!(
-                    "the file has {} -> {}; give a model of the 328 family (README, \"Models\")",
-                    describe_outlets(session.inputs()),
-                    describe_outlets(session.outputs())
-                ))
-                .into());
+        let found: Option<Vec<NetworkTensor>> = (role.inputs.iter())
+            .map(|spec| take_matching(&mut free, spec))
+            .collect();
+        let output = take_matching(&mut session.outputs().iter().collect(), &role.output);
+        let (Some(inputs), Some(output), true) = (found, output, free.is_empty()) else {
+            return Err(Fault::failed(format!(
+                "`{}` cannot serve as {}",
+                path.display(),
+                role.name
+            ))
+            .because(format!("expected {}", describe_role(role)))
+            .hint(format!(
+                "the file has {} -> {}; use a model of the 328 family (README, \"Models\")",
+                describe_outlets(session.inputs()),
+                describe_outlets(session.outputs())
+            ))
+            .into());
         };
         let batches = session
             .inputs()
@@ -156,25 +156,25 @@ impl Network {
         Ok(Self {
             path: path.to_owned(),
             session,
-            inputs: ports,
-            output: output_port,
+            inputs,
+            output,
             fixed_batch,
             gpu,
             bound: None,
         })
     }
 
-    /// Names of its first two inputs, in the order of its role.
+    /// Names of its first two inputs, in the order of its role; empty if it has fewer.
     pub(super) fn input_names(&self) -> [String; 2] {
         [0, 1].map(|n| {
             self.inputs
                 .get(n)
-                .map_or_else(String::new, |port| port.name.clone())
+                .map_or_else(String::new, |input| input.name.clone())
         })
     }
 
-    /// Runs `count` items; where the file has a fixed batch, in pieces of it, the last one filled with zeros. On a GPU the
-    /// largest batch so far is filled up, too: another shape would have its kernels chosen, or compiled, anew.
+    /// Runs `count` items. If the file fixes the batch size, they run in chunks of it, the last one padded with zeros. On a
+    /// GPU every batch is padded to the largest so far: for another shape, kernels would be chosen or compiled again.
     pub(super) fn run<T: PrimitiveTensorElementType + Copy>(
         &mut self,
         count: usize,
@@ -182,16 +182,16 @@ impl Network {
         output: &mut [T],
     ) -> Result<()> {
         let bound = self.bound.as_ref().filter(|_| self.gpu.is_some());
-        let usual = bound.map_or(count, |bound| bound.batch.max(count));
-        let batch = self.fixed_batch.unwrap_or(usual);
+        let padded = bound.map_or(count, |bound| bound.batch.max(count));
+        let batch = self.fixed_batch.unwrap_or(padded);
         for start in (0..count).step_by(batch) {
-            self.run_piece(batch, start..count.min(start + batch), inputs, output)
-                .map_err(|e| failure(&self.path, &e))?;
+            self.run_chunk(batch, start..count.min(start + batch), inputs, output)
+                .map_err(|e| network_fault(&self.path, &e))?;
         }
         Ok(())
     }
 
-    fn run_piece<T: PrimitiveTensorElementType + Copy>(
+    fn run_chunk<T: PrimitiveTensorElementType + Copy>(
         &mut self,
         batch: usize,
         items: Range<usize>,
@@ -202,12 +202,12 @@ impl Network {
             Some(bound) if bound.batch == batch => bound,
             _ => self.bind(batch)?,
         };
-        for ((port, memory), given) in self.inputs.iter().zip(&mut bound.inputs).zip(inputs) {
-            memory.fill(*given, items.clone(), port.len())?;
-            // A CUDA session copies its input at this moment.
+        for ((input, memory), values) in self.inputs.iter().zip(&mut bound.inputs).zip(inputs) {
+            memory.fill(*values, items.clone(), input.len())?;
+            // A CUDA session copies its input here.
             match memory {
-                TensorMemory::Floats(tensor) => bound.binding.bind_input(&port.name, tensor)?,
-                TensorMemory::Bytes(tensor) => bound.binding.bind_input(&port.name, tensor)?,
+                TensorMemory::Floats(tensor) => bound.binding.bind_input(&input.name, tensor)?,
+                TensorMemory::Bytes(tensor) => bound.binding.bind_input(&input.name, tensor)?,
             }
         }
         let outputs = self.session.run_binding(&bound.binding)?;
@@ -221,11 +221,9 @@ impl Network {
 
     fn bind(&self, batch: usize) -> Result<BoundBatch> {
         let mut binding = self.session.create_binding()?;
-        let (up, down) = (
-            self.memory(MemoryType::CPUInput)?,
-            self.memory(MemoryType::CPUOutput)?,
-        );
-        match self.output.tensor(batch, &down)? {
+        let input_memory = self.memory(MemoryType::CPUInput)?;
+        let output_memory = self.memory(MemoryType::CPUOutput)?;
+        match self.output.allocate(batch, &output_memory)? {
             TensorMemory::Floats(tensor) => binding.bind_output(&self.output.name, tensor)?,
             TensorMemory::Bytes(tensor) => binding.bind_output(&self.output.name, tensor)?,
         }
@@ -234,56 +232,58 @@ impl Network {
             inputs: self
                 .inputs
                 .iter()
-                .map(|port| port.tensor(batch, &up))
+                .map(|input| input.allocate(batch, &input_memory))
                 .collect::<Result<_>>()?,
             binding,
         })
     }
 
-    /// Memory of the machine; for a GPU, such as it can read and write by itself.
+    /// The host's memory; for a GPU, pinned memory, which it reads and writes itself.
     fn memory(&self, kind: MemoryType) -> Result<Allocator> {
         let Some(gpu) = self.gpu else {
             return Ok(Allocator::default());
         };
-        let pinned = AllocationDevice::CUDA_PINNED;
-        let info = MemoryInfo::new(pinned, gpu.id, AllocatorType::Device, kind)?;
+        let device = AllocationDevice::CUDA_PINNED;
+        let info = MemoryInfo::new(device, gpu.id, AllocatorType::Device, kind)?;
         Ok(Allocator::new(&self.session, info)?)
     }
 }
 
-/// What it means to the user that the network of the file at `path` failed.
-pub(super) fn failure(path: &Path, error: &anyhow::Error) -> Fault {
+/// The message for an error of the network of the file at `path`.
+pub(super) fn network_fault(path: &Path, error: &anyhow::Error) -> Fault {
     let message = format!("network `{}` failed", path.display());
     let text = error.to_string();
     let cause = text.lines().next().unwrap_or_default().trim().to_owned();
     if is_out_of_memory(&text) {
         Fault::machine(message)
             .because(OutOfMemory(cause))
-            .hint("there is not enough memory: close what else uses it")
+            .hint("there is not enough memory: close other programs that use it")
     } else {
         Fault::failed(message).because(cause)
     }
 }
 
-/// Takes the outlet with the slot's shape out of those still free: the one of the usual name if it fits, else the first
-/// that does.
-pub(super) fn choose(free: &mut Vec<&Outlet>, slot: &TensorSpec<'_>) -> Option<NetworkTensor> {
-    let fits = |outlet: &Outlet| slot_fits(outlet, slot);
+/// Takes an outlet that fits `spec` out of those still free: the one of the usual name, else the first.
+pub(super) fn take_matching(
+    free: &mut Vec<&Outlet>,
+    spec: &TensorSpec<'_>,
+) -> Option<NetworkTensor> {
+    let fits = |outlet: &Outlet| fits(outlet, spec);
     let at = free
         .iter()
-        .position(|o| o.name() == slot.name && fits(o))
+        .position(|o| o.name() == spec.name && fits(o))
         .or_else(|| free.iter().position(|o| fits(o)))?;
     Some(NetworkTensor {
         name: free.remove(at).name().to_owned(),
-        element: slot.element,
-        shape: slot.shape.to_vec(),
+        element: spec.element,
+        shape: spec.shape.to_vec(),
     })
 }
 
-fn slot_fits(outlet: &Outlet, slot: &TensorSpec<'_>) -> bool {
-    let wanted = slot.shape;
+fn fits(outlet: &Outlet, spec: &TensorSpec<'_>) -> bool {
+    let wanted = spec.shape;
     let is_of = |element| matches!(outlet.dtype(), ValueType::Tensor { ty, .. } if *ty == element);
-    is_of(slot.element)
+    is_of(spec.element)
         && dimensions(outlet).is_some_and(|dims| {
             dims.len() == wanted.len() + 1
                 && dims[1..]
@@ -301,13 +301,19 @@ fn dimensions(outlet: &Outlet) -> Option<Vec<i64>> {
     }
 }
 
-pub(super) fn describe_slot(slot: &TensorSpec<'_>) -> String {
-    let dims: Vec<String> = slot.shape.iter().map(ToString::to_string).collect();
-    let kind = match slot.element {
+/// What a role asks for, such as `mel float32 [N, 1, 80, 16] -> emb float32 [N, 512]`.
+pub(super) fn describe_role(role: &NetworkRole) -> String {
+    let inputs: Vec<String> = role.inputs.iter().map(describe_spec).collect();
+    format!("{} -> {}", inputs.join(", "), describe_spec(&role.output))
+}
+
+fn describe_spec(spec: &TensorSpec<'_>) -> String {
+    let dims: Vec<String> = spec.shape.iter().map(ToString::to_string).collect();
+    let element = match spec.element {
         TensorElementType::Uint8 => "uint8",
         _ => "float32",
     };
-    format!("{} {kind} [N, {}]", slot.name, dims.join(", "))
+    format!("{} {element} [N, {}]", spec.name, dims.join(", "))
 }
 
 fn describe_outlets(outlets: &[Outlet]) -> String {

@@ -1,4 +1,4 @@
-//! Parts of generators on disk, by the content of what they were made of.
+//! Parts of generators on disk, by a digest of everything they were made from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,24 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::split_generator::{GeneratorParts, Names};
+use super::parts::{GeneratorParts, InputNames};
 use crate::inference::precision::Tuning;
 
-/// Changes whenever the same file would be rewritten in another way.
-const VERSION: u32 = 3;
-/// Entries that stay; those of the full-width generator take 60 MB each.
-const MOST_ENTRIES: usize = 8;
+/// Raised whenever the same file would be rewritten differently, or an entry stored differently.
+const VERSION: u32 = 4;
+/// How many entries are kept; those of the full-width generator take 60 MB each.
+const MAX_ENTRIES: usize = 8;
 const INDEX: &str = "parts.json";
 
 /// The folder of entries.
 #[derive(Debug, Clone)]
 pub(super) struct PartsCache(pub(super) PathBuf);
 
-/// What an entry was made of.
+/// The name of an entry.
 pub(super) struct CacheKey(String);
 
 impl CacheKey {
-    /// Of everything that decides the result.
+    /// A digest of everything that decides the result.
     pub(super) fn new(ingredients: &[&[u8]]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&VERSION.to_le_bytes());
@@ -40,84 +40,85 @@ impl CacheKey {
 #[derive(Serialize, Deserialize)]
 struct Index {
     tuning: Tuning,
-    /// None if nothing could be made.
-    parts: Option<Listed>,
+    /// None if the network stays whole.
+    parts: Option<PartsIndex>,
 }
 
+/// Checksums of the parts' files.
 #[derive(Serialize, Deserialize)]
-struct Listed {
-    names: Names,
+struct PartsIndex {
+    inputs: InputNames,
     image: String,
-    cheap: Option<String>,
+    cheap_image: Option<String>,
     joint: String,
 }
 
-/// What is stored.
+/// The parts, none if the network stays whole, and how they were made.
 pub(super) type CachedParts = (Option<GeneratorParts>, Tuning);
 
 impl PartsCache {
-    /// The entry of `key`, if it is there and whole.
+    /// The entry of `key`, if it exists and is undamaged.
     pub(super) fn get(&self, key: &CacheKey) -> Option<CachedParts> {
         let folder = self.0.join(&key.0);
         let index: Index = serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()?;
-        let Some(listed) = index.parts else {
+        let Some(parts) = index.parts else {
             return Some((None, index.tuning));
         };
-        let read = |name: &str, sum: &str| {
+        let read = |name: &str, expected: &str| {
             let bytes = fs::read(folder.join(name)).ok()?;
-            (checksum(&bytes) == sum).then_some(bytes)
+            (checksum(&bytes) == expected).then_some(bytes)
         };
-        let cheap = match &listed.cheap {
-            Some(sum) => Some(read("cheap.onnx", sum)?),
+        let cheap_image = match &parts.cheap_image {
+            Some(checksum) => Some(read("cheap_image.onnx", checksum)?),
             None => None,
         };
         let parts = GeneratorParts {
-            image: read("image.onnx", &listed.image)?,
-            cheap,
-            joint: read("joint.onnx", &listed.joint)?,
-            names: listed.names,
+            image: read("image.onnx", &parts.image)?,
+            cheap_image,
+            joint: read("joint.onnx", &parts.joint)?,
+            inputs: parts.inputs,
         };
         Some((Some(parts), index.tuning))
     }
 
-    /// Keeps `entry`, and drops the oldest ones. It appears whole or not at all; without it, the next run makes it again.
+    /// Stores `entry`, whole or not at all, and removes the oldest ones.
     pub(super) fn put(&self, key: &CacheKey, entry: &CachedParts) -> std::io::Result<()> {
         fs::create_dir_all(&self.0)?;
-        let part = tempfile::tempdir_in(&self.0)?;
+        let staged = tempfile::tempdir_in(&self.0)?;
         let (parts, tuning) = entry;
-        let write = |name: &str, bytes: &[u8]| fs::write(part.path().join(name), bytes);
+        let write = |name: &str, bytes: &[u8]| fs::write(staged.path().join(name), bytes);
         if let Some(parts) = parts {
             write("image.onnx", &parts.image)?;
             write("joint.onnx", &parts.joint)?;
-            if let Some(cheap) = &parts.cheap {
-                write("cheap.onnx", cheap)?;
+            if let Some(cheap_image) = &parts.cheap_image {
+                write("cheap_image.onnx", cheap_image)?;
             }
         }
         let index = Index {
             tuning: tuning.clone(),
-            parts: parts.as_ref().map(|parts| Listed {
-                names: parts.names.clone(),
+            parts: parts.as_ref().map(|parts| PartsIndex {
+                inputs: parts.inputs.clone(),
                 image: checksum(&parts.image),
-                cheap: parts.cheap.as_deref().map(checksum),
+                cheap_image: parts.cheap_image.as_deref().map(checksum),
                 joint: checksum(&parts.joint),
             }),
         };
         write(INDEX, &serde_json::to_vec_pretty(&index)?)?;
-        let place = self.0.join(&key.0);
-        // One that was damaged gives way.
-        let _ = fs::remove_dir_all(&place);
-        fs::rename(part.path(), &place)?;
-        self.drop_oldest()
+        let folder = self.0.join(&key.0);
+        // Replaces a damaged entry.
+        let _ = fs::remove_dir_all(&folder);
+        fs::rename(staged.path(), &folder)?;
+        self.remove_oldest()
     }
 
-    fn drop_oldest(&self) -> std::io::Result<()> {
-        let age = |path: &Path| fs::metadata(path).and_then(|m| m.modified());
+    fn remove_oldest(&self) -> std::io::Result<()> {
+        let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified());
         let mut entries: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.0)?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter_map(|path| Some((age(&path).ok()?, path)))
+            .filter_map(|path| Some((modified(&path).ok()?, path)))
             .collect();
         entries.sort();
-        let surplus = entries.len().saturating_sub(MOST_ENTRIES);
+        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
         for (_, path) in &entries[..surplus] {
             let _ = fs::remove_dir_all(path);
         }
@@ -136,44 +137,46 @@ mod tests {
     fn entry() -> CachedParts {
         let parts = GeneratorParts {
             image: vec![1],
-            cheap: None,
+            cheap_image: Some(vec![9]),
             joint: vec![2, 3],
-            names: Names {
+            inputs: InputNames {
                 picture: "input".into(),
-                sound: "audio".into(),
+                audio: "audio".into(),
             },
         };
         (Some(parts), Tuning::none("a test"))
     }
 
     #[test]
-    fn what_is_stored_comes_back_unless_it_is_damaged() {
+    fn an_entry_is_read_back_unless_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let store = PartsCache(folder.path().join("new"));
+        let cache = PartsCache(folder.path().join("new"));
         let key = CacheKey::new(&[b"a network"]);
-        assert!(store.get(&key).is_none());
-        store.put(&key, &entry()).unwrap();
-        let (parts, tuning) = store.get(&key).unwrap();
-        assert_eq!(parts.unwrap().joint, [2, 3]);
+        assert!(cache.get(&key).is_none());
+        cache.put(&key, &entry()).unwrap();
+        let (parts, tuning) = cache.get(&key).unwrap();
+        let parts = parts.unwrap();
+        assert_eq!((parts.image, parts.joint), (vec![1], vec![2, 3]));
+        assert_eq!(parts.cheap_image, Some(vec![9]));
         assert_eq!(tuning, Tuning::none("a test"));
-        assert!(store.get(&CacheKey::new(&[b"another"])).is_none());
-        fs::write(store.0.join(&key.0).join("joint.onnx"), b"x").unwrap();
-        assert!(store.get(&key).is_none());
-        store.put(&key, &entry()).unwrap();
-        assert!(store.get(&key).is_some());
+        assert!(cache.get(&CacheKey::new(&[b"another"])).is_none());
+        fs::write(cache.0.join(&key.0).join("joint.onnx"), b"x").unwrap();
+        assert!(cache.get(&key).is_none());
+        cache.put(&key, &entry()).unwrap();
+        assert!(cache.get(&key).is_some());
     }
 
     #[test]
-    fn old_entries_go() {
+    fn the_oldest_entries_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = PartsCache(folder.path().to_owned());
-        for n in 0..MOST_ENTRIES as u8 + 3 {
-            store.put(&CacheKey::new(&[&[n]]), &entry()).unwrap();
+        let cache = PartsCache(folder.path().to_owned());
+        for n in 0..MAX_ENTRIES as u8 + 3 {
+            cache.put(&CacheKey::new(&[&[n]]), &entry()).unwrap();
         }
-        assert_eq!(fs::read_dir(&store.0).unwrap().count(), MOST_ENTRIES);
+        assert_eq!(fs::read_dir(&cache.0).unwrap().count(), MAX_ENTRIES);
         assert!(
-            store
-                .get(&CacheKey::new(&[&[MOST_ENTRIES as u8 + 2]]))
+            cache
+                .get(&CacheKey::new(&[&[MAX_ENTRIES as u8 + 2]]))
                 .is_some()
         );
     }

@@ -1,4 +1,4 @@
-//! Any network, loaded to be looked at.
+//! Any network, loaded to be inspected.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,8 +8,11 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use serde::Serialize;
 
-use super::network::{choose, describe_slot};
-use super::{AUDIO_ENCODER, Arena, GENERATOR, Hardware, Loader, NetworkRole, Runtime, first_line};
+use super::device::Hardware;
+use super::loader::{Arena, Loader, first_line};
+use super::network::{describe_role, take_matching};
+use super::roles::{AUDIO_ENCODER, GENERATOR, NetworkRole};
+use super::runtime::Runtime;
 use crate::error::{Fault, plain_io};
 
 /// A tensor that a network takes or gives.
@@ -19,7 +22,7 @@ pub struct TensorInfo {
     pub name: String,
     /// `float32`, `float16`, `int64`, ..
     pub dtype: String,
-    /// Its shape; -1 where any size will do.
+    /// Its shape; -1 for a free axis.
     pub shape: Vec<i64>,
 }
 
@@ -34,12 +37,12 @@ impl std::fmt::Display for TensorInfo {
     }
 }
 
-/// A network on the CPU, of whatever shape.
+/// A network on the CPU, whatever its inputs and outputs are.
 pub struct Probe {
     session: Session,
-    /// What it takes.
+    /// Its inputs.
     pub inputs: Vec<TensorInfo>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<TensorInfo>,
 }
 
@@ -52,7 +55,7 @@ impl Probe {
             runtime,
             hardware: Hardware::cpu(threads),
             threads,
-            memory: Arena::System,
+            arena: Arena::System,
         };
         let (session, _) = loader.session(path, &bytes, fault)?;
         Ok(Self {
@@ -62,13 +65,13 @@ impl Probe {
         })
     }
 
-    /// The batch size that the file insists on.
+    /// The batch size, if the file fixes it.
     pub fn fixed_batch(&self) -> Option<i64> {
         let batches = self.inputs.iter().filter_map(|t| t.shape.first().copied());
         batches.max().filter(|n| *n > 0)
     }
 
-    /// What it can serve as in a model of this renderer: `audio encoder` or `generator`.
+    /// The role it fits in a model: `audio encoder` or `generator`.
     pub fn role(&self) -> Option<&'static str> {
         let roles = [AUDIO_ENCODER, GENERATOR];
         let role = roles.into_iter().find(|role| self.fits(role));
@@ -80,13 +83,13 @@ impl Probe {
         let found = role
             .inputs
             .iter()
-            .all(|slot| choose(&mut free, slot).is_some());
+            .all(|spec| take_matching(&mut free, spec).is_some());
         let mut outputs = self.session.outputs().iter().collect();
-        found && free.is_empty() && choose(&mut outputs, &role.output).is_some()
+        found && free.is_empty() && take_matching(&mut outputs, &role.output).is_some()
     }
 
-    /// Runs it on zeros, one item or a fixed batch; free axes are 1. Returns how long the second run took: the first
-    /// one also finds its memory.
+    /// Runs it twice on zeros, one item or the fixed batch; free axes are 1. Returns the time of the second run, as the
+    /// first one also allocates memory.
     pub fn run_on_zeros(&mut self) -> Result<Duration> {
         let inputs: Vec<(String, DynValue)> = self
             .session
@@ -94,7 +97,7 @@ impl Probe {
             .iter()
             .map(|outlet| Ok((outlet.name().to_owned(), zeros(outlet)?)))
             .collect::<Result<_>>()?;
-        let mut took = Duration::ZERO;
+        let mut time = Duration::ZERO;
         for _ in 0..2 {
             let values: Vec<(&str, SessionInputValue<'_>)> = inputs
                 .iter()
@@ -104,21 +107,17 @@ impl Probe {
             self.session
                 .run(values)
                 .map_err(|e| Fault::failed(first_line(&e)))?;
-            took = started.elapsed();
+            time = started.elapsed();
         }
-        Ok(took)
+        Ok(time)
     }
 }
 
-/// What a file would have to be to serve as `role`, in words.
+/// The inputs and outputs that a role asks for.
 pub(crate) fn expected(role: &str) -> String {
     let roles = [AUDIO_ENCODER, GENERATOR];
     let wanted = roles.into_iter().filter(|r| r.name == role);
-    let words = wanted.map(|r| {
-        let inputs: Vec<String> = r.inputs.iter().map(describe_slot).collect();
-        format!("{} -> {}", inputs.join(", "), describe_slot(&r.output))
-    });
-    words.collect()
+    wanted.map(|role| describe_role(&role)).collect()
 }
 
 fn info(outlet: &Outlet) -> TensorInfo {
@@ -133,7 +132,7 @@ fn info(outlet: &Outlet) -> TensorInfo {
     }
 }
 
-/// NumPy's name: ONNX Runtime's `f32` is `float32`.
+/// NumPy's name for the type: `float32`.
 fn dtype_name(ty: TensorElementType) -> String {
     match ty {
         TensorElementType::Float32 => "float32".into(),
@@ -158,7 +157,7 @@ fn zeros(outlet: &Outlet) -> Result<DynValue> {
         TensorElementType::Uint8 => Tensor::from_array((shape, vec![0_u8; count]))?.into_dyn(),
         other => {
             let dtype = dtype_name(*other);
-            let what = format!("input {} is {dtype}, which is not fed here", outlet.name());
+            let what = format!("input {} is {dtype}, which cannot be tried", outlet.name());
             return Err(Fault::failed(what).into());
         }
     })

@@ -1,4 +1,4 @@
-//! A part of a generator, ready to be started as often as wanted.
+//! A part of a generator, ready to start as many sessions as needed.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,12 +7,11 @@ use anyhow::Result;
 use ort::session::Session;
 use prost::Message as _;
 
+use super::loader::{Loader, commit};
 use super::operators::{self, Blocks};
-use super::{Loader, commit};
 use crate::inference::graph::proto::Model;
-use crate::inference::graph::{fuse, quantise};
-use crate::inference::kernel::int8;
-use crate::inference::kernel::{Block, InstructionSet};
+use crate::inference::graph::{fuse, quantize};
+use crate::inference::kernel::{Block, InstructionSet, int8};
 
 /// A model without the weights of its blocks, and its blocks: all sessions of it share their weights.
 #[derive(Debug)]
@@ -22,19 +21,19 @@ pub(super) struct SubModel {
 }
 
 impl SubModel {
-    /// Of a part as it is stored.
+    /// Reads a part of [`super::parts::GeneratorParts`].
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let mut model = Model::parse(bytes)?;
-        let reals = fuse::take(&mut model)?
-            .into_iter()
-            .map(|(name, layers)| Ok((name, Block::new(&layers, InstructionSet::best())?)));
-        let reals = reals.collect::<Result<_>>()?;
-        let bytes = quantise::take(&mut model)?.into_iter();
+        let floats = fuse::extract_blocks(&mut model)?.into_iter();
+        let floats =
+            floats.map(|(name, layers)| Ok((name, Block::new(&layers, InstructionSet::best())?)));
+        let floats = floats.collect::<Result<_>>()?;
+        let bytes = quantize::extract_blocks(&mut model)?.into_iter();
         let bytes = bytes
             .map(|(name, spec)| Ok((name, int8::Block::new(&spec, int8::InstructionSet::best())?)));
         let bytes = bytes.collect::<Result<_>>()?;
         Ok(Self {
-            blocks: Arc::new(Blocks { reals, bytes }),
+            blocks: Arc::new(Blocks { floats, bytes }),
             model: model.encode_to_vec(),
         })
     }
@@ -48,20 +47,20 @@ impl SubModel {
                 .with_operators(operators::domain(&self.blocks)?)?;
             commit(builder, Path::new(""), &self.model)
         };
-        Ok(the_first_alone(start)?)
+        Ok(first_alone(start)?)
     }
 }
 
-/// Starts a session whose operators have a domain of their own. ONNX Runtime lists the domains of a process, and of two
-/// sessions that both add one, as they do at the same time, the later one fails: so nobody starts beside the first.
-fn the_first_alone(start: impl FnOnce() -> ort::Result<Session>) -> ort::Result<Session> {
-    static IS_LISTED: Mutex<bool> = Mutex::new(false);
-    let mut is_listed = IS_LISTED.lock().unwrap_or_else(PoisonError::into_inner);
-    if *is_listed {
-        drop(is_listed);
+/// Starts a session with operators of our own domain. ONNX Runtime registers the domain with the first such session of the
+/// process. If two sessions register it at the same time, the later one fails, so the first one starts alone.
+fn first_alone(start: impl FnOnce() -> ort::Result<Session>) -> ort::Result<Session> {
+    static IS_REGISTERED: Mutex<bool> = Mutex::new(false);
+    let mut is_registered = IS_REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *is_registered {
+        drop(is_registered);
         return start();
     }
     let session = start();
-    *is_listed = session.is_ok();
+    *is_registered = session.is_ok();
     session
 }

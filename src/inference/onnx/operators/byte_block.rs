@@ -1,4 +1,4 @@
-//! An inverted residual block in eight bits: what [`crate::inference::graph::quantise`] puts into graphs.
+//! An inverted residual block in eight bits, as [`crate::inference::graph::quantize`] writes it.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use ort::operator::{
 };
 use ort::value::TensorElementType;
 
-use super::{Blocks, failed, infer_shape, missing, named};
-use crate::inference::graph::quantise::BYTE_BLOCK;
+use super::common::{Blocks, block_of_node, infer_shape, kernel_error, missing_tensor};
+use crate::inference::graph::quantize::BYTE_BLOCK;
 use crate::inference::kernel::int8::Block;
 
-/// Of a picture and, with some, bytes beside it.
+/// Takes a picture and perhaps a skip connection as bytes.
 pub(super) struct ByteBlockOperator(pub(super) Arc<Blocks>);
 
 impl Operator for ByteBlockOperator {
@@ -42,7 +42,7 @@ impl Operator for ByteBlockOperator {
     }
 
     fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<ByteBlockKernel> {
-        Ok(ByteBlockKernel(named(&self.0.bytes, context)?))
+        Ok(ByteBlockKernel(block_of_node(&self.0.bytes, context)?))
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) struct ByteBlockKernel(Block);
 
 impl Kernel for ByteBlockKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let picture = context.input(0)?.ok_or_else(missing)?;
+        let picture = context.input(0)?.ok_or_else(missing_tensor)?;
         let (_, picture) = picture.try_extract_tensor::<f32>()?;
         let skip = if context.num_inputs()? > 1 {
             context.input(1)?
@@ -62,9 +62,9 @@ impl Kernel for ByteBlockKernel {
             None => &[],
         };
         let shape = self.0.output().map(|n| n as i64);
-        let mut output = context.output(0, shape)?.ok_or_else(missing)?;
+        let mut output = context.output(0, shape)?.ok_or_else(missing_tensor)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let done = self.0.run(picture, skip, output);
-        done.map_err(|error| failed(&error))
+        let computed = self.0.run(picture, skip, output);
+        computed.map_err(|error| kernel_error(&error))
     }
 }

@@ -1,58 +1,65 @@
-//! Bytes in and bytes out: the picture's preparation and the output's conversion become part of the graph.
+//! Bytes in and out: preparing the picture and converting the output become part of the graph.
 //!
-//! For a GPU, a frame is then 0.3 MB up and 0.3 MB down instead of 2.5 and 1.2.
+//! Per frame, 0.3 MB are then copied to a GPU and 0.3 MB back, instead of 2.5 and 1.2.
 
 use std::iter;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
+use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, data_type};
 use crate::face::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM};
 
-/// What the picture's input is called from then on ..
+/// The name of the input that takes crops.
 pub(crate) const CROPS: &str = "crops.bytes";
-/// .. and the output.
+/// The name of the output that gives pictures.
 pub(crate) const PICTURES: &str = "pictures.bytes";
 
-/// From this version of the operators on, `Slice` and `Clip` take their numbers as inputs.
-const OPSET: i64 = 11;
+/// The first version of the standard's operators in which `Slice` and `Clip` take their parameters as inputs.
+const MIN_OPSET: i64 = 11;
 
 /// Lets `model` take crops, `[N, 328, 328, 3]` R G B, instead of its input `picture`, and give levels, `[N, 3, 320, 320]`
 /// B G R, truncated as the contract says, instead of its output.
-pub(crate) fn take_and_give_bytes(model: &mut Model, picture: &str) -> Result<()> {
-    let standard = model.opsets.iter().find(|opset| opset.domain.is_empty());
+pub(crate) fn use_bytes(model: &mut Model, picture: &str) -> Result<()> {
+    let mut opsets = model.opset_imports.iter();
+    let standard = opsets.find(|opset| opset.domain.is_empty());
     let version = standard.map_or(0, |opset| opset.version);
-    ensure!(version >= OPSET, "its operators are of version {version}");
+    ensure!(
+        version >= MIN_OPSET,
+        "its operators are of opset {version} (at least {MIN_OPSET} is needed)"
+    );
     let graph = model.graph_mut()?;
-    let output = graph.outputs.first().context("it gives nothing")?.clone();
+    let output = graph.outputs.first().context("it has no output")?.clone();
     let input = graph.inputs.iter().position(|input| input.name == picture);
-    let input = graph.inputs.remove(input.context("it takes no picture")?);
+    let input = graph
+        .inputs
+        .remove(input.context("it has no picture input")?);
     let crop = [CROP as i64, CROP as i64, 3];
     let inner = [3, INNER as i64, INNER as i64];
-    graph.inputs.push(bytes_like(&input, CROPS, &crop)?);
-    graph.outputs = vec![bytes_like(&output, PICTURES, &inner)?];
-    prepare(graph, picture);
-    convert(graph, &output.name);
+    graph.inputs.push(byte_tensor(&input, CROPS, &crop)?);
+    graph.outputs = vec![byte_tensor(&output, PICTURES, &inner)?];
+    prepend_preparation(graph, picture);
+    append_conversion(graph, &output.name);
     Ok(())
 }
 
-/// A tensor of bytes with the batch of `info`.
-fn bytes_like(info: &ValueInfo, name: &str, shape: &[i64]) -> Result<ValueInfo> {
-    let mut bytes = ValueInfo::tensor(name, dtype::UINT8, shape);
-    let tensor = info.kind.as_ref().and_then(|kind| kind.tensor.as_ref());
-    let batch = tensor.and_then(|tensor| tensor.shape.as_ref()?.dims.first());
+/// A tensor of bytes with the batch of `like`.
+fn byte_tensor(like: &ValueInfo, name: &str, shape: &[i64]) -> Result<ValueInfo> {
+    let mut bytes = ValueInfo::tensor(name, data_type::UINT8, shape);
+    let batch = like
+        .tensor_type()
+        .and_then(|tensor| tensor.shape.as_ref()?.dims.first());
     let batch = batch.context("a tensor without a batch")?.clone();
-    let own = bytes.kind.as_mut().and_then(|kind| kind.tensor.as_mut());
-    if let Some(shape) = own.and_then(|tensor| tensor.shape.as_mut()) {
+    let tensor = bytes.value_type.as_mut().and_then(|t| t.tensor.as_mut());
+    if let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_mut()) {
         shape.dims.insert(0, batch);
     }
     Ok(bytes)
 }
 
 /// As [`crate::face::network_input`] does it: the inner picture, B G R, divided by 255, whole and masked.
-fn prepare(graph: &mut Graph, picture: &str) {
+fn prepend_preparation(graph: &mut Graph, picture: &str) {
     let (first, last) = (RIM as i64, (RIM + INNER) as i64);
-    graph.constants.extend([
+    graph.initializers.extend([
         Tensor::of_int64s("bytes.first", &[first, first]),
         Tensor::of_int64s("bytes.last", &[last, last]),
         Tensor::of_int64s("bytes.axes", &[1, 2]),
@@ -61,15 +68,15 @@ fn prepare(graph: &mut Graph, picture: &str) {
         mask("bytes.mask"),
     ]);
     let slice = [CROPS, "bytes.first", "bytes.last", "bytes.axes"];
-    let to_float = Attribute::of_int("to", i64::from(dtype::FLOAT));
+    let to_float = Attribute::of_int("to", i64::from(data_type::FLOAT));
     let planes = Attribute::of_ints("perm", &[0, 3, 1, 2]);
     let nodes = [
         Node::new("Slice", &slice, "bytes.inner"),
         Node::new("Cast", &["bytes.inner"], "bytes.floats").with(to_float),
         Node::new("Transpose", &["bytes.floats"], "bytes.planes").with(planes),
-        Node::new("Gather", &["bytes.planes", "bytes.bgr"], "bytes.turned")
+        Node::new("Gather", &["bytes.planes", "bytes.bgr"], "bytes.reordered")
             .with(Attribute::of_int("axis", 1)),
-        Node::new("Div", &["bytes.turned", "bytes.levels"], "bytes.whole"),
+        Node::new("Div", &["bytes.reordered", "bytes.levels"], "bytes.whole"),
         Node::new("Mul", &["bytes.whole", "bytes.mask"], "bytes.masked"),
         Node::new("Concat", &["bytes.whole", "bytes.masked"], picture)
             .with(Attribute::of_int("axis", 1)),
@@ -77,7 +84,7 @@ fn prepare(graph: &mut Graph, picture: &str) {
     graph.nodes.splice(..0, nodes);
 }
 
-/// 0 where the masked copy hides the picture, else 1.
+/// 0 where the mask hides the picture, else 1.
 fn mask(name: &str) -> Tensor {
     let hides = |x, y| MASK_ROWS.contains(&y) && MASK_COLUMNS.contains(&x);
     let rows = (0..INNER).flat_map(|y| iter::repeat(y).zip(0..INNER));
@@ -87,17 +94,17 @@ fn mask(name: &str) -> Tensor {
     Tensor::of_floats(name, &[1, 1, INNER as i64, INNER as i64], &values)
 }
 
-/// Levels of `output`, 0..1: what is beyond them is brought back, the rest truncated.
-fn convert(graph: &mut Graph, output: &str) {
+/// Turns `output`, 0..1, into levels: clamped, then truncated.
+fn append_conversion(graph: &mut Graph, output: &str) {
     graph
-        .constants
-        .push(Tensor::of_floats("bytes.none", &[], &[0.0]));
-    let to_bytes = Attribute::of_int("to", i64::from(dtype::UINT8));
+        .initializers
+        .push(Tensor::of_floats("bytes.zero", &[], &[0.0]));
+    let to_bytes = Attribute::of_int("to", i64::from(data_type::UINT8));
     graph.nodes.extend([
         Node::new("Mul", &[output, "bytes.levels"], "bytes.scaled"),
         Node::new(
             "Clip",
-            &["bytes.scaled", "bytes.none", "bytes.levels"],
+            &["bytes.scaled", "bytes.zero", "bytes.levels"],
             "bytes.clipped",
         ),
         Node::new("Cast", &["bytes.clipped"], PICTURES).with(to_bytes),
