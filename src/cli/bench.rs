@@ -1,4 +1,4 @@
-//! `lipsync bench`: where the time of a render goes.
+//! `lipsync bench`: how fast each stage of a render is.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueHint};
 
+use super::process;
 use super::ui::Ui;
 use crate::assets;
 use crate::bench::{self, Options, Scratch};
@@ -21,74 +22,72 @@ use crate::plan::request;
 use crate::plan::{BatchSize, Origin, Plan, Request, Setting};
 use crate::render::report;
 
-/// Measure where the time of a render goes: each part alone, then all together
+/// Measure how fast a render is: each stage alone, then all together
+///
+/// By default, it renders 4 seconds of the bundled sample with the bundled presenter. Everything runs once to warm up, then
+/// --runs times. Clips are written to the temporary folder and removed. docs/performance.md explains the figures.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Without options, 4 seconds of the bundled sample with the bundled presenter. Everything runs once to warm \
-    up, then --runs times; the clips that are written go into the folder for temporary files and are removed.\n\
-    docs/performance.md says what the figures mean.\n\n\
-    Examples:\n  \
-    lipsync bench\n  \
-    lipsync bench speech.wav -m models/anna -b frames/anna --limit 60 --plot bench.png\n  \
-    lipsync bench --device cuda --presets ultrafast,veryfast"
-)]
+#[command(after_help = "\
+Examples:
+  lipsync bench
+  lipsync bench speech.wav -m models/anna -b frames/anna --limit 60 --plot bench.png
+  lipsync bench --device cuda --presets ultrafast,veryfast")]
 pub(super) struct BenchArgs {
-    /// Speech: any sound file; without it, the bundled sample
+    /// Speech: an audio file, or a video with an audio track [default: the bundled sample]
     #[arg(value_hint = ValueHint::FilePath)]
     audio: Option<PathBuf>,
-    /// A model_id of the configuration or of a bundled model, a folder with both networks, or the generator's file
-    /// [default: the configuration's first, else ada]
+    /// Model: an id, a folder, or a generator's .onnx file [default: the first in lipsync.yaml, else ada]
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
-    /// Folder of numbered JPEG or PNG frames, or a video [default: the model's]
+    /// Presenter: a folder of numbered JPEG or PNG frames, a picture or a video [default: the model's]
     #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
-    /// Crop rectangles: a JSON file, or a folder of landmark files [default: in or beside the background]
+    /// Crop rectangles: a JSON file or a folder of landmark files [default: in or next to the background]
     #[arg(long, value_name = "FILE", env = "LIPSYNC_CROP_RECTS", hide_env = true, value_hint = ValueHint::AnyPath)]
     crop_rects: Option<PathBuf>,
-    /// How the new mouth gets into the frame [default: seamless]
+    /// How the new mouth is pasted into the frame [default: seamless]
     #[arg(long, value_enum, env = "LIPSYNC_PASTE", hide_env = true)]
     paste: Option<Paste>,
-    /// Use only so many seconds of the sound
+    /// Use only the first SECONDS of the audio
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0, value_parser = request::seconds)]
     limit: f64,
-    /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT) [default: auto]
+    /// Where to run the networks: auto, cpu, cuda, cuda:N, cuda:N,M or trt [default: auto]
     #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
     device: Option<Device>,
-    /// How exactly the networks are computed [default: exact]
+    /// Numeric precision of the networks [default: exact]
     #[arg(long, value_enum, env = "LIPSYNC_PRECISION", hide_env = true)]
     precision: Option<Precision>,
-    /// Frames that go through a generator at a time: auto or a number [default: auto]
+    /// Frames per run of the generator, 1 to 256 [default: auto]
     #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
     batch: Option<BatchSize>,
     /// CPU threads [default: all cores]
     #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
     threads: Option<NonZeroUsize>,
-    /// Memory to stay within [default: 0.4, and 0.9 with large networks]
+    /// Memory limit in GB (10^9 bytes) [default: 0.4, or 0.9 with large networks]
     #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = request::gigabytes)]
     memory_limit: Option<f64>,
-    /// Video codec of the whole [default: h264]
+    /// Video codec of the whole render [default: h264]
     #[arg(long, value_name = "CODEC", env = "LIPSYNC_CODEC", hide_env = true)]
     codec: Option<Codec>,
-    /// Constant rate factor [default: the codec's usual one]
+    /// Constant rate factor; lower is better and larger [default: the codec's]
     #[arg(long, value_name = "N", env = "LIPSYNC_CRF", hide_env = true)]
     crf: Option<u32>,
-    /// The encoder's preset in the whole [default: the codec's usual one]
+    /// Encoder preset of the whole render [default: the codec's]
     #[arg(long, value_name = "P", env = "LIPSYNC_PRESET", hide_env = true)]
     preset: Option<String>,
-    /// Presets at which encoding alone is measured too [default: ultrafast,medium for h264]
+    /// Presets to measure encoding alone with, in addition [default: ultrafast,medium for h264]
     #[arg(long, value_name = "P,P,..", value_delimiter = ',')]
     presets: Option<Vec<String>>,
-    /// Runs of everything, of which the medians are taken
+    /// Measured runs; the figures are their medians
     #[arg(long, value_name = "N", default_value = "3")]
     runs: NonZeroUsize,
     /// Write the measurements as JSON (docs/bench.schema.json)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
-    /// Draw them: a PNG
+    /// Draw the measurements as a PNG
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     plot: Option<PathBuf>,
-    /// Replace an existing picture
+    /// Replace an existing plot
     #[arg(short, long)]
     force: bool,
 }
@@ -99,25 +98,25 @@ impl BenchArgs {
         Request {
             audio: self.audio.clone(),
             output: Some(clip),
-            model: asked(self.model.as_ref()),
-            background: asked(self.background.as_ref()),
-            crop_rects: asked(self.crop_rects.as_ref()),
-            paste: asked(self.paste.as_ref()),
+            model: from_flag(self.model.as_ref()),
+            background: from_flag(self.background.as_ref()),
+            crop_rects: from_flag(self.crop_rects.as_ref()),
+            paste: from_flag(self.paste.as_ref()),
             limit: Some(self.limit),
-            device: asked(self.device.as_ref()),
-            precision: asked(self.precision.as_ref()),
-            batch: asked(self.batch.as_ref()),
-            threads: asked(self.threads.as_ref()),
-            memory_limit: asked(self.memory_limit.as_ref()),
-            codec: asked(self.codec.as_ref()),
-            crf: asked(self.crf.as_ref()),
-            preset: asked(self.preset.as_ref()),
+            device: from_flag(self.device.as_ref()),
+            precision: from_flag(self.precision.as_ref()),
+            batch: from_flag(self.batch.as_ref()),
+            threads: from_flag(self.threads.as_ref()),
+            memory_limit: from_flag(self.memory_limit.as_ref()),
+            codec: from_flag(self.codec.as_ref()),
+            crf: from_flag(self.crf.as_ref()),
+            preset: from_flag(self.preset.as_ref()),
             force: true,
             ..Request::default()
         }
     }
 
-    /// What else the encoder is measured at.
+    /// Presets to measure encoding alone with, besides that of the render.
     fn presets(&self) -> Vec<String> {
         let is_h264 = self
             .codec
@@ -133,14 +132,14 @@ impl BenchArgs {
     }
 }
 
-fn asked<T: Clone>(value: Option<&T>) -> Option<Setting<T>> {
+fn from_flag<T: Clone>(value: Option<&T>) -> Option<Setting<T>> {
     value.map(|value| Setting {
         value: value.clone(),
         origin: Origin::Flag,
     })
 }
 
-/// Measures, and tells.
+/// Measures, writes JSON and plot, and prints a table.
 pub(super) fn bench(
     args: &BenchArgs,
     config: Option<&Path>,
@@ -165,7 +164,7 @@ pub(super) fn bench(
         "whole.mp4"
     };
     let config = ConfigFile::find(config)?;
-    super::render::use_threads(args.threads);
+    process::limit_threads(args.threads);
     let plan = Plan::new(args.request(scratch.clip(container)), config.as_ref())?;
     for warning in &plan.warnings {
         ui.warn(warning);

@@ -1,6 +1,6 @@
-//! `lipsync compare`: whether a clip is what it was expected to be.
+//! `lipsync compare`: compares a clip with a reference.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -12,47 +12,51 @@ use crate::error::Fault;
 use crate::output::{OutputKind, Target};
 use crate::sync::Making;
 
-/// Say whether a clip is what it was expected to be: frame by frame, and its sound
+/// Compare a clip with a reference, frame by frame, and their audio
+///
+/// Without a limit, frames must be identical; with limits, every frame must meet all of them. Frame count, size, rate, colour
+/// tags and audio must match as well. docs/compare.md explains the figures.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Without a limit, frames must be equal. Every frame must keep every limit; count, size, rate, colour tags and \
-    sound must agree as well (docs/compare.md).\n\
-    Exit code 0: as expected; 3: they differ; 1: a file cannot be read.\n\n\
-    Examples:\n  \
-    lipsync compare golden.mp4 now.mp4 --min-psnr 40 --diff diff\n  \
-    lipsync compare golden-frames frames --max-abs 3\n  \
-    lipsync compare golden.mp4 frames --min-ssim 0.98 --json | jq .overall"
-)]
+#[command(after_help = "\
+Exit codes: 0 the clips match, 3 they differ, 1 a file cannot be read.
+
+Examples:
+  lipsync compare golden.mp4 now.mp4 --min-psnr 40 --diff diff
+  lipsync compare golden-frames frames --max-abs 3
+  lipsync compare golden.mp4 frames --min-ssim 0.98 --json | jq .overall")]
 pub(super) struct CompareArgs {
-    /// The clip as it should be: a video, or a folder of PNG or JPEG frames
+    /// Reference: a video, or a folder of PNG or JPEG frames
     #[arg(value_hint = ValueHint::AnyPath)]
     expected: PathBuf,
-    /// The clip as it is
+    /// Clip to check: a video, or a folder of PNG or JPEG frames
     #[arg(value_hint = ValueHint::AnyPath)]
     actual: PathBuf,
-    /// The least PSNR of a frame
+    /// Minimum PSNR of each frame, in dB
     #[arg(long, value_name = "DB", value_parser = decibels)]
     min_psnr: Option<f64>,
-    /// The least SSIM of a frame, up to 1
+    /// Minimum SSIM of each frame, up to 1
     #[arg(long, value_name = "X", value_parser = similarity)]
     min_ssim: Option<f64>,
-    /// The largest difference of two samples, in levels (255 is full scale of 8 bits)
+    /// Maximum difference between two samples, in levels (8-bit full scale is 255)
     #[arg(long, value_name = "N")]
     max_abs: Option<u16>,
-    /// Draw the worst frames (expected, difference, actual) and a plot over time: PNGs in a new folder
+    /// Draw the worst frames and a plot over time into this new folder
+    ///
+    /// Each PNG of a frame shows expected, difference and actual side by side.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     diff: Option<PathBuf>,
-    /// Write JSON instead of text (docs/compare.schema.json)
+    /// Print JSON instead of text (docs/compare.schema.json)
     #[arg(long)]
     json: bool,
-    /// The frames or the video that both clips were rendered with: shows more clearly how the mouth moves
+    /// Background that both clips were rendered with, to measure mouth movement more precisely
     #[arg(short, long, value_name = "DIR|VIDEO", value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
-    /// Its crop rectangles, or those of both clips [default: in or beside the background; beside each clip, in
-    /// NAME.crop_rects.json]
+    /// Crop rectangles of the background or of both clips [default: in or next to them]
+    ///
+    /// Next to a clip, they are in NAME.crop_rects.json.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     crop_rects: Option<PathBuf>,
-    /// Replace an existing folder of --diff
+    /// Replace an existing --diff folder
     #[arg(short, long)]
     force: bool,
 }
@@ -70,7 +74,7 @@ fn similarity(text: &str) -> Result<f64, String> {
     value.ok_or_else(|| "expected -1 to 1".into())
 }
 
-/// Compares, draws, tells.
+/// Compares, draws and prints the differences; fails if there are any.
 pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let pictures = args.diff.map(|path| Target {
         path,
@@ -114,23 +118,32 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
     } else {
         ui.data(&comparison.to_string())?;
     }
-    if let Some(shown) = &drawn {
-        ui.say(&format!("wrote `{shown}`"));
+    if let Some(folder) = &drawn {
+        ui.say(&format!("wrote `{folder}`"));
     }
     if comparison.same {
         return Ok(());
     }
+    Err(difference(&args.expected, &args.actual, &comparison, drawn.as_deref()).into())
+}
+
+/// The error if the clips differ. `drawn` is the folder of --diff.
+fn difference(
+    expected: &Path,
+    actual: &Path,
+    comparison: &Comparison,
+    drawn: Option<&str>,
+) -> Fault {
     let message = format!(
         "`{}` differs from `{}`",
-        args.actual.display(),
-        args.expected.display()
+        actual.display(),
+        expected.display()
     );
     let hint = match drawn {
-        Some(shown) => format!("`{shown}` shows the worst frames, and all of them over time"),
-        None => "--diff DIR draws the worst frames, and all of them over time".into(),
+        Some(folder) => format!("see the worst frames and a plot over time in `{folder}`"),
+        None => "draw the worst frames and a plot over time with --diff DIR".into(),
     };
-    Err(Fault::partial(message)
+    Fault::partial(message)
         .because(comparison.differences.join("\n"))
         .hint(hint)
-        .into())
 }

@@ -1,4 +1,4 @@
-//! `lipsync completions` and `lipsync man`: the command line itself as data.
+//! `lipsync completions` and `lipsync man`: shell completions and man pages, generated from the command line definition.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,37 +11,39 @@ use clap_mangen::Man;
 use super::ui::Ui;
 use crate::error::{Fault, plain_io};
 
-/// Write a completion script for a shell to stdout
+/// Print a completion script for a shell
 #[derive(Debug, Clone, Copy, Args)]
-#[command(after_help = "Examples:\n  \
-    lipsync completions bash > ~/.local/share/bash-completion/completions/lipsync\n  \
-    lipsync completions zsh > ~/.zfunc/_lipsync          with fpath+=~/.zfunc before compinit in ~/.zshrc\n  \
-    lipsync completions fish > ~/.config/fish/completions/lipsync.fish")]
+#[command(after_help = "\
+Examples:
+  lipsync completions bash > ~/.local/share/bash-completion/completions/lipsync
+  lipsync completions zsh > ~/.zfunc/_lipsync          with fpath+=~/.zfunc before compinit in ~/.zshrc
+  lipsync completions fish > ~/.config/fish/completions/lipsync.fish")]
 pub(super) struct CompletionsArgs {
-    /// The shell
+    /// Shell to complete for
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// Write the manual pages, one for each command
+/// Write man pages, one for each command
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    lipsync man -o ~/.local/share/man/man1\n  \
-    man lipsync-render")]
+#[command(after_help = "\
+Examples:
+  lipsync man -o ~/.local/share/man/man1
+  man lipsync-render")]
 pub(super) struct ManArgs {
-    /// Folder to write lipsync.1, lipsync-render.1, .. into; pages that are there are replaced
+    /// Folder for lipsync.1, lipsync-render.1 and so on; existing pages are replaced
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: PathBuf,
 }
 
-/// The script for `command`, the whole command line.
+/// Prints the script for `command`, the whole command line.
 pub(super) fn completions(args: CompletionsArgs, mut command: Command, ui: &Ui) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "lipsync", &mut script);
     Ok(ui.data(&String::from_utf8_lossy(&script))?)
 }
 
-/// A page for `command`, the whole command line, and for each of its subcommands.
+/// Writes a page for `command`, the whole command line, and for each of its subcommands.
 pub(super) fn man(args: &ManArgs, command: Command, ui: &Ui) -> Result<()> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
@@ -55,7 +57,7 @@ pub(super) fn man(args: &ManArgs, command: Command, ui: &Ui) -> Result<()> {
         write_page(folder, command)?;
     }
     ui.say(&format!(
-        "wrote {} manual pages into `{}`",
+        "wrote {} man pages to `{}`",
         commands.len(),
         folder.display()
     ));
@@ -75,7 +77,7 @@ fn write_page(folder: &Path, command: &Command) -> Result<()> {
         man.render_subcommands_section(&mut page)?;
     }
     page.extend(notes(command).into_bytes());
-    // Only the program itself has one.
+    // Only the program itself has a version.
     if command.get_version().is_some() {
         man.render_version_section(&mut page)?;
     }
@@ -85,7 +87,7 @@ fn write_page(folder: &Path, command: &Command) -> Result<()> {
     Ok(())
 }
 
-/// What stands below the options in `--help`: notes, then examples, with their line breaks.
+/// The text below the options in `--help` as two sections, notes and examples, with its line breaks.
 fn notes(command: &Command) -> String {
     let text = command.get_after_help().map(ToString::to_string);
     let text = text.unwrap_or_default();
@@ -102,7 +104,7 @@ fn notes(command: &Command) -> String {
         .concat()
 }
 
-/// A line of text in which roff finds no command of its own.
+/// A line of text, escaped so that roff finds no commands in it.
 fn roff_line(line: &str) -> String {
     let line = line.trim().replace('\\', "\\e").replace('-', "\\-");
     if line.starts_with(['.', '\'']) {

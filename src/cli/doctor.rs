@@ -1,4 +1,4 @@
-//! `lipsync doctor`: what this machine has and lacks.
+//! `lipsync doctor`: checks for missing dependencies.
 
 use std::path::Path;
 
@@ -9,22 +9,23 @@ use super::ui::Ui;
 use crate::doctor::{self, Finding, State};
 use crate::error::Fault;
 
-/// Say what this machine has and lacks, with the command that mends it
+/// Check for missing dependencies and show how to install them
+///
+/// Each finding is `ok`, `warning` (something is slower or unavailable) or `missing` (nothing can be rendered without it),
+/// with the command that fixes it. Everything is tried: libraries are loaded, and each model runs once. The exit code is 0, or
+/// 4 if something is missing.
 #[derive(Debug, Clone, Copy, Args)]
-#[command(
-    after_help = "Each line is ok, warning (something is slower or cannot be used) or missing (nothing can be \
-    rendered without it).\nExit code 0, or 4 if something is missing.\n\n\
-    Examples:\n  \
-    lipsync doctor\n  \
-    lipsync doctor --json | jq '.findings[] | select(.state != \"ok\")'"
-)]
+#[command(after_help = "\
+Examples:
+  lipsync doctor
+  lipsync doctor --json | jq '.findings[] | select(.state != \"ok\")'")]
 pub(super) struct DoctorArgs {
-    /// Write one JSON object instead of lines
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Examines, prints, and fails if something needed is missing; `config` is the `--config` that was given.
+/// Prints the findings; fails if a required dependency is missing. `config` is the file given with `--config`.
 pub(super) fn doctor(args: DoctorArgs, config: Option<&Path>, ui: &Ui) -> Result<()> {
     let findings = doctor::examine(config);
     if args.json {
@@ -35,11 +36,14 @@ pub(super) fn doctor(args: DoctorArgs, config: Option<&Path>, ui: &Ui) -> Result
     let is_missing = |finding: &&Finding| finding.state == State::Missing;
     match findings.iter().filter(is_missing).count() {
         0 => Ok(()),
-        n => Err(
-            Fault::machine(format!("missing on this machine: {n} of what is needed"))
-                .hint("the lines above that begin with `missing` say what to do")
-                .into(),
-        ),
+        n => {
+            let dependencies = if n == 1 { "dependency" } else { "dependencies" };
+            Err(
+                Fault::machine(format!("{n} missing {dependencies} on this machine"))
+                    .hint("see the lines above that begin with `missing`")
+                    .into(),
+            )
+        }
     }
 }
 
@@ -53,7 +57,7 @@ fn json(findings: &[Finding]) -> Result<String> {
     }))?)
 }
 
-/// A line for each finding, and one for each remedy under it.
+/// One line per finding; its remedy is on a line of its own below it.
 fn lines(findings: &[Finding]) -> String {
     let width = findings.iter().map(|finding| finding.name.chars().count());
     let width = width.max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! `lipsync inspect`: what a file or folder is, and what is wrong with it.
+//! `lipsync inspect`: describes a file or folder, and reports problems.
 
 use std::path::PathBuf;
 
@@ -12,37 +12,41 @@ use crate::inspect::Inspection;
 use crate::output::{OutputKind, Target};
 use crate::sync::Making;
 
-/// Say what a file or folder is, and what is wrong with it
+/// Describe a model, background, audio file or video, and report problems
+///
+/// The description goes to stdout, with a line `warning: ...` for each problem. The exit code is 0 if PATH could be
+/// inspected, whatever was found. docs/inspect.md explains the figures.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    lipsync inspect speech.wav                    rate, length, loudness, pauses, clipping\n  \
-    lipsync inspect frames/anna --png anna.png    gaps, jumps, blurred and doubled frames; drawn\n  \
-    lipsync inspect models/ada                    inputs, outputs, precision, one run\n  \
-    lipsync inspect clip.mp4 --json               streams, and whether sound and mouth agree\n  \
-    lipsync inspect clip.mp4 -b frames/anna       the same, surer: the clip's own background is known\n\n\
-    What was found goes to stdout, with a line `warning: ..` for each fault. Exit code 0: it could be inspected.")]
+#[command(after_help = "\
+Examples:
+  lipsync inspect speech.wav                    rate, length, loudness, pauses, clipping
+  lipsync inspect frames/anna --png anna.png    gaps, jumps, blurred and repeated frames, drawn
+  lipsync inspect models/ada                    inputs, outputs, precision, a test run
+  lipsync inspect clip.mp4 --json               streams, and whether mouth and audio are in sync
+  lipsync inspect clip.mp4 -b frames/anna       the same, more reliable: the background is known")]
 pub(super) struct InspectArgs {
-    /// A model folder, an .onnx file, a background folder, a sound or a video
+    /// A model folder, an .onnx file, a background folder, an audio file or a video
     path: PathBuf,
-    /// Write JSON instead of text
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Draw it: a PNG
+    /// Draw the findings as a PNG
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
-    /// Crop rectangles of a background folder or a video [default: in or beside the folder; beside the video, in
-    /// NAME.crop_rects.json]
+    /// Crop rectangles of the background or video [default: in or next to it]
+    ///
+    /// Next to a video, they are in NAME.crop_rects.json.
     #[arg(long, value_name = "FILE")]
     crop_rects: Option<PathBuf>,
-    /// The frames or the video that a clip was rendered with: shows more clearly how the mouth moves
+    /// Background that the video was rendered with, to measure mouth movement more precisely
     #[arg(short, long, value_name = "DIR|VIDEO", value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
-    /// Replace an existing picture
+    /// Replace an existing PNG
     #[arg(short, long)]
     force: bool,
 }
 
-/// Looks, draws, tells.
+/// Inspects, draws, and prints what was found.
 pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let picture = args.png.map(|path| Target {
         path,

@@ -1,4 +1,4 @@
-//! `lipsync join`: the parts of a clip -> the clip.
+//! `lipsync join`: parts of a clip -> the clip.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,24 +17,25 @@ use crate::error::Fault;
 use crate::output::Target;
 use crate::output::fingerprint::Fingerprint;
 
-/// Join the parts of a clip that were rendered apart
+/// Join parts of a clip that were rendered separately
+///
+/// The video is copied without encoding it again. The audio comes from the file that the parts were rendered from, and is
+/// written as in a clip that is rendered at once. If all parts were rendered with --deterministic, so is the joined clip:
+/// byte-identical to one rendered at once.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The pictures are copied as they are, the sound is written as a whole render writes it, from the \
-    file that the\nparts were rendered from: with --deterministic, the joined clip has the bytes of the whole one.\n\n\
-    Examples:\n  \
-    for k in 0 1 2 3; do lipsync render talk.wav --part $k/4; done\n  \
-    lipsync join talk.part*-of-4.mp4 -o talk.mp4\n  \
-    lipsync join parts/*.mp4 -o talk.mkv --audio talk.wav"
-)]
+#[command(after_help = "\
+Examples:
+  for k in 0 1 2 3; do lipsync render talk.wav --part $k/4; done
+  lipsync join talk.part*-of-4.mp4 -o talk.mp4
+  lipsync join parts/*.mp4 -o talk.mkv --audio talk.wav")]
 pub(super) struct JoinArgs {
     /// All parts of one clip, in any order
     #[arg(required = true, value_name = "PART", value_hint = ValueHint::FilePath)]
     parts: Vec<PathBuf>,
-    /// Clip to write: .mp4, .mov, .mkv or .webm; - is stdout (fragmented MP4)
+    /// Clip to write: .mp4, .mov, .mkv or .webm, or - for stdout (fragmented MP4)
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: PathBuf,
-    /// The sound that the parts were rendered from [default: where it was then]
+    /// Audio file that the parts were rendered from [default: its path at the time]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     audio: Option<PathBuf>,
     /// Replace an existing output
@@ -42,20 +43,20 @@ pub(super) struct JoinArgs {
     force: bool,
 }
 
-/// Checks, joins, tells.
+/// Checks the parts, joins them, and prints a summary.
 pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let started = Instant::now();
     let (target, container) = target(args)?;
     let parts = args.parts.iter().map(|path| PartFile::open(path));
     let parts = Parts::sorted(parts.collect::<Result<_>>()?)?;
     parts.fit_into(container)?;
-    let sound = sound(parts.tag(), args.audio.as_deref())?;
+    let audio = audio(parts.tag(), args.audio.as_deref())?;
     let (count, frames) = (parts.count(), parts.tag().clip_frames);
     let output = target.path.display().to_string();
     ui.event(
         "start",
         json!({
-            "input": sound.path().display().to_string(),
+            "input": audio.path().display().to_string(),
             "output": output,
             "frames": frames,
             "fps": parts.tag().fps.as_f64(),
@@ -66,14 +67,14 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let spec = JoinSpec {
         target,
         container,
-        sound: &sound,
+        sound: &audio,
         #[cfg(feature = "credentials")]
         signer: None,
     };
     let mut progress = ui.progress(frames);
     join::join(parts, spec, cancel, |done| progress.update(done))?;
     drop(progress);
-    let (took, lasts) = (started.elapsed().as_secs_f64(), sound.seconds());
+    let (took, lasts) = (started.elapsed().as_secs_f64(), audio.seconds());
     ui.event(
         "success",
         json!({
@@ -91,7 +92,7 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     Ok(())
 }
 
-/// Where the clip goes; none of the parts may be there.
+/// Where the clip goes. It must not replace one of the parts or the audio.
 fn target(args: &JoinArgs) -> Result<(Target, Container)> {
     let container = Container::named_by(&args.output)?;
     let target = Target {
@@ -117,15 +118,15 @@ fn target(args: &JoinArgs) -> Result<(Target, Container)> {
     Ok((target, container))
 }
 
-/// The sound of the whole clip, which must be the one that the parts were rendered from.
-fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<AudioFile> {
-    let path = audio.unwrap_or(Path::new(&tag.sound.path));
-    let hint = "name the sound that the parts were rendered from with --audio";
+/// The audio of the whole clip, which must be the file that the parts were rendered from.
+fn audio(tag: &PartTag, requested: Option<&Path>) -> Result<AudioFile> {
+    let path = requested.unwrap_or(Path::new(&tag.sound.path));
+    let hint = "name the audio file that the parts were rendered from with --audio";
     if !path.exists() {
         return Err(
-            Fault::failed(format!("there is no sound `{}`", path.display()))
+            Fault::failed(format!("there is no audio file `{}`", path.display()))
                 .because(
-                    "a joined clip takes its sound from the file that its parts were rendered from",
+                    "a joined clip takes its audio from the file that its parts were rendered from",
                 )
                 .hint(hint)
                 .into(),
@@ -133,7 +134,7 @@ fn sound(tag: &PartTag, audio: Option<&Path>) -> Result<AudioFile> {
     }
     if Fingerprint::of_file(path)?.to_string() != tag.sound.content {
         return Err(Fault::failed(format!(
-            "`{}` is not the sound that the parts were rendered from",
+            "`{}` is not the audio that the parts were rendered from",
             path.display()
         ))
         .hint(hint)

@@ -1,4 +1,15 @@
-//! The command line: what is typed -> a subcommand, its messages and the exit code.
+//! The command line: arguments in, messages and an exit code out. Only this room knows the terminal.
+//!
+//! Each command has a file or folder of its name, which holds its arguments (`RenderArgs`) and the function that runs it
+//! (`render`):
+//!
+//! - `render/`, `batch/`: make clips
+//! - `join.rs`: puts parts of a clip together
+//! - `compare.rs`, `inspect.rs`, `doctor.rs`, `bench.rs`: examine clips, files, the machine and its speed
+//! - `completions.rs`: shell completions and man pages
+//!
+//! They share `ui/` (everything that is printed), `process.rs` (signals, threads, log level) and `notices.rs` (messages
+//! about the networks).
 
 mod batch;
 mod bench;
@@ -7,35 +18,53 @@ mod completions;
 mod doctor;
 mod inspect;
 mod join;
+mod notices;
+mod process;
 mod render;
 mod ui;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
 
 use crate::cancel::Cancel;
-use crate::error::{Exit, Report};
+use crate::error::Report;
 use ui::{Ui, UiArgs};
 
-/// Batch lip-sync renderer: speech and background frames in, a talking MP4 out
+/// Render video clips of a presenter speaking any audio
 #[derive(Debug, Parser)]
 #[command(name = "lipsync", version, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 compare: they differ, batch: some clips failed, 4 the machine lacks something, 130 interrupted.\n\
-    Environment: LIPSYNC_HOME (folder with models, backgrounds, samples), ORT_DYLIB_PATH (ONNX Runtime's library)."
-)]
+#[command(after_help = "\
+Run `lipsync COMMAND --help` for the options of a command, with examples.
+
+Exit codes:
+  0    success
+  1    failed: bad input, or an output that cannot be written
+  2    wrong usage or configuration
+  3    batch: some clips failed; compare: the clips differ
+  4    missing dependency: a library, a GPU, an encoder, disk space
+  130  interrupted
+
+Environment variables:
+  LIPSYNC_CONFIG   configuration file, like --config
+  LIPSYNC_HOME     folder that holds `models`, `backgrounds` and `samples`
+  ORT_DYLIB_PATH   ONNX Runtime's library, libonnxruntime.so
+
+Examples:
+  lipsync render speech.wav             render one clip with the bundled presenter
+  lipsync batch talks -o clips          render a clip for each audio file in a folder
+  lipsync inspect frames/anna           check a presenter's frames
+  lipsync doctor                        check for missing dependencies")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     ui: UiArgs,
-    /// Configuration file [default: $LIPSYNC_CONFIG, else lipsync.yaml here or above, else in the user's config folder]
+    /// Configuration file [default: $LIPSYNC_CONFIG, else the nearest lipsync.yaml]
+    ///
+    /// Without it, lipsync takes the file that $LIPSYNC_CONFIG names, else lipsync.yaml in the current folder or the nearest
+    /// folder above it, else lipsync.yaml in the user's configuration folder.
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 }
@@ -53,14 +82,14 @@ enum Command {
     Man(completions::ManArgs),
 }
 
-/// Parses the command line, runs what it says, and tells how that ended.
+/// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
-    quiet_libraries();
+    process::silence_libraries();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);
     let cancel = Cancel::default();
-    if let Err(error) = stop_on_signals(&cancel) {
+    if let Err(error) = process::cancel_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));
     }
     let config = cli.config.as_deref();
@@ -87,42 +116,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The same matches again, for who decided each argument.
+/// The matches of the subcommand, which say where each argument came from.
 fn of_subcommand(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, of)| of)
-}
-
-/// What libraries take from the environment alone: SVT-AV1 writes a banner to stderr unless it is to write only errors, and
-/// ONNX Runtime collects what it runs for its maker, in files in the user's cache at first.
-#[expect(unsafe_code, reason = "the libraries have no other switch for it")]
-fn quiet_libraries() {
-    // SAFETY: no other thread was started yet that could read the environment meanwhile.
-    unsafe {
-        std::env::set_var("SVT_LOG", "1");
-        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
-    }
-}
-
-/// The first signal asks the stages to stop; the second ends the program at once.
-fn stop_on_signals(cancel: &Cancel) -> std::io::Result<()> {
-    // A file that grows past the user's limit is then an error of the write, and not the end of the program.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let cancel = cancel.clone();
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            for _ in signals.forever() {
-                if cancel.cancel() {
-                    #[expect(
-                        clippy::exit,
-                        reason = "the user asked a second time; what stays is hidden and removed by the next run"
-                    )]
-                    std::process::exit(Exit::Interrupted as i32);
-                }
-            }
-        })?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -134,7 +130,7 @@ mod tests {
         super::Cli::command().debug_assert();
     }
 
-    /// `--dry-run -v` names the variable that decided a setting by this rule.
+    /// `--dry-run -v` derives the name of an environment variable from its flag.
     #[test]
     fn a_variable_is_named_after_its_flag() {
         let command = super::Cli::command();

@@ -1,4 +1,4 @@
-//! NVIDIA's driver, the CUDA libraries, and whether ONNX Runtime gets along with them.
+//! NVIDIA's driver, the CUDA libraries, and whether ONNX Runtime can use them.
 
 use std::ffi::c_int;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{Finding, State};
 use crate::assets;
 use crate::inference::onnx::{Placement, cuda};
 
-/// What ONNX Runtime's CUDA provider loads, in an order in which each finds what it needs already loaded.
+/// What ONNX Runtime's CUDA provider loads. The order matters: each library needs some of those before it.
 const LIBRARIES: [&str; 6] = [
     CUDART,
     "libcublasLt.so.13",
@@ -24,9 +24,10 @@ const LIBRARIES: [&str; 6] = [
 ];
 const CUDART: &str = "libcudart.so.13";
 const CUDNN: &str = "libcudnn.so.9";
+/// Installs the CUDA libraries.
 const GET_LIBRARIES: &str = "scripts/setup.sh --gpu";
 
-/// `placement` is where a model really ran.
+/// All checks of the GPU. `placement` is where a model actually ran.
 pub(super) fn examine(placement: Option<&Placement>) -> Vec<Finding> {
     if let Ok(runtime) = assets::runtime_library() {
         cuda::preload(&runtime);
@@ -39,25 +40,25 @@ pub(super) fn examine(placement: Option<&Placement>) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("GPU", driver)];
     findings.extend(libraries(true));
-    findings.extend(placement.map(use_of_gpu));
+    findings.extend(placement.map(gpu_use));
     findings
 }
 
-fn use_of_gpu(placement: &Placement) -> Finding {
+fn gpu_use(placement: &Placement) -> Finding {
     let name = "networks on the GPU";
     match (&placement.obstacle, &placement.left_on_cpu) {
         (Some(obstacle), _) => {
             Finding::new(State::Warning, name, obstacle.to_string()).remedy(obstacle.remedy())
         }
         (None, Some(left)) => {
-            let detail = format!("on {}, but for {left}", placement.device());
+            let detail = format!("on {}, except {left}", placement.device());
             Finding::new(State::Warning, name, detail)
         }
         (None, None) => Finding::ok(name, format!("on {}", placement.device())),
     }
 }
 
-/// The driver's version and the GPUs, as the kernel module under `root` tells them, else as nvidia-smi does.
+/// The driver's version and the GPUs, from the kernel module's files below `root`, else from nvidia-smi.
 fn driver(root: &Path) -> Option<String> {
     let module = root.join("proc/driver/nvidia");
     if let Ok(text) = fs::read_to_string(module.join("version")) {
@@ -92,14 +93,14 @@ fn names(models: &[String]) -> String {
     models.join(", ")
 }
 
-/// The first word like 550.54.15 in the kernel module's description of itself.
+/// The version, such as 550.54.15, in the kernel module's description of itself.
 fn driver_version(text: &str) -> Option<&str> {
     let is_version =
         |word: &&str| word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.');
     text.split_whitespace().find(is_version)
 }
 
-/// Loads each CUDA library. One that is not there matters only if there is a GPU.
+/// Loads each CUDA library. Missing ones matter only if there is a GPU.
 fn libraries(gpu: bool) -> Option<Finding> {
     let name = "CUDA libraries";
     let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -120,15 +121,16 @@ fn libraries(gpu: bool) -> Option<Finding> {
         (_, false) if found.is_empty() => None,
         (_, false) => Some(Finding::ok(
             name,
-            format!("{}, others not", found.join(", ")),
+            format!("{}, but not all", found.join(", ")),
         )),
     }
 }
 
-/// The library by the loader's usual search, or the loader's words; it stays loaded, as ONNX Runtime will use it.
+/// Loads a library from the loader's search path, or returns the loader's message. It stays loaded, because ONNX Runtime will
+/// use it.
 #[expect(unsafe_code, reason = "loading a library runs its initializers")]
 fn load(name: &str) -> Result<ManuallyDrop<Library>, String> {
-    // SAFETY: the names are of NVIDIA's libraries, whose initializers expect nothing of the program.
+    // SAFETY: the names are those of NVIDIA's libraries, whose initializers have no preconditions.
     let library = unsafe { Library::new(name) };
     let library = library.map_err(|e| {
         let cause = std::error::Error::source(&e).map(ToString::to_string);
@@ -137,10 +139,10 @@ fn load(name: &str) -> Result<ManuallyDrop<Library>, String> {
     Ok(ManuallyDrop::new(library))
 }
 
-/// The version of a library that tells one.
+/// The version of a library that reports one.
 #[expect(
     unsafe_code,
-    reason = "these libraries tell their version through C functions"
+    reason = "these libraries report their version through C functions"
 )]
 fn version(name: &str, library: &Library) -> Option<String> {
     match name {
@@ -174,7 +176,7 @@ mod tests {
     use crate::inference::onnx::{CudaUnavailable, Gpu};
 
     #[test]
-    fn the_kernel_module_tells_driver_and_gpus() {
+    fn driver_and_gpus_come_from_the_kernel_module() {
         let dir = tempfile::tempdir().unwrap();
         let module = dir.path().join("proc/driver/nvidia");
         let gpu = module.join("gpus/0000:01:00.0");
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn a_cpu_on_a_gpu_machine_is_a_warning() {
         let text = "libcudnn.so.9: cannot open shared object file: No such file or directory";
-        let finding = use_of_gpu(&Placement::cpu(Some(CudaUnavailable::of(text, |_| false))));
+        let finding = gpu_use(&Placement::cpu(Some(CudaUnavailable::of(text, |_| false))));
         assert_eq!(finding.state, State::Warning);
         assert!(finding.detail.contains("cuDNN 9 is missing"), "{finding:?}");
         assert!(finding.remedy.unwrap().contains("setup.sh --gpu"));
@@ -205,11 +207,11 @@ mod tests {
             ..Placement::cpu(None)
         };
         assert_eq!(
-            use_of_gpu(&on_gpu),
+            gpu_use(&on_gpu),
             Finding::ok("networks on the GPU", "on CUDA:1")
         );
         on_gpu.left_on_cpu = Some("3 Resize".into());
-        assert_eq!(use_of_gpu(&on_gpu).detail, "on CUDA:1, but for 3 Resize");
+        assert_eq!(gpu_use(&on_gpu).detail, "on CUDA:1, except 3 Resize");
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::thread;
 
 use super::{Finding, State};
 
-/// Less is worth a warning: a render of 720p takes about as much memory, a long clip as much disk.
+/// Less than this is a warning: a 720p render takes about this much memory, and a long clip this much disk.
 const LOW_BYTES: u64 = 1 << 30;
 
+/// All checks of the hardware.
 pub(super) fn examine() -> Vec<Finding> {
     vec![
         cores(),
-        memory_finding(memory(Path::new("/"))),
+        memory_finding(Memory::read(Path::new("/"))),
         disk("disk, current folder", Path::new(".")),
         disk("disk, temporary folder", &std::env::temp_dir()),
     ]
@@ -22,14 +23,18 @@ pub(super) fn examine() -> Vec<Finding> {
 fn cores() -> Finding {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    // ARM machines do not name their model here.
+    // ARM machines have no model name here.
     let model = field(&text, "model name").unwrap_or(std::env::consts::ARCH);
     Finding::ok("cores", format!("{cores} of {model}"))
 }
 
 fn memory_finding(memory: Option<Memory>) -> Finding {
     let Some(memory) = memory else {
-        return Finding::new(State::Warning, "memory", "/proc/meminfo does not tell it");
+        return Finding::new(
+            State::Warning,
+            "memory",
+            "unknown: /proc/meminfo does not say",
+        );
     };
     let detail = format!(
         "{} free of {}{}",
@@ -68,38 +73,40 @@ fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// In bytes.
+/// Memory of the machine, or of the control group that limits it; bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Memory {
     total: u64,
     available: u64,
-    /// Whether a control group allows less than there is.
+    /// Whether a control group limits it.
     limited: bool,
 }
 
-/// The memory of the machine whose files lie under `root`, or what the process's control group allows of it.
-fn memory(root: &Path) -> Option<Memory> {
-    let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let bytes = |name: &str| -> Option<u64> {
-        let kib: u64 = field(&text, name)?.strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1024)
-    };
-    let mut memory = Memory {
-        total: bytes("MemTotal")?,
-        available: bytes("MemAvailable")?,
-        limited: false,
-    };
-    for (limit, used) in group_limits(root) {
-        if limit < memory.total {
-            memory.total = limit;
-            memory.limited = true;
+impl Memory {
+    /// Reads it from the files below `root`.
+    fn read(root: &Path) -> Option<Self> {
+        let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
+        let bytes = |name: &str| -> Option<u64> {
+            let kib: u64 = field(&text, name)?.strip_suffix(" kB")?.parse().ok()?;
+            Some(kib * 1024)
+        };
+        let mut memory = Self {
+            total: bytes("MemTotal")?,
+            available: bytes("MemAvailable")?,
+            limited: false,
+        };
+        for (limit, used) in group_limits(root) {
+            if limit < memory.total {
+                memory.total = limit;
+                memory.limited = true;
+            }
+            memory.available = memory.available.min(limit.saturating_sub(used));
         }
-        memory.available = memory.available.min(limit.saturating_sub(used));
+        Some(memory)
     }
-    Some(memory)
 }
 
-/// Limit and use of the process's control group and of all above it, of both versions of control groups.
+/// Limit and use of the process's control group and its ancestors, in both versions of control groups.
 fn group_limits(root: &Path) -> Vec<(u64, u64)> {
     let text = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mut limits = Vec::new();
@@ -117,7 +124,7 @@ fn group_limits(root: &Path) -> Vec<(u64, u64)> {
             ),
             _ => continue,
         };
-        // In a container the group's path may be that of the machine outside; then only the root's files are there.
+        // In a container, the path may be the host's; then only the root group has files here.
         for group in Path::new(group.trim_start_matches('/')).ancestors() {
             let group = root.join(folder).join(group);
             let number = |name| {
@@ -135,7 +142,7 @@ fn group_limits(root: &Path) -> Vec<(u64, u64)> {
     limits
 }
 
-/// The value of a line `name : value`.
+/// The value of the line `name : value`.
 pub(super) fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;
@@ -146,7 +153,7 @@ pub(super) fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 mod tests {
     use super::*;
 
-    /// A machine with 8 GiB, of which 6 are free, and a control group's files.
+    /// The memory of a machine with 8 GiB, 6 of them free, and these files of control groups.
     fn machine(cgroup: &str, files: &[(&str, &str)]) -> Option<Memory> {
         let dir = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
@@ -162,7 +169,7 @@ mod tests {
         for (path, text) in files {
             write(&format!("sys/fs/cgroup/{path}"), text);
         }
-        memory(dir.path())
+        Memory::read(dir.path())
     }
 
     fn found(total: u64, available: u64, limited: bool) -> Memory {
@@ -178,7 +185,7 @@ mod tests {
         assert_eq!(machine("", &[]), Some(found(8, 6, false)));
         let unlimited = [("memory.max", "max\n"), ("memory.current", "7\n")];
         assert_eq!(machine("0::/\n", &unlimited), Some(found(8, 6, false)));
-        assert_eq!(memory(Path::new("/nowhere")), None);
+        assert_eq!(Memory::read(Path::new("/nowhere")), None);
     }
 
     #[test]

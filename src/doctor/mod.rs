@@ -1,5 +1,12 @@
-//! What a machine has and lacks for rendering; everything is really tried.
+//! Looks for everything that a render needs, by trying it: libraries are loaded, encoders looked up, and every model is run.
+//! Each finding says how it is and, if something is missing, how to fix it.
+//!
+//! - `hardware.rs`: cores, memory, disk space
+//! - `software.rs`: FFmpeg, ONNX Runtime, the configuration
+//! - `bundled.rs`: bundled and configured models, backgrounds and samples
+//! - `gpu.rs`: NVIDIA's driver and the CUDA libraries
 
+mod bundled;
 mod gpu;
 mod hardware;
 mod software;
@@ -10,20 +17,20 @@ use serde::Serialize;
 
 use crate::error::Report;
 
-/// How good a finding is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// As it should be.
+    /// Nothing to do.
     Ok,
-    /// Rendering works, but slower, or not with every option.
+    /// Rendering works, but more slowly or not with every option.
     Warning,
-    /// Nothing can be rendered without it.
+    /// A missing dependency: nothing can be rendered without it.
     Missing,
 }
 
 impl State {
-    /// Its name in lines and in JSON.
+    /// Its name in text and in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -33,16 +40,16 @@ impl State {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub name: String,
-    /// How it is.
+    /// How severe it is.
     pub state: State,
-    /// What was found; one line or a few.
+    /// What was found, in one or more lines.
     pub detail: String,
-    /// What mends it, where something does.
+    /// How to fix it, if there is a way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -58,12 +65,12 @@ impl Finding {
         }
     }
 
-    /// A thing that is as it should be.
+    /// A finding without a problem.
     pub(crate) fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(State::Ok, name, detail)
     }
 
-    /// What an error says, with its hint as the remedy.
+    /// An error as a finding, with its hint as the remedy.
     fn of(state: State, name: impl Into<String>, error: &anyhow::Error) -> Self {
         let report = Report::of(error);
         let texts = std::iter::once(report.message).chain(report.causes);
@@ -74,7 +81,7 @@ impl Finding {
         }
     }
 
-    /// What mends it.
+    /// Adds how to fix it.
     #[must_use]
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -82,7 +89,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, from the hardware up to the models. `config` is the file that was named with `--config`.
+/// Runs all checks, from the hardware up to the models. `config` is the file given with `--config`.
 pub(crate) fn examine(config: Option<&Path>) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("lipsync", env!("CARGO_PKG_VERSION"))];
     findings.extend(hardware::examine());
@@ -91,10 +98,10 @@ pub(crate) fn examine(config: Option<&Path>) -> Vec<Finding> {
     findings.push(finding);
     let (config, finding) = software::config(config);
     findings.push(finding);
-    findings.extend(software::bundled());
-    let (models, placement) = software::models(runtime.as_ref(), config.as_ref());
+    findings.extend(bundled::sample());
+    let (models, placement) = bundled::models(runtime.as_ref(), config.as_ref());
     findings.extend(models);
-    findings.extend(software::backgrounds(config.as_ref()));
+    findings.extend(bundled::backgrounds(config.as_ref()));
     findings.extend(gpu::examine(placement.as_ref()));
     findings
 }

@@ -1,78 +1,92 @@
-//! How a render shares out the memory that it may use.
+//! How a render divides the memory that it may use, and how much the process uses.
 
 use std::fs;
 
 use crate::image::Size;
 
-/// Memory to stay within if nothing else is asked for, bytes ..
-const SMALL: usize = 400_000_000;
-/// .. and with a large generator ..
-const LARGE: usize = 900_000_000;
-/// .. which is one whose file has so many bytes: that of `ada` has 17 million, the full-width one 49.
-const LARGE_FILE: u64 = 32_000_000;
-/// Bytes for each pixel of a frame that the encoder, and frames on their way to it, take: measured with x264 at its usual
-/// preset, and 1280x720, over the beginning of a second segment, where a new encoder takes over.
-const ENCODING: usize = 190;
-/// What the program is taken to hold once it is warm, where the system does not tell.
-const UNKNOWN: usize = 300_000_000;
+/// Default memory limit in bytes ...
+const DEFAULT_LIMIT: usize = 400_000_000;
+/// ... and with a large generator ...
+const DEFAULT_LIMIT_LARGE: usize = 900_000_000;
+/// ... which is one whose file has at least this many bytes: that of `ada` has 17 million, the full-width one 49.
+const LARGE_GENERATOR: u64 = 32_000_000;
+/// Bytes per pixel of a frame that the encoder and the frames on their way to it take. Measured with x264 at its default
+/// preset and 1280x720, across the start of a second segment, where a new encoder takes over.
+const ENCODING_BYTES_PER_PIXEL: usize = 190;
+/// Assumed memory use of the warmed-up program where the system does not report it, bytes.
+const UNKNOWN_USE: usize = 300_000_000;
 
-/// Memory for what is made of each background once and kept, bytes.
+/// Memory for caches, bytes. What does not fit is computed again for each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryBudget {
     /// For decoded backgrounds.
     pub backgrounds: usize,
-    /// For what the generator makes of them.
+    /// For the features that the generator computes from them.
     pub features: usize,
-    /// How much less than what is held already the limit is.
+    /// By how much the memory limit is too small for what is in use already.
     pub lacking: usize,
 }
 
 impl MemoryBudget {
-    /// What `limit` leaves beside the networks, which have run once, and the encoding of frames of `size`. The generator's
-    /// features get four fifths if it `has_features`: a byte of them saves more work than one of a background.
+    /// What `limit` leaves next to the networks, which have run once, and the encoding of frames of `size`. If the generator
+    /// `has_features`, they get four fifths: a byte of them saves more work than a byte of a background.
     pub fn within(limit: usize, size: Size, has_features: bool) -> Self {
         Self::beside(held(), limit, encoding(size), has_features)
     }
 
-    /// The memory to stay within if nothing else is asked for, for a generator whose file has so many bytes.
+    /// The memory limit if none is given, for a generator whose file has this many bytes.
     pub fn usual_limit(generator: u64) -> usize {
-        if generator < LARGE_FILE { SMALL } else { LARGE }
+        if generator < LARGE_GENERATOR {
+            DEFAULT_LIMIT
+        } else {
+            DEFAULT_LIMIT_LARGE
+        }
     }
 
-    /// What `limit` leaves beside `held` bytes and `encoding` ones for frames on their way.
+    /// What `limit` leaves next to `held` bytes, and `encoding` bytes for frames on their way.
     pub(crate) fn beside(held: usize, limit: usize, encoding: usize, has_features: bool) -> Self {
-        let working = held + encoding;
-        let left = limit.saturating_sub(working);
+        let needed = held + encoding;
+        let left = limit.saturating_sub(needed);
         let features = if has_features { left / 5 * 4 } else { 0 };
         Self {
             backgrounds: left - features,
             features,
-            lacking: working.saturating_sub(limit),
+            lacking: needed.saturating_sub(limit),
         }
     }
 }
 
-/// Memory that the encoder of frames of `size`, and frames on their way to it, take: bytes.
+/// Memory that the encoder of frames of `size`, and the frames on their way to it, take: bytes.
 pub(crate) fn encoding(size: Size) -> usize {
-    size.width as usize * size.height as usize * ENCODING
+    size.width as usize * size.height as usize * ENCODING_BYTES_PER_PIXEL
 }
 
-/// The same where many clips follow each other: what one leaves behind fits the next one badly. Measured with thirty clips of
-/// 1280x720, two at a time, which took 665 MB instead of 547.
+/// [`encoding`] where many clips follow each other, which fragments memory. Measured with thirty clips of 1280x720, two at a
+/// time: 665 MB instead of 547.
 pub(crate) fn encoding_in_turns(size: Size) -> usize {
     encoding(size) / 5 * 7
 }
 
-/// Memory that this process holds, bytes.
+/// Memory that this process uses (its resident set), bytes; an estimate where the system does not report it.
 pub(crate) fn held() -> usize {
-    held_now().unwrap_or(UNKNOWN)
+    resident().unwrap_or(UNKNOWN_USE)
 }
 
-/// Memory that this process holds, bytes, where the system tells it.
-fn held_now() -> Option<usize> {
+/// The resident set of this process, bytes.
+fn resident() -> Option<usize> {
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
     let resident: usize = pages.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(resident * rustix::param::page_size())
+}
+
+/// The largest resident set that this process ever had, bytes.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 #[cfg(test)]
@@ -86,16 +100,16 @@ mod tests {
             height: 720,
         };
         let (mega, encoding) = (1_000_000, encoding(size));
-        let room = MemoryBudget::beside(100 * mega, 400 * mega, encoding, true);
-        assert_eq!(room.backgrounds + room.features, 300 * mega - encoding);
-        assert!(room.features > room.backgrounds);
-        let room = MemoryBudget::beside(500 * mega, 900 * mega, encoding, false);
+        let budget = MemoryBudget::beside(100 * mega, 400 * mega, encoding, true);
+        assert_eq!(budget.backgrounds + budget.features, 300 * mega - encoding);
+        assert!(budget.features > budget.backgrounds);
+        let budget = MemoryBudget::beside(500 * mega, 900 * mega, encoding, false);
         assert_eq!(
-            (room.backgrounds, room.features),
+            (budget.backgrounds, budget.features),
             (400 * mega - encoding, 0)
         );
-        let room = MemoryBudget::beside(500 * mega, 400 * mega, encoding, true);
-        assert_eq!((room.backgrounds, room.features), (0, 0));
-        assert_eq!(room.lacking, 100 * mega + encoding);
+        let budget = MemoryBudget::beside(500 * mega, 400 * mega, encoding, true);
+        assert_eq!((budget.backgrounds, budget.features), (0, 0));
+        assert_eq!(budget.lacking, 100 * mega + encoding);
     }
 }

@@ -1,4 +1,11 @@
-//! One clip: a plan and networks -> outputs that are complete and checked, but not yet in their places.
+//! A plan -> its outputs: complete and checked, but still under hidden names until [`RenderedClip::publish`].
+//!
+//! - `networks.rs`: loads the networks, and divides the memory that they leave
+//! - `memory.rs`: the memory budget, and the memory use of the process
+//! - `calibration.rs`: samples of a presenter, to which reduced precisions are fitted
+//! - `pipeline/`: the stages, one thread each, joined by bounded queues
+//! - `preview.rs`: the frames of a contact sheet
+//! - `report.rs`: the JSON of `--report`
 
 pub(crate) mod calibration;
 pub(crate) mod memory;
@@ -25,44 +32,44 @@ use memory::MemoryBudget;
 use pipeline::StageTime;
 use preview::Preview;
 
-/// What is to be rendered, and how much at a time.
+/// A plan to carry out: which frames, how many at a time, and with how much memory.
 pub struct ClipRender<'a> {
     plan: &'a Plan,
     frames: FrameSelection,
     batch: usize,
-    room: MemoryBudget,
+    memory: MemoryBudget,
 }
 
-/// What came of it. Dropped without [`RenderedClip::publish`], nothing is left.
+/// Rendered outputs. Dropping it without [`RenderedClip::publish`] removes them.
 pub struct RenderedClip {
     /// The outputs, under hidden names.
     pub parts: Vec<StagedOutput>,
     /// How each stage spent its time.
     pub stages: Vec<StageTime>,
-    /// How the clip's sound is written; none where no clip is.
+    /// How the clip's audio was written; none if no clip was.
     pub sound: Option<ClipAudio>,
 }
 
 impl RenderedClip {
-    /// Puts the outputs in their places.
+    /// Gives the outputs their names.
     pub fn publish(self) -> Result<()> {
         self.parts.into_iter().try_for_each(StagedOutput::commit)
     }
 }
 
 impl<'a> ClipRender<'a> {
-    /// All that `plan` asks for, `batch` frames at a time, in `room`: every frame of a clip or of a part of it, or the moments of a contact
-    /// sheet.
-    pub fn new(plan: &'a Plan, batch: usize, room: MemoryBudget) -> Self {
+    /// All that `plan` asks for, `batch` frames at a time: the frames of a clip or of a part of it, or, if there is no other
+    /// output, only those of the contact sheet.
+    pub fn new(plan: &'a Plan, batch: usize, memory: MemoryBudget) -> Self {
         let frames = match plan.target {
             Some(_) => FrameSelection::Range(plan.range.frames.clone()),
-            None => FrameSelection::Picked(preview::moments(plan.frames)),
+            None => FrameSelection::Picked(preview::sheet_frames(plan.frames)),
         };
         Self {
             plan,
             frames,
             batch,
-            room,
+            memory,
         }
     }
 
@@ -71,7 +78,7 @@ impl<'a> ClipRender<'a> {
         self.frames.count()
     }
 
-    /// What is about to be rendered on `device`, as the event `start` of `--progress json` tells it.
+    /// The fields of the event `start` of `--progress json`; the networks run on `device`.
     pub fn start(&self, device: &str) -> Value {
         let plan = self.plan;
         json!({
@@ -84,7 +91,7 @@ impl<'a> ClipRender<'a> {
         })
     }
 
-    /// Renders with these networks, and calls `progress` with the number of frames written so far.
+    /// Renders with these networks. Calls `progress` with the number of frames written so far.
     pub fn render(
         &self,
         encoder: &mut dyn AudioEncoder,
@@ -97,20 +104,18 @@ impl<'a> ClipRender<'a> {
             Silence::Model => None,
             Silence::Rest => Some(Rest::in_pauses(&VoiceActivity::of(&plan.sound, cancel)?)),
         };
-        let clip = clip(plan, &self.frames, rest.as_ref(), self.batch, self.room);
-        // Kept only if they are to be drawn.
-        let moments = || preview::moments(plan.frames);
-        let wanted = plan
-            .contact_sheet
-            .as_ref()
-            .map_or(Vec::new(), |_| moments());
+        let clip = clip(plan, &self.frames, rest.as_ref(), self.batch, self.memory);
+        let wanted = match plan.contact_sheet {
+            Some(_) => preview::sheet_frames(plan.frames),
+            None => Vec::new(),
+        };
         let (sink, sound) = sink(plan)?;
         let mut sink = Box::new(Preview::new(clip, wanted, sink));
         let stages = pipeline::run(clip, encoder, generators, sink.as_mut(), cancel, progress)?;
-        let kept = sink.take();
+        let sheet_frames = sink.take();
         let mut parts: Vec<StagedOutput> = sink.complete()?.into_iter().collect();
         if let Some(target) = &plan.contact_sheet {
-            parts.push(contact_sheet(plan, &kept, target)?);
+            parts.push(contact_sheet(plan, &sheet_frames, target)?);
         }
         Ok(RenderedClip {
             parts,
@@ -120,19 +125,19 @@ impl<'a> ClipRender<'a> {
     }
 }
 
-/// The work on `frames` of `plan`'s clip, `batch` of them at a time, in `room`; `rest` says where the mouth rests.
+/// The pipeline's input for `frames` of `plan`'s clip, `batch` of them at a time; `rest` says where the mouth is at rest.
 pub fn clip<'a>(
     plan: &'a Plan,
     frames: &'a FrameSelection,
     rest: Option<&'a Rest>,
     batch: usize,
-    room: MemoryBudget,
+    memory: MemoryBudget,
 ) -> Clip<'a> {
     Clip {
         sound: &plan.sound,
         rest,
         backgrounds: &plan.backgrounds,
-        keep_bytes: room.backgrounds,
+        keep_bytes: memory.backgrounds,
         order: plan.order,
         start: plan.start,
         paste: plan.paste,
@@ -142,10 +147,10 @@ pub fn clip<'a>(
     }
 }
 
-/// Where frames go, and how the sound goes with them.
+/// Where frames go, and how the audio is written.
 type Sink = (Option<Box<dyn FrameSink>>, Option<ClipAudio>);
 
-/// Where the frames go; nowhere if only moments were asked for.
+/// The plan's output; none if only a contact sheet was asked for.
 fn sink(plan: &Plan) -> Result<Sink> {
     let Some(target) = plan.target.clone() else {
         return Ok((None, None));
@@ -163,17 +168,17 @@ fn sink(plan: &Plan) -> Result<Sink> {
     })
 }
 
-fn contact_sheet(plan: &Plan, moments: &[SheetFrame], target: &Target) -> Result<StagedOutput> {
+fn contact_sheet(plan: &Plan, frames: &[SheetFrame], target: &Target) -> Result<StagedOutput> {
     let name = plan.sound.path().file_name().unwrap_or_default();
     let title = format!("{} - {}", name.to_string_lossy(), plan.model.id);
-    let below = format!(
-        "{} frames at {} a second, {:.2} s",
+    let subtitle = format!(
+        "{} frames at {} fps, {:.2} s",
         plan.frames,
         plan.fps,
         plan.sound.seconds()
     );
     draw::written(
-        &draw::contact_sheet(moments, &title, &below),
+        &draw::contact_sheet(frames, &title, &subtitle),
         target.clone(),
     )
 }

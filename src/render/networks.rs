@@ -1,4 +1,4 @@
-//! A plan's networks, loaded, and the memory that they leave to a render.
+//! Loads a plan's networks, and divides the memory that they leave.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::inference::onnx::{FeatureLimits, Networks, Runtime, TuneOptions};
 use crate::plan::Plan;
 use crate::plan::model::ModelFiles;
 
-/// Loads the networks as `plan` asks for them.
+/// Loads the networks on the device and at the precision that `plan` asks for.
 pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
     let cache = assets::cache_folder();
     let tune = TuneOptions {
@@ -25,7 +25,8 @@ pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
     Networks::load(runtime, audio_encoder, generator, plan.hardware, tune)
 }
 
-/// Runs the networks once, and shares out the memory that they leave. `batch`: how many frames at a time.
+/// Runs the networks once, `batch` frames at a time, then divides the memory that they leave, and limits their feature cache
+/// to its share.
 pub(crate) fn make_room(
     plan: &Plan,
     networks: &mut Networks,
@@ -37,10 +38,10 @@ pub(crate) fn make_room(
     let limit = plan
         .memory_limit
         .unwrap_or_else(|| MemoryBudget::usual_limit(file));
-    let room = MemoryBudget::within(limit, size, networks.has_features());
+    let memory = MemoryBudget::within(limit, size, networks.has_features());
     networks.features().keep(FeatureLimits {
-        bytes: room.features,
+        bytes: memory.features,
         backgrounds: plan.backgrounds.count(),
     });
-    Ok(room)
+    Ok(memory)
 }

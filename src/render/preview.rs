@@ -1,4 +1,4 @@
-//! Twelve moments of a clip, kept as its frames pass by, for a picture that shows it at a glance.
+//! Frames for the contact sheet: a few frames of the clip, collected on their way to the output.
 
 use anyhow::Result;
 
@@ -10,43 +10,43 @@ use crate::image::Picture;
 use crate::output::StagedOutput;
 use crate::render::pipeline::Clip;
 
-/// Moments in a picture.
-const MOMENTS: u64 = 12;
+/// Frames on a contact sheet.
+const SHEET_FRAMES: u64 = 12;
 
-/// The frames of a clip of `frames` frames that are shown: twelve, evenly apart, or all if there are fewer.
-pub(crate) fn moments(frames: u64) -> Vec<u64> {
-    let count = frames.min(MOMENTS);
+/// The frames of a clip of `frames` frames that the contact sheet shows: twelve at even distances, or all if there are fewer.
+pub(crate) fn sheet_frames(frames: u64) -> Vec<u64> {
+    let count = frames.min(SHEET_FRAMES);
     // The middle of each twelfth: neither the first frame nor the last says much.
     (0..count)
         .map(|i| (2 * i + 1) * frames / (2 * count))
         .collect()
 }
 
-/// Passes frames on to the output, if there is one, and keeps some of them.
+/// A sink that keeps some frames, and passes all of them on to the output, if there is one.
 pub(crate) struct Preview<'a> {
     clip: Clip<'a>,
     sink: Option<Box<dyn FrameSink>>,
     wanted: Vec<u64>,
-    /// Frames that have passed.
-    passed: u64,
-    kept: Vec<SheetFrame>,
+    /// How many frames were written.
+    written: u64,
+    collected: Vec<SheetFrame>,
 }
 
 impl<'a> Preview<'a> {
-    /// Keeps the frames `wanted` (in rising order) of `clip`, and passes all on to `sink`.
+    /// Collects the frames `wanted` (in ascending order) of `clip`, and passes all frames on to `sink`.
     pub(crate) fn new(clip: Clip<'a>, wanted: Vec<u64>, sink: Option<Box<dyn FrameSink>>) -> Self {
         Self {
             clip,
             sink,
             wanted,
-            passed: 0,
-            kept: Vec::new(),
+            written: 0,
+            collected: Vec::new(),
         }
     }
 
-    /// What was kept so far.
+    /// The frames collected so far.
     pub(crate) fn take(&mut self) -> Vec<SheetFrame> {
-        std::mem::take(&mut self.kept)
+        std::mem::take(&mut self.collected)
     }
 }
 
@@ -64,12 +64,12 @@ impl FrameSink for Preview<'_> {
     }
 
     fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
-        let index = self.clip.frames.get(self.passed);
-        self.passed += 1;
+        let index = self.clip.frames.get(self.written);
+        self.written += 1;
         if let Some(index) = index.filter(|index| self.wanted.binary_search(&index.0).is_ok()) {
             let mut whole = Picture::default();
             frame.draw(&mut whole)?;
-            self.kept.push(SheetFrame {
+            self.collected.push(SheetFrame {
                 frame: whole,
                 rect: self.clip.backgrounds.rect(self.clip.background(index)),
                 index,
@@ -93,9 +93,12 @@ mod tests {
 
     #[test]
     fn moments_are_spread_over_the_clip() {
-        assert_eq!(moments(3), [0, 1, 2]);
-        assert_eq!(moments(24), [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]);
-        let hour = moments(90_000);
+        assert_eq!(sheet_frames(3), [0, 1, 2]);
+        assert_eq!(
+            sheet_frames(24),
+            [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]
+        );
+        let hour = sheet_frames(90_000);
         assert_eq!((hour.len(), hour[0], hour[11]), (12, 3750, 86_250));
     }
 }

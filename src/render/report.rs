@@ -1,4 +1,4 @@
-//! What a render did, for scripts: the JSON of `--report`, described by `docs/report.schema.json`.
+//! What a render did, for scripts: the JSON of `--report`, which `docs/report.schema.json` describes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::memory;
 use crate::audio::AudioFile;
 use crate::encode::clip::ClipAudio;
 use crate::error::{self, Fault};
@@ -17,149 +18,173 @@ use crate::plan::Plan;
 use crate::plan::model::ModelFiles;
 use crate::render::RenderedClip;
 
-/// Version of the report's shape; it changes when a field changes its meaning or goes.
+/// Version of the schema. It changes if a field is removed or changes its meaning.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
-/// A render, as far as it came. What was not known yet when it failed is left out.
+/// A render, as far as it got. What was not known yet when it failed is left out.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct RenderReport {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The speech.
+    /// The audio file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
     /// What was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Output>,
+    pub output: Option<OutputReport>,
     /// The networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelReport>,
     /// The presenter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
-    /// Which part of a clip it was, if not all.
+    /// Which part of a clip was rendered, if not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub part: Option<Part>,
-    /// Frames that were rendered: of the clip or of the part.
+    pub part: Option<PartReport>,
+    /// Frames rendered: of the clip or of the part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,
-    /// Frames a second, as a number.
+    /// Frames per second of the clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
-    /// Frames a second, as an exact fraction.
+    /// Frames per second of the clip, as an exact fraction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps_exact: Option<String>,
-    /// Length of their sound.
+    /// Length of the audio of those frames, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Where the networks really ran: `CPU`, `CUDA:0`, `TensorRT:0`, ..
+    /// Where the networks actually ran: `CPU`, `CUDA:0`, `TensorRT:0`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Why not somewhere better.
+    /// Why not on a faster device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_reason: Option<String>,
-    /// Frames that went through the generator at a time.
+    /// Frames per run of the generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// Frames that went through it at a time after memory ran out.
+    /// Frames per run after memory ran out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_limit: Option<usize>,
-    /// How exactly the networks were computed, and what was made of the generator for it.
+    /// The precision of the networks, and how the generator was optimized for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
     /// CPU threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Whether the bytes are the same on every run.
+    /// Whether every run writes the same bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
     /// Time from the start of the program to the end of the work, seconds.
     pub wall_s: f64,
-    /// Frames rendered a second of `wall_s`.
+    /// Frames rendered per second of `wall_s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames_per_s: Option<f64>,
-    /// Seconds of clip rendered a second of `wall_s`.
+    /// Seconds of clip rendered per second of `wall_s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub realtime_factor: Option<f64>,
-    /// Most memory that the process held, MB (10^6 bytes).
+    /// Peak memory use of the process, MB (10^6 bytes).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
     /// How each stage spent its time.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub stages: BTreeMap<&'static str, StageReport>,
-    /// What was warned of.
+    /// All warnings.
     pub warnings: Vec<String>,
-    /// What it was made with.
+    /// Versions of lipsync, FFmpeg and ONNX Runtime.
     pub versions: BTreeMap<&'static str, String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<serde_json::Value>,
 }
 
-/// The speech.
+/// The audio file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Input {
-    /// Its file.
+    /// Its path.
     pub path: String,
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     /// Channels.
     pub channels: u16,
-    /// Length.
+    /// Length, seconds.
     pub seconds: f64,
 }
 
 impl Input {
-    pub(crate) fn of(sound: &AudioFile) -> Self {
+    pub(crate) fn of(audio: &AudioFile) -> Self {
         Self {
-            path: shown(sound.path()),
-            rate: sound.rate,
-            channels: sound.channels,
-            seconds: seconds(sound.seconds()),
+            path: path_text(audio.path()),
+            rate: audio.rate,
+            channels: audio.channels,
+            seconds: seconds(audio.seconds()),
         }
     }
 }
 
 /// What was written.
 #[derive(Debug, Serialize)]
-pub(crate) struct Output {
+pub(crate) struct OutputReport {
     /// The clip, the folder of frames, or `-` for stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// `video` or `frames`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
-    /// FFmpeg's name of the video encoder.
+    /// The video encoder's FFmpeg name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<&'static str>,
-    /// Its constant rate factor, asked for or by default.
+    /// Its constant rate factor, requested or default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crf: Option<u32>,
-    /// Its preset, asked for or by default.
+    /// Its preset, requested or default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// The clip's sound.
+    /// The clip's audio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sound: Option<ClipAudio>,
-    /// Columns of the frames.
+    /// Width of the frames, pixels.
     pub width: u32,
-    /// Rows of the frames.
+    /// Height of the frames, pixels.
     pub height: u32,
-    /// Whether it carries the mark that it is AI-generated.
+    /// Whether it is marked as AI-generated.
     pub marked: bool,
-    /// The picture of twelve moments.
+    /// The contact sheet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact_sheet: Option<String>,
 }
 
+impl OutputReport {
+    fn of(plan: &Plan) -> Self {
+        let size = plan.backgrounds.size();
+        let format = plan.format.as_ref();
+        let target = plan.target.as_ref();
+        let contact_sheet = plan.contact_sheet.as_ref();
+        Self {
+            path: target.map(|target| path_text(&target.path)),
+            kind: target.map(|target| match target.kind {
+                OutputKind::Frames | OutputKind::Pictures => "frames",
+                OutputKind::File | OutputKind::Stdout => "video",
+            }),
+            encoder: format.map(|format| format.video.encoder.name),
+            crf: format.and_then(|format| format.video.crf),
+            preset: format.and_then(|format| format.video.preset.clone()),
+            sound: None,
+            width: size.width,
+            height: size.height,
+            marked: plan.mark.is_some(),
+            contact_sheet: contact_sheet.map(|target| path_text(&target.path)),
+        }
+    }
+}
+
 /// A part of a clip.
 #[derive(Debug, Serialize)]
-pub(crate) struct Part {
+pub(crate) struct PartReport {
     /// Which one, from 0.
     pub index: u64,
     /// How many there are.
     pub of: u64,
-    /// The clip's frame that is its first.
+    /// Index of its first frame in the clip.
     pub first_frame: u64,
     /// Frames of the whole clip.
     pub clip_frames: u64,
@@ -168,7 +193,7 @@ pub(crate) struct Part {
 /// The networks.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelReport {
-    /// Its name.
+    /// Its id.
     pub model_id: String,
     /// The generator network's file.
     pub generator: String,
@@ -180,8 +205,8 @@ impl ModelReport {
     pub(crate) fn of(model: &ModelFiles) -> Self {
         Self {
             model_id: model.id.clone(),
-            generator: shown(&model.generator),
-            audio_encoder: shown(&model.audio_encoder),
+            generator: path_text(&model.generator),
+            audio_encoder: path_text(&model.audio_encoder),
         }
     }
 }
@@ -198,7 +223,7 @@ pub(crate) struct Background {
 impl Background {
     pub(crate) fn of(plan: &Plan) -> Self {
         Self {
-            path: shown(&plan.background),
+            path: path_text(&plan.background),
             frames: plan.backgrounds.count(),
         }
     }
@@ -207,7 +232,7 @@ impl Background {
 /// How a stage spent its time.
 #[derive(Debug, Serialize)]
 pub(crate) struct StageReport {
-    /// How many threads of it work side by side; the times are their sums.
+    /// How many threads run it; the times are their sums.
     pub workers: usize,
     /// Seconds at work.
     pub busy_s: f64,
@@ -218,34 +243,14 @@ pub(crate) struct StageReport {
 }
 
 impl RenderReport {
-    /// Takes over what was decided.
+    /// Adds what the plan decided.
     pub(crate) fn set_plan(&mut self, plan: &Plan) {
-        let sound = &plan.sound;
-        self.input = Some(Input::of(sound));
-        let size = plan.backgrounds.size();
-        let format = plan.format.as_ref();
-        self.output = Some(Output {
-            path: plan.target.as_ref().map(|target| shown(&target.path)),
-            kind: plan.target.as_ref().map(|target| match target.kind {
-                OutputKind::Frames | OutputKind::Pictures => "frames",
-                OutputKind::File | OutputKind::Stdout => "video",
-            }),
-            encoder: format.map(|format| format.video.encoder.name),
-            crf: format.and_then(|format| format.video.crf),
-            preset: format.and_then(|format| format.video.preset.clone()),
-            sound: None,
-            width: size.width,
-            height: size.height,
-            marked: plan.mark.is_some(),
-            contact_sheet: plan
-                .contact_sheet
-                .as_ref()
-                .map(|target| shown(&target.path)),
-        });
+        self.input = Some(Input::of(&plan.sound));
+        self.output = Some(OutputReport::of(plan));
         self.model = Some(ModelReport::of(&plan.model));
         self.background = Some(Background::of(plan));
         self.frames = Some(plan.range.count());
-        self.part = plan.range.part.map(|part| Part {
+        self.part = plan.range.part.map(|part| PartReport {
             index: part.index,
             of: part.of,
             first_frame: plan.range.frames.start,
@@ -258,7 +263,7 @@ impl RenderReport {
         self.deterministic = Some(plan.hardware.deterministic);
     }
 
-    /// Takes over how the clip's sound is written, and how the stages spent their time.
+    /// Adds how the clip's audio was written, and how the stages spent their time.
     pub(crate) fn set_rendered(&mut self, rendered: &RenderedClip) {
         if let Some(output) = &mut self.output {
             output.sound.clone_from(&rendered.sound);
@@ -278,7 +283,7 @@ impl RenderReport {
             .collect();
     }
 
-    /// Takes over how the work ended, `wall_s` seconds after the program's start.
+    /// Adds how the run ended, `wall_s` seconds after the start of the program.
     pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
         self.versions.extend(versions());
@@ -291,7 +296,7 @@ impl RenderReport {
         }
     }
 
-    /// What a clip that is in its place was, as the event `success` of `--progress json` tells it.
+    /// The fields of the event `success` of `--progress json`, for a clip that is in place.
     pub(crate) fn success(&self) -> serde_json::Value {
         serde_json::json!({
             "output": self.output.as_ref().and_then(|output| output.path.as_deref()),
@@ -302,20 +307,20 @@ impl RenderReport {
         })
     }
 
-    /// Writes it to `path`; an earlier report there is replaced.
+    /// Writes the report to `path`, replacing an earlier one.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         write_json(self, path)
     }
 }
 
-/// Versions of this program and, where it can be loaded, of FFmpeg.
+/// Versions of lipsync and, if it can be loaded, of FFmpeg.
 pub(crate) fn versions() -> impl Iterator<Item = (&'static str, String)> {
     let ffmpeg = ffmpeg::version().map(|version| ("ffmpeg", version));
     let own = ("lipsync", env!("CARGO_PKG_VERSION").to_owned());
     ffmpeg.into_iter().chain([own])
 }
 
-/// Writes a report to `path`; an earlier one there is replaced.
+/// Writes a report to `path`, replacing an earlier one.
 pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
     let part = target(path).begin()?;
@@ -323,7 +328,7 @@ pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
     part.commit()
 }
 
-/// Fails if a report could not be written to `path`, or would replace something that is no report.
+/// Fails if a report cannot be written to `path`, or would replace a file that is not a report.
 pub(crate) fn check(path: &Path) -> Result<()> {
     target(path).check()?;
     let is_report = || {
@@ -350,32 +355,22 @@ fn target(path: &Path) -> Target {
     }
 }
 
-/// JSON is text: what is not UTF-8 in a path is replaced.
-fn shown(path: &Path) -> String {
+/// A path as JSON text: bytes that are not UTF-8 are replaced.
+fn path_text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Milliseconds are enough.
+/// Seconds, rounded to milliseconds.
 pub(crate) fn seconds(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// Hundredths are enough.
+/// Rounded to hundredths.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// The most memory that this process ever held, in MB (10^6 bytes), where the system tells it.
+/// Peak memory use of this process in MB (10^6 bytes), if the system reports it.
 pub(crate) fn peak_mb() -> Option<f64> {
-    peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
-}
-
-/// The most memory that this process ever held, in bytes, where the system tells it.
-pub(crate) fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kilobytes * 1024)
+    memory::peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
 }

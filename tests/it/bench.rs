@@ -1,4 +1,4 @@
-//! `lipsync bench` on small networks: that all is measured and adds up, never how long it takes.
+//! `lipsync bench` on small networks: everything is measured and adds up. Times are not checked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,12 +57,12 @@ fn every_part_is_measured_and_the_report_is_what_its_schema_says() {
         assert_eq!(parts[part]["frames"], 13, "{part}");
         assert!(parts[part]["cpu_s"].as_f64() > Some(0.0), "{part}");
     }
-    // The render's own preset is measured once, though it was named again.
+    // The render's own preset is measured only once, although --presets names it too.
     assert_eq!(parts.len(), 9);
     assert_eq!(counts("encode ultrafast"), "instead");
     assert_eq!(parts["plain run"]["of"], "generator");
     assert_eq!(parts["crop"]["of"], "decode");
-    // The mouth in: 320x320 B G R floats, as the contract has them.
+    // The generated mouth: 320x320 B G R floats.
     assert_eq!(
         parts["generator"]["bytes_written_per_frame"],
         320 * 320 * 3 * 4
@@ -77,7 +77,7 @@ fn every_part_is_measured_and_the_report_is_what_its_schema_says() {
     let told = report["ratios"]["parts_cpu_to_whole_cpu"].as_f64().unwrap();
     assert!((ratio - told).abs() < 0.01 + 0.01 * ratio, "{ratio} {told}");
 
-    // The table tells the same, and nothing is left behind.
+    // The table has the same rows, and nothing is left behind.
     let table = String::from_utf8(output.stdout).unwrap();
     for name in parts.keys().chain(&["whole"]) {
         assert!(table.contains(name), "{name} is not in\n{table}");

@@ -1,4 +1,4 @@
-//! `lipsync compare`: the figures are FFmpeg's, every kind of difference is told, and golden clips can be trusted to CI.
+//! `lipsync compare`: the figures match FFmpeg's, every kind of difference is reported, and golden clips work in CI.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ fn snapshot(name: &str, value: &str) {
     });
 }
 
-/// Runs the ffmpeg program in the place; returns what it said.
+/// Runs the ffmpeg program in the folder; returns its stderr.
 fn ffmpeg(place: &Place, args: &[&str]) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y"])
@@ -29,7 +29,7 @@ fn ffmpeg(place: &Place, args: &[&str]) -> String {
     said
 }
 
-/// A moving test picture of a second, in the given codec and pixel format.
+/// One second of a moving test picture, in the given codec and pixel format.
 fn test_clip(place: &Place, name: &str, size: &str, args: &[&str]) {
     let source = format!("testsrc2=size={size}:rate=25:duration=1");
     ffmpeg(
@@ -42,7 +42,7 @@ fn run(place: &Place, args: &[&str]) -> Output {
     place.run(&[&["compare", "-q"], args].concat())
 }
 
-/// The exit code, and the JSON, which is what its schema says.
+/// Exit code and JSON, which must match its schema.
 fn compared(place: &Place, args: &[&str]) -> (i32, Value) {
     let output = run(place, &[args, &["--json"]].concat());
     let said = String::from_utf8_lossy(&output.stderr);
@@ -60,7 +60,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::INFINITY)
 }
 
-/// A figure of each frame in a log of FFmpeg's filters: `psnr_avg:41.52`, `All:0.98`.
+/// The figure of each frame in a log of FFmpeg's filters, such as `psnr_avg:41.52` or `All:0.98`.
 fn logged(path: &Path, key: &str) -> Vec<f64> {
     let text = fs::read_to_string(path).unwrap();
     let value = |line: &str| {
@@ -77,7 +77,7 @@ fn the_figures_are_those_of_ffmpeg() {
     let x264 = ["-c:v", "libx264", "-crf"];
     let ffv1 = ["-c:v", "ffv1", "-pix_fmt"];
     for (kind, size, expected, actual) in [
-        // Not all blocks fill the picture.
+        // The size is not a multiple of the block size.
         (
             "420",
             "318x182",
@@ -96,7 +96,7 @@ fn the_figures_are_those_of_ffmpeg() {
         test_clip(&place, &second, size, &[&x264[..], &actual].concat());
         agrees_with_ffmpeg(&place, &first, &second, "Y U V");
     }
-    // Planes in another order, and without chroma.
+    // Planes in another order, and no chroma.
     for (format, letters) in [("gbrp", "R G B"), ("gray", "Y")] {
         let (first, second) = (format!("{format}-a.mkv"), format!("{format}-b.mkv"));
         test_clip(&place, &first, "160x96", &[&ffv1[..], &[format]].concat());
@@ -159,7 +159,7 @@ fn what_is_equal_is_equal() {
     assert_eq!(output.status.code(), Some(0));
     assert!(output.stderr.is_empty());
     snapshot("compare_equal", &String::from_utf8_lossy(&output.stdout));
-    // A clip and its frames: what the codec and 4:2:0 leave.
+    // A clip and its frames: they differ by what the codec and 4:2:0 lose.
     for sides in [["a", "b.mp4"], ["b.mp4", "a"]] {
         let (code, found) = compared(&place, &[&sides[..], &["--min-psnr", "20"]].concat());
         assert_eq!(code, 0, "{:?}", differences(&found));
@@ -181,7 +181,7 @@ fn one_pixel_is_found() {
     spoilt.save(&path).unwrap();
     let (code, found) = compared(&place, &["a", "b"]);
     assert_eq!(code, 3);
-    assert_eq!(differences(&found), ["1 of 10 frames is not equal"]);
+    assert_eq!(differences(&found), ["1 of 10 frames is not identical"]);
     let frame = &found["frames"][3];
     assert_eq!(
         (&frame["max_abs"], &frame["at"]),
@@ -191,7 +191,7 @@ fn one_pixel_is_found() {
         (&frame["passes"], &found["worst"]),
         (&json!(false), &json!([3]))
     );
-    // Each limit alone lets it pass, or not.
+    // Each limit on its own.
     for (limit, value, code) in [
         ("--max-abs", "4", 0),
         ("--max-abs", "3", 3),
@@ -255,7 +255,7 @@ fn everything_else_that_differs_is_told() {
     assert!((level + 4.0).abs() < 0.2, "{level} dB");
 }
 
-/// Without digits after a point, which depend on the encoder.
+/// Without the digits after the decimal point, which depend on the encoder.
 fn without_decimals(text: &str) -> String {
     let mut after_point = false;
     let keep = |c: &char| {
@@ -300,7 +300,7 @@ fn what_cannot_be_compared() {
     snapshot("help_compare", &String::from_utf8_lossy(&help.stdout));
 }
 
-/// What docs/ci.md does: renders every golden clip's sound again, into `now/`.
+/// Renders the audio of every golden clip again, into `now/`, as docs/ci.md does.
 fn render_goldens(place: &Place) {
     place.ok(&["batch", "lines", "--limit", "2", "--crf", "26", "-o", "now"]);
 }
@@ -355,7 +355,7 @@ fn golden_clips_in_ci() {
         ],
     );
     fs::rename(place.join("bad.mp4"), place.join("now/hello.mp4")).unwrap();
-    // What is there is not replaced unasked.
+    // An existing folder is not replaced without --force.
     let output = run(&place, &args);
     assert_eq!(output.status.code(), Some(1));
     let (code, found) = compared(&place, &[&args[..], &["--force"]].concat());

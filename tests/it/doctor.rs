@@ -1,4 +1,4 @@
-//! `lipsync doctor` on this machine, and on ones that lack something.
+//! `lipsync doctor` on this machine, and with missing dependencies.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Place;
 
-/// The findings of `doctor --json`, which must end with this code.
+/// The findings of `doctor --json`, which must exit with this code.
 fn findings(output: &Output, exit: i32) -> Vec<Value> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(exit), "{said}");
@@ -60,9 +60,9 @@ fn this_machine_has_what_is_needed() {
         "ok cores ",
         "ok FFmpeg ",
         "ok encoder libx264 H.264 video",
-        "ok encoder aac AAC sound",
+        "ok encoder aac AAC audio",
         "ok ONNX Runtime 1.",
-        "ok configuration none, defaults are used",
+        "ok configuration none, using defaults",
         "ok bundled sample ",
         "ok bundled model ada runs on ",
         "ok bundled background ada ",
@@ -94,7 +94,7 @@ fn without_onnx_runtime_nothing_can_be_rendered() {
     assert_eq!(finding(&findings, "models")["state"], "missing");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.starts_with("error: missing on this machine: 2 of what is needed"),
+        said.starts_with("error: 2 missing dependencies on this machine"),
         "{said}"
     );
 }
@@ -157,7 +157,7 @@ fn without_any_model_nothing_can_be_rendered() {
     assert_eq!(finding(&findings, "bundled sample")["state"], "warning");
 }
 
-/// Libraries that only tell their version, in place of NVIDIA's.
+/// Stub libraries that only report a version, in place of NVIDIA's.
 #[test]
 fn cuda_libraries_tell_their_versions() {
     let place = Place::new();
@@ -185,7 +185,7 @@ fn cuda_libraries_tell_their_versions() {
         .unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     for told in ["libcudart.so.13 (13.2)", "libcudnn.so.9 (9.28.4)"] {
-        // With a GPU, the libraries that are not there are told instead.
+        // With a GPU, the missing libraries are listed instead.
         assert!(
             lines.contains(told) || lines.contains("libcurand.so.10:"),
             "{lines}"

@@ -1,4 +1,4 @@
-//! Each mistake that users make: one clear message (a snapshot), the right exit code, nothing left behind.
+//! Mistakes that users make: each has one clear message (a snapshot) and the right exit code, and leaves nothing behind.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 
 use crate::support::{LIPSYNC, Place};
 
-/// What was said, with its exit code; the folder where it ran is written as `[here]`.
-fn told(place: &Place, output: &Output) -> String {
+/// Exit code and stderr; the folder where the command ran is written as `[here]`.
+fn outcome(place: &Place, output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.replace(place.path.to_str().unwrap(), "[here]");
     format!(
@@ -20,26 +20,26 @@ fn told(place: &Place, output: &Output) -> String {
     )
 }
 
-/// Runs what must fail; checks that the folder holds what it held before.
+/// Runs a command that must fail and leave the folder as it was; returns its outcome.
 pub(crate) fn refused(place: &Place, args: &[&str]) -> String {
     let before = place.names();
     let output = place.run(args);
     assert!(output.stdout.is_empty());
     assert_eq!(place.names(), before, "{args:?} left something");
-    // Where the networks run is said before they are at work, and differs from machine to machine.
-    let told = told(place, &output);
-    let lines = told
+    // Where the networks run differs between machines.
+    let outcome = outcome(place, &output);
+    let lines = outcome
         .lines()
         .filter(|line| !line.starts_with("networks run on "));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `render SPEECH` with the small networks and frames.
+/// The outcome of `render AUDIO` with the small networks and frames.
 fn render(place: &Place, audio: &str) -> String {
     refused(place, &["render", audio, "-m", "tiny", "-b", "bg"])
 }
 
-/// `render speech.wav` with the small networks and frames, and more.
+/// The outcome of `render speech.wav` with the small networks and frames, and more arguments.
 fn render_with(place: &Place, args: &[&str]) -> String {
     let base = ["render", "speech.wav", "-m", "tiny", "-b", "bg"];
     refused(place, &[&base, args].concat())
@@ -103,7 +103,7 @@ fn backgrounds() {
     snapshot!("background_of_another_size", with("bg"));
     fs::write(place.join("bg/7.png"), b"not a picture").unwrap();
     snapshot!("background_damaged", with("bg"));
-    // Whole at the first look, damaged further in: found out while the clip is being written.
+    // The header is intact, the data damaged: noticed only while the clip is being written.
     let whole = fs::read(place.join("bg/6.png")).unwrap();
     fs::write(place.join("bg/7.png"), &whole[..whole.len() / 2]).unwrap();
     snapshot!("background_damaged_inside", with("bg"));
@@ -177,6 +177,12 @@ fn models() {
     snapshot!("model_of_another_family", with("tiny"));
     fs::write(place.join("tiny/model.yaml"), "model_id: [t\n").unwrap();
     snapshot!("model_yaml_broken", with("tiny"));
+    fs::write(
+        place.join("tiny/model.yaml"),
+        "model_id: t\nfamliy: synctalk-328\n",
+    )
+    .unwrap();
+    snapshot!("model_yaml_unknown_key", with("tiny"));
 }
 
 #[test]
@@ -213,7 +219,7 @@ fn a_name_that_is_not_utf_8() {
         .arg(OsStr::from_bytes(b"caf\xe9.mp4"))
         .output()
         .unwrap();
-    snapshot!("output_not_utf_8", told(&place, &output));
+    snapshot!("output_not_utf_8", outcome(&place, &output));
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
 }
 
@@ -234,7 +240,7 @@ fn a_read_only_folder() {
         "sealed/clip.mp4",
     ]);
     if rustix::process::geteuid().is_root() {
-        // Nothing is read-only to root: be nobody, with a copy of the program that nobody may run.
+        // Nothing is read-only to root: run as `nobody`, with a copy of the program that `nobody` may run.
         for path in [place.path.parent().unwrap(), &place.path] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -254,7 +260,7 @@ fn a_read_only_folder() {
     }
     snapshot!(
         "output_folder_read_only",
-        told(&place, &command.output().unwrap())
+        outcome(&place, &command.output().unwrap())
     );
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
 }
@@ -285,7 +291,7 @@ fn the_machine() {
     let args = ["render", "speech.wav", "-m", "tiny", "-b", "bg", "-q"];
     let with = |variable: &str, value: &str| {
         let output = place.command(&args).env(variable, value).output().unwrap();
-        told(&place, &output)
+        outcome(&place, &output)
     };
     snapshot!("runtime_missing", with("ORT_DYLIB_PATH", "nowhere.so"));
     fs::write(place.join("text.so"), "not a library").unwrap();
@@ -295,11 +301,11 @@ fn the_machine() {
         .env("LIPSYNC_HOME", "bg")
         .output()
         .unwrap();
-    snapshot!("home_is_not_one", told(&place, &bundled));
+    snapshot!("home_is_not_one", outcome(&place, &bundled));
     let alone = place.join("lipsync");
     fs::copy(LIPSYNC, &alone).unwrap();
     let alone = |args: &[&str]| {
-        told(
+        outcome(
             &place,
             &Command::new(&alone)
                 .args(args)
@@ -315,7 +321,7 @@ fn the_machine() {
 }
 
 #[test]
-#[cfg_attr(feature = "credentials", ignore = "the help has two flags more")]
+#[cfg_attr(feature = "credentials", ignore = "the help has two more options")]
 fn help() {
     let place = Place::new();
     for (name, args) in [

@@ -1,4 +1,4 @@
-//! Inputs that were made to break programs: no panic, no hang, little memory, and no file but in the output's folder.
+//! Inputs made to break programs: no panic, no hang, little memory, and no file outside the output folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::support::{Place, decode, pictures, probe};
 use crate::watchdog::watched;
 
-/// Most memory that a run may take, MB.
+/// Memory limit of a run, MB.
 const MOST_MEMORY: f64 = 1000.0;
 
-/// A place with small frames in `small/`, a fifth of a second in `talk.wav`, and `out/`.
+/// A folder with small frames in `small/`, a fifth of a second of audio in `talk.wav`, and `out/`.
 fn place() -> Place {
     let place = Place::new();
     place.backgrounds("small", 2, 64, 64);
@@ -24,7 +24,7 @@ fn place() -> Place {
     place
 }
 
-/// `render AUDIO -m MODEL -b BACKGROUND`, and more.
+/// Runs `render AUDIO -m MODEL -b BACKGROUND` with more arguments.
 fn render(place: &Place, [audio, model, background]: [&OsStr; 3], args: &[&OsStr]) -> Output {
     let before = place.names();
     let mut command = place.command(&["render", "--device", "cpu", "--report", "out/r.json"]);
@@ -43,7 +43,7 @@ fn render(place: &Place, [audio, model, background]: [&OsStr; 3], args: &[&OsStr
     output
 }
 
-/// Runs what must fail with exit code 1 or 2, and returns message, causes and hint.
+/// Runs a command that must fail with exit code 1 or 2; returns message, causes and hint.
 fn refused(place: &Place, audio: &str, model: &str, background: &str) -> String {
     let inputs = [audio, model, background].map(OsStr::new);
     let output = render(place, inputs, &["-o", "out/clip.mp4"].map(OsStr::new));
@@ -55,7 +55,7 @@ fn refused(place: &Place, audio: &str, model: &str, background: &str) -> String 
     failure.to_owned()
 }
 
-/// Runs what must work, and returns the number of frames.
+/// Runs a command that must succeed; returns the number of frames.
 fn rendered(place: &Place, audio: &str, model: &str, background: &str) -> u64 {
     let inputs = [audio, model, background].map(OsStr::new);
     let output = render(place, inputs, &["-o", "out/clip.mp4"].map(OsStr::new));
@@ -127,7 +127,7 @@ fn sounds_that_promise_too_much() {
         let said = refused(&place, "talk.wav", "tiny", "small");
         assert!(said.contains(expected), "{expected}: {said}");
     }
-    // Written by programs that cannot go back to the header: the sound ends where the file does.
+    // Written by programs that cannot seek back to the header: the audio ends where the file does.
     fs::write(place.join("talk.wav"), sound(plain(u32::MAX))).unwrap();
     assert_eq!(rendered(&place, "talk.wav", "tiny", "small"), 3);
 }
@@ -149,7 +149,7 @@ fn samples_that_are_no_numbers() {
     let args = ["--frames", "out/frames"].map(OsStr::new);
     let output = render(&place, ["talk.wav", "tiny", "bg"].map(OsStr::new), &args);
     assert!(output.status.success());
-    // The mouth is still a mouth: a not-a-number in the networks would paint it black.
+    // The mouth is still a mouth: NaN in the networks would paint it black.
     let mean =
         |pixels: &[u8]| pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / pixels.len() as f64;
     for frame in pictures(&place.join("out/frames")) {
@@ -177,7 +177,7 @@ fn png(width: u32, height: u32, chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// The check sum of PNG chunks (ISO/IEC 15948, annex D).
+/// The checksum of PNG chunks (ISO/IEC 15948, annex D).
 fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -191,7 +191,7 @@ fn pictures_that_swell() {
     let place = place();
     let frame = place.join("small/frame_0001.png");
     let told = |bytes: &[u8]| {
-        // Of one size with the first, so that it is this one that has to be refused.
+        // The same size as the first frame, so that the size is no reason to reject it.
         fs::write(place.join("small/frame_0000.png"), bytes).unwrap();
         fs::write(&frame, bytes).unwrap();
         refused(&place, "talk.wav", "tiny", "small")
@@ -200,7 +200,7 @@ fn pictures_that_swell() {
         let said = told(&png(side, side, &[(b"IDAT", b""), (b"IEND", b"")]));
         assert!(said.contains("cannot read background frame"), "{said}");
     }
-    // 432 MB of black in some 400 kB.
+    // 432 MB of black pixels in about 400 kB.
     let mut bomb = Vec::new();
     let mut encoder = png::Encoder::new(&mut bomb, 12_000, 12_000);
     encoder.set_color(png::ColorType::Rgb);
@@ -218,7 +218,7 @@ fn pictures_that_swell() {
         said.contains("it is 12000x12000; pictures of up to 8192x8192 can be read"),
         "{said}"
     );
-    // A small picture whose colour profile is as large.
+    // A small picture with a colour profile of that size.
     let content = compressed_zeros();
     let profile = [b"p\0\0", &content[..]].concat();
     let said = told(&png(
@@ -288,7 +288,7 @@ fn a_picture_of_one_pixel() {
     assert_eq!(pictures(&place.join("decoded")).len(), 5);
 }
 
-/// Ten lists of ten of the one before: 10^10 words, if they were written out.
+/// Ten levels of YAML lists, each with ten aliases of the one before: 10^10 words if expanded.
 fn exploding_yaml(key: &str) -> String {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for i in 1..10 {
@@ -348,7 +348,7 @@ fn a_models_name_that_no_tag_takes() {
     assert_eq!(rendered(&place, "talk.wav", "tiny", "small"), 5);
 }
 
-/// The fields of a protocol buffer's message, each with its key: numbers as they are written, the rest without its length.
+/// The fields of a protocol buffer message, each with its key: numbers as encoded, everything else without its length.
 struct Message(Vec<(u64, Vec<u8>)>);
 
 impl Message {
@@ -400,7 +400,7 @@ fn varint(mut number: u64) -> Vec<u8> {
     bytes
 }
 
-/// Key of a field that has a length.
+/// The key of a length-delimited field.
 fn field(number: u64) -> u64 {
     number << 3 | 2
 }
@@ -443,7 +443,7 @@ fn weights_outside_the_networks_file() {
     let file = place.join("tiny/audio_encoder.onnx");
     let whole = fs::read(&file).unwrap();
     fs::create_dir(place.join("tiny/sub")).unwrap();
-    // Beside the network, and below: as exporters leave large weights.
+    // Next to the network, and in a folder below: where exporters put large weights.
     for location in ["picks.data", "sub/picks.data"] {
         let (network, weights) = without_weights(&whole, "picks", location);
         fs::write(&file, network).unwrap();
@@ -457,7 +457,7 @@ fn weights_outside_the_networks_file() {
         }
         fs::remove_file(place.join("tiny").join(location)).unwrap();
     }
-    // Anywhere else, although the weights are there.
+    // Anywhere else is refused, although the weights are there.
     let secret = place.join("secret");
     let absolute = secret.to_str().unwrap().to_owned();
     let (_, weights) = without_weights(&whole, "picks", "");
@@ -498,7 +498,7 @@ fn names_of_all_kinds() {
     named(&place, OsStr::from_bytes(b"caf\xe9"));
 }
 
-/// Renders with sound, model, background and output of this name.
+/// Renders with audio, model, background and output of this name.
 fn named(place: &Place, name: &OsStr) {
     let with = |folder: &str, end: &str| {
         let mut path = OsString::from(folder);
@@ -542,7 +542,7 @@ fn named(place: &Place, name: &OsStr) {
         serde_json::from_slice::<Value>(&report).unwrap();
         (output, said)
     };
-    // `-o -f.mp4` would be read as flags, as anywhere.
+    // `-o -f.mp4` would be parsed as options.
     let mut clip = OsString::from("--output=");
     clip.push(with("out/", ".mp4"));
     let (output, said) = run(&[&clip]);

@@ -1,4 +1,4 @@
-//! The program as its users meet it, on real networks, real files and real FFmpeg.
+//! Runs the program as its users do, with real networks, real files and the real FFmpeg.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The bundled presenter through the bundled networks: what a new user sees first.
+//! The bundled presenter with the bundled networks: what a new user sees first.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What `render` decides, and what it makes of it: rates, seam, rest, plan, report, progress.
+//! `lipsync render`: frame rates, seams, pauses, contact sheets, plan, report, progress, determinism.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn json(path: &Path) -> Value {
 fn the_frame_at_a_time_has_the_mouth_of_that_time_at_every_rate() {
     let place = Place::new();
     let frames = |fps: &str, folder: &str| {
-        // One background for all frames, so that only the mouth differs.
+        // One background for all frames: only the mouth differs.
         place.render(&[
             "--fps",
             fps,
@@ -41,7 +41,7 @@ fn the_frame_at_a_time_has_the_mouth_of_that_time_at_every_rate() {
     ] {
         let other = frames(fps, &format!("f{fps}"));
         assert_eq!(other.len(), count);
-        // Frames that fall on the same time, down to the bit.
+        // Frames at the same time are identical.
         for k in 0.. {
             let (Some(a), Some(b)) = (other.get(k * step), trained.get(k * of_25)) else {
                 break;
@@ -77,8 +77,7 @@ fn time_stamps_are_exact_at_every_rate() {
     }
 }
 
-/// The masked area in a frame, as the contract has it: rows 5..310 and columns 5..315 of the inner 320, which starts at 4
-/// of the 328.
+/// The masked area in a frame: rows 5..310 and columns 5..315 of the inner 320, which starts at 4 of the 328.
 fn masked([x0, y0, x1, y1]: [u32; 4]) -> [f64; 4] {
     let (w, h) = (f64::from(x1 - x0) / 328.0, f64::from(y1 - y0) / 328.0);
     let (x0, y0) = (f64::from(x0), f64::from(y0));
@@ -90,7 +89,7 @@ fn is_inside(area: [f64; 4], x: u32, y: u32) -> bool {
     (area[0]..area[2]).contains(&x) && (area[1]..area[3]).contains(&y)
 }
 
-/// Mean difference in levels between neighbours that the border of the masked area runs between.
+/// Mean difference in levels between neighbouring pixels on either side of the border of the masked area.
 fn step_across(frame: &RgbImage, area: [f64; 4]) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for (x, y, pixel) in frame.enumerate_pixels() {
@@ -160,7 +159,7 @@ fn no_seam_on_the_presenter_and_none_from_a_network_that_is_too_bright() {
                 let same = pixel == background.get_pixel(x, y);
                 assert!(
                     same || is_inside(area, x, y),
-                    "{model}, frame {i}: ({x}, {y}) lies outside and differs"
+                    "{model}, frame {i}: ({x}, {y}) is outside the mask and differs"
                 );
                 changed += u32::from(!same);
             }
@@ -178,7 +177,7 @@ fn no_seam_on_the_presenter_and_none_from_a_network_that_is_too_bright() {
             "{model}: {seamless:.3} levels for {own:.3}"
         );
         if model == "bright" {
-            // What it returns is the background, but for the error: nothing of that is left.
+            // The network returns the background, only too bright. Nothing of that error is left.
             let background = picture(&ada.join("000000.jpg"));
             let (most, mean) = difference(pasted[0].as_raw(), background.as_raw());
             assert!(most <= 1 && mean < 0.01, "max {most}, mean {mean}");
@@ -234,7 +233,7 @@ fn the_mouth_comes_to_rest_in_pauses_and_back_without_a_pop() {
         .iter()
         .map(|f| difference(f.as_raw(), background.as_raw()).1)
         .collect();
-    // The mouth comes to rest 0.2 s after the sound has ended, and leaves it 0.26 s before it begins again.
+    // The mouth is at rest from 0.2 s after the voice ends until 0.26 s before it starts again.
     for frame in 34..=54 {
         assert_eq!(
             change[frame], 0.0,
@@ -272,7 +271,7 @@ fn the_mouth_comes_to_rest_in_pauses_and_back_without_a_pop() {
 fn a_contact_sheet_is_made_beside_the_clip_or_alone() {
     let place = Place::new();
     let said = place.render(&["--contact-sheet", "alone.png"]);
-    assert!(said.contains("wrote `alone.png`: 12 moments"), "{said}");
+    assert!(said.contains("wrote `alone.png`: 12 frames"), "{said}");
     assert_eq!(place.names(), ["alone.png", "bg", "speech.wav", "tiny"]);
     place.render(&["--contact-sheet", "beside.png", "-o", "clip.mp4"]);
     assert!(place.join("clip.mp4").is_file());
@@ -364,7 +363,7 @@ fn the_report_is_what_its_schema_says() {
         );
     }
     assert!(done.get("error").is_none());
-    // On failure too, with what was known by then; and an earlier report is replaced.
+    // On failure too, with what was known by then. An earlier report is replaced ...
     let output = place.run(&[
         "render",
         "speech.wav",
@@ -380,7 +379,7 @@ fn the_report_is_what_its_schema_says() {
     assert_fits("report.schema.json", &failed);
     assert_eq!(failed["error"]["message"], "output `speech.mp4` exists");
     assert_eq!(failed["error"]["exit_code"], 1);
-    // But nothing else is.
+    // ... but no other file is.
     let output = place.run(&[
         "render",
         "speech.wav",
@@ -438,7 +437,7 @@ fn progress_is_one_object_a_line() {
         assert_fits("progress.schema.json", event);
     }
     assert_eq!(names(&bad), ["failure"]);
-    // A background with a rectangle too many is worth a warning.
+    // A background with one rectangle too many is a warning.
     let mut rects: Vec<Value> =
         serde_json::from_value(json(&place.join("bg/crop_rects.json"))).unwrap();
     rects.push(serde_json::json!([0, 0, 9, 9]));
@@ -486,7 +485,7 @@ fn deterministic_means_the_same_bytes_whatever_batch_and_threads() {
                 "--limit",
                 "1.5",
             ]);
-            // Fills memory with another value each time, which no byte may depend on.
+            // Fills memory with another value each time; no byte of the clip may depend on it.
             command.env("MALLOC_PERTURB_", perturb.to_string());
             assert!(command.status().unwrap().success());
             let bytes = fs::read(place.join(output)).unwrap();

@@ -1,4 +1,4 @@
-//! A folder of one's own with a small presenter and sounds in it, and ways to look at what came out.
+//! A temporary folder with a small presenter and audio for each test, and helpers that examine outputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ pub(crate) fn golden(path: &str) -> PathBuf {
     project().join("tests/golden").join(path)
 }
 
-/// ONNX Runtime, of which a process can have one only.
+/// ONNX Runtime, which a process can load only once.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::load(&lipsync::runtime_library().unwrap()).unwrap())
 }
 
 /// A temporary folder (with a space in its name) where commands run: `tiny/` holds small networks, `bg/` the golden
-/// clip's 12 frames with their rectangles, `speech.wav` its sound.
+/// clip's 12 frames with their rectangles, `speech.wav` its audio.
 pub(crate) struct Place {
     dir: TempDir,
     pub(crate) path: PathBuf,
@@ -66,7 +66,7 @@ impl Place {
         Self { dir, path }
     }
 
-    /// The program with these arguments, in this folder.
+    /// The program with these arguments, to run in this folder.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(LIPSYNC);
         command.args(args).current_dir(&self.path);
@@ -74,7 +74,7 @@ impl Place {
             command.env_remove(variable);
         }
         command.env("XDG_CACHE_HOME", self.dir.path().join("cache"));
-        // The user's own configuration must not matter.
+        // Ignore the configuration of the user who runs the tests.
         command.env("XDG_CONFIG_HOME", self.path.join("no config"));
         command
     }
@@ -83,7 +83,7 @@ impl Place {
         self.command(args).output().unwrap()
     }
 
-    /// Runs what must succeed; returns what it said.
+    /// Runs a command that must succeed without printing to stdout; returns its stderr.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -102,7 +102,7 @@ impl Place {
         self.path.join(path)
     }
 
-    /// All names in the folder, hidden ones too, sorted.
+    /// The names of all files in the folder, also hidden ones, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).unwrap();
         let mut names: Vec<String> = entries
@@ -137,7 +137,7 @@ impl Place {
         wav.finalize().unwrap();
     }
 
-    /// Writes `count` pictures of one size and rectangles in their middle.
+    /// Writes `count` frames of one size, with crop rectangles in their middle.
     pub(crate) fn backgrounds(&self, name: &str, count: usize, width: u32, height: u32) {
         let folder = self.join(name);
         fs::create_dir(&folder).unwrap();
@@ -160,7 +160,7 @@ impl Place {
     }
 }
 
-/// A frame that the networks did not touch.
+/// A frame without a generated mouth.
 pub(crate) fn composed(picture: &Picture) -> ComposedFrame {
     let nothing = Rect {
         x0: 0,
@@ -185,7 +185,7 @@ pub(crate) fn composed(picture: &Picture) -> ComposedFrame {
     }
 }
 
-/// Fails with all that is wrong if `value` is not what `docs/NAME` says.
+/// Fails with a list of all violations if `value` does not match the schema in `docs/`.
 pub(crate) fn assert_fits(schema: &str, value: &serde_json::Value) {
     let schema = fs::read(project().join("docs").join(schema)).unwrap();
     let schema = serde_json::from_slice(&schema).unwrap();
@@ -197,7 +197,7 @@ pub(crate) fn assert_fits(schema: &str, value: &serde_json::Value) {
     assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
 }
 
-/// What ffprobe says of the streams and the container.
+/// The streams and the container, as ffprobe describes them.
 pub(crate) fn probe(path: &Path) -> serde_json::Value {
     let output = Command::new("ffprobe")
         .args([
@@ -219,7 +219,7 @@ pub(crate) fn probe(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Decodes a clip to `DIR/000000.png` .. with the ffmpeg program.
+/// Decodes a clip to `FOLDER/000000.png`, ... with the ffmpeg program.
 pub(crate) fn decode(clip: &Path, folder: &Path) {
     fs::create_dir(folder).unwrap();
     let status = Command::new("ffmpeg")
@@ -232,7 +232,7 @@ pub(crate) fn decode(clip: &Path, folder: &Path) {
     assert!(status.success());
 }
 
-/// All pictures of a folder in the order of their names.
+/// All pictures of a folder, sorted by name.
 pub(crate) fn pictures(folder: &Path) -> Vec<RgbImage> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
@@ -248,7 +248,7 @@ pub(crate) fn picture(path: &Path) -> RgbImage {
         .into_rgb8()
 }
 
-/// Largest and mean difference, in levels of 255.
+/// Maximum and mean difference, in levels of 255.
 pub(crate) fn difference(a: &[u8], b: &[u8]) -> (u8, f64) {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b));
@@ -271,13 +271,13 @@ pub(crate) fn psnr(a: &[RgbImage], b: &[RgbImage]) -> f64 {
     10.0 * (255.0_f64.powi(2) * count / squares).log10()
 }
 
-/// An array of a NumPy file: shape and values.
+/// The array in a NumPy file.
 pub(crate) struct Npy<T> {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Vec<T>,
 }
 
-/// Shape, element type, whether the columns lie one after the other, and the bytes.
+/// Shape, element type, whether the array is in column-major order, and the bytes.
 fn npy(path: &Path) -> (Vec<usize>, String, bool, Vec<u8>) {
     let bytes = fs::read(path).unwrap();
     assert_eq!(&bytes[..7], b"\x93NUMPY\x01", "{}", path.display());

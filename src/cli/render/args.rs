@@ -1,4 +1,4 @@
-//! The flags of `lipsync render`, of which `lipsync batch` shares the settings, and what they ask for.
+//! The options of `lipsync render`, the settings that `lipsync batch` shares with it, and the request that they make.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,38 +20,51 @@ use crate::plan::{BatchSize, Origin, Request, Setting, Silence};
 use crate::timeline::FrameRate;
 
 /// Render one clip
+///
+/// The mouth of the presenter in the background frames follows the speech. The clip has ceil(seconds x fps) frames and the
+/// whole audio.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each option that shapes the clip can also be set in the environment, as LIPSYNC_ and its name: \
-    LIPSYNC_FPS=30.\nFlags win over the environment, that over lipsync.yaml (docs/config.md), that over the defaults.\n\n\
-    Examples:\n  \
-    lipsync render                            the bundled sample and presenter -> hello.mp4\n  \
-    lipsync render speech.wav                 -> speech.mp4\n  \
-    lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna\n  \
-    lipsync render speech.wav --fps 29.97 --silence rest\n  \
-    lipsync render speech.wav --frames pngs --limit 2\n  \
-    lipsync render talk.wav --part 0/4            a quarter of a long clip -> talk.part0-of-4.mp4
-  \
-    lipsync render speech.wav -o - | ffplay -     fragmented MP4 through a pipe\n  \
-    lipsync render speech.wav --contact-sheet look.png      twelve moments, no clip\n  \
-    lipsync render speech.wav --dry-run -v        what would be done, and who decided it"
-)]
+#[command(after_help = "\
+Most settings can also be set in the environment, as LIPSYNC_ and the option's name (LIPSYNC_FPS=30), or in
+lipsync.yaml (docs/config.md). Options win over the environment, the environment over lipsync.yaml, and that
+over the defaults.
+
+Examples:
+  lipsync render                                    the bundled sample and presenter -> hello.mp4
+  lipsync render speech.wav                         -> speech.mp4
+  lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna
+  lipsync render speech.wav --fps 29.97 --silence rest
+  lipsync render speech.wav --frames pngs --limit 2        the first two seconds as PNGs
+  lipsync render talk.wav --part 0/4                the first quarter of a long clip -> talk.part0-of-4.mp4
+  lipsync render speech.wav -o - | ffplay -         fragmented MP4 through a pipe
+  lipsync render speech.wav --contact-sheet look.png       twelve frames in one picture, no clip
+  lipsync render speech.wav --dry-run -v            the plan, and where each setting came from")]
 pub(in crate::cli) struct RenderArgs {
-    /// Speech: any sound file, or a video's sound; without it, the bundled sample
+    /// Speech: an audio file, or a video with an audio track [default: the bundled sample]
+    ///
+    /// WAV, and every format that FFmpeg decodes: MP3, M4A, FLAC, Ogg, Opus and others.
     #[arg(value_hint = ValueHint::FilePath)]
     audio: Option<PathBuf>,
-    /// Clip to write: .mp4, .mov, .mkv or .webm; - is stdout (fragmented MP4) [default: the audio's name with .mp4, or
-    /// .mov for prores4444, in the current folder]
+    /// Clip to write: .mp4, .mov, .mkv or .webm, or - for stdout [default: the audio's name with .mp4]
+    ///
+    /// By default, the clip is written to the current folder, as .mov with --codec prores4444. `-` writes fragmented MP4 to
+    /// stdout.
     #[arg(short, long, value_name = "FILE", conflicts_with = "frames", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
-    /// Write PNGs 000000.png, .. into this folder instead of a clip
+    /// Write the frames as PNGs into this folder instead of a clip
+    ///
+    /// They are named 000000.png, 000001.png and so on.
     #[arg(long, value_name = "DIR", conflicts_with = "credentials", value_hint = ValueHint::DirPath)]
     frames: Option<PathBuf>,
-    /// Write a PNG of twelve moments; without --output and --frames, nothing else
+    /// Write a PNG that shows twelve frames of the clip
+    ///
+    /// Without --output and --frames, nothing else is rendered.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     contact_sheet: Option<PathBuf>,
-    /// Render the K-th of N parts of a long clip, from 0, as an MP4 or MOV; `lipsync join` puts them together without encoding
-    /// again [default output: the audio's name with .partK-of-N.mp4]
+    /// Render only the K-th of N parts of a long clip, counted from 0
+    ///
+    /// Parts are MP4 or MOV files, by default named after the audio: NAME.partK-of-N.mp4. `lipsync join` puts them together
+    /// without encoding the video again.
     #[arg(long, value_name = "K/N", conflicts_with_all = ["frames", "contact_sheet", "credentials"])]
     part: Option<Part>,
     #[command(flatten)]
@@ -59,113 +72,168 @@ pub(in crate::cli) struct RenderArgs {
     /// Replace an existing output
     #[arg(short, long)]
     force: bool,
-    /// Check everything, print the plan, write nothing; with -v, who decided each setting
+    /// Check everything and print the plan, but write nothing
+    ///
+    /// With --verbose, also print where each setting came from.
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Write a JSON report of the run, on failure too (docs/report.schema.json)
+    /// Write a JSON report of the run, also if it fails
+    ///
+    /// docs/report.schema.json describes it. An earlier report is replaced.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
 }
 
-/// Settings that shape a clip, and how it is worked out
+/// Settings that shape a clip and decide how it is computed.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ClipArgs {
-    /// A model_id of the configuration or of a bundled model; or a folder with generator.onnx and audio_encoder.onnx; or
-    /// the generator's file [default: the configuration's first, else ada]
+    /// Model: an id, a folder, or a generator's .onnx file [default: the first in lipsync.yaml, else ada]
+    ///
+    /// An id is the model_id of a model in lipsync.yaml or of a bundled one. A folder holds generator.onnx and
+    /// audio_encoder.onnx; next to a generator's file, audio_encoder.onnx is expected too.
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
-    /// Folder of numbered JPEG or PNG frames, or a video [default: the model's]
+    /// Presenter: a folder of numbered JPEG or PNG frames, a picture or a video [default: the model's]
     #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
-    /// Crop rectangles: a JSON file, or a folder of landmark files [default: in or beside the background]
+    /// Crop rectangles: a JSON file or a folder of landmark files [default: in or next to the background]
     #[arg(long, value_name = "FILE", env = "LIPSYNC_CROP_RECTS", hide_env = true, value_hint = ValueHint::AnyPath)]
     crop_rects: Option<PathBuf>,
     /// Order of the background frames [default: ping-pong]
     #[arg(long, value_enum, env = "LIPSYNC_ORDER", hide_env = true)]
     order: Option<Order>,
-    /// First background frame, from 0 [default: 0]
+    /// First background frame, counted from 0 [default: 0]
     #[arg(long, value_name = "N", env = "LIPSYNC_START_FRAME", hide_env = true)]
     start_frame: Option<usize>,
-    /// Frames a second: 24, 25, 29.97, 30000/1001, .. [default: 25]
+    /// Frames per second, such as 24, 29.97 or 30000/1001 [default: 25]
     #[arg(long, value_name = "N[/D]", env = "LIPSYNC_FPS", hide_env = true)]
     fps: Option<FrameRate>,
-    /// How the new mouth gets into the frame [default: seamless]
+    /// How the new mouth is pasted into the frame [default: seamless]
     #[arg(long, value_enum, env = "LIPSYNC_PASTE", hide_env = true)]
     paste: Option<Paste>,
     /// What the mouth does in silence [default: model]
     #[arg(long, value_enum, env = "LIPSYNC_SILENCE", hide_env = true)]
     silence: Option<Silence>,
-    /// Render only so many seconds
+    /// Render only the first SECONDS of the audio
     #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
     limit: Option<f64>,
-    /// Where the networks run: auto, cpu, cuda, cuda:N, cuda:N,M (several GPUs) or trt (TensorRT); cuda and trt are errors
-    /// where they cannot be used [default: auto]
-    #[arg(long, value_name = "DEVICE", env = "LIPSYNC_DEVICE", hide_env = true)]
+    /// Leave out the mark that the clip is AI-generated
+    #[arg(long, env = "LIPSYNC_NO_MARK", hide_env = true, value_parser = FalseyValueParser::new())]
+    no_mark: bool,
+    /// Where to run the networks: auto, cpu, cuda, cuda:N, cuda:N,M or trt [default: auto]
+    ///
+    /// `auto` uses a GPU if it can, falls back to the CPU otherwise, and prints which and why. `cuda` and `trt` (TensorRT)
+    /// fail if they cannot be used. `cuda:1` is the second GPU, `cuda:0,1` uses both.
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        env = "LIPSYNC_DEVICE",
+        hide_env = true,
+        help_heading = "Compute options"
+    )]
     device: Option<Device>,
-    /// How exactly the networks are computed [default: exact]
-    #[arg(long, value_enum, env = "LIPSYNC_PRECISION", hide_env = true)]
+    /// Numeric precision of the networks [default: exact]
+    #[arg(
+        long,
+        value_enum,
+        env = "LIPSYNC_PRECISION",
+        hide_env = true,
+        help_heading = "Compute options"
+    )]
     precision: Option<Precision>,
-    /// Frames that go through the generator at a time: auto or a number [default: auto]
-    #[arg(long, value_name = "auto|N", env = "LIPSYNC_BATCH", hide_env = true)]
+    /// Frames per run of the generator, 1 to 256 [default: auto]
+    ///
+    /// It changes speed and memory use, not the pixels. If memory runs out, smaller batches are tried.
+    #[arg(
+        long,
+        value_name = "auto|N",
+        env = "LIPSYNC_BATCH",
+        hide_env = true,
+        help_heading = "Compute options"
+    )]
     batch: Option<BatchSize>,
     /// CPU threads [default: all cores]
-    #[arg(long, value_name = "N", env = "LIPSYNC_THREADS", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LIPSYNC_THREADS",
+        hide_env = true,
+        help_heading = "Compute options"
+    )]
     threads: Option<NonZeroUsize>,
-    /// Memory to stay within: what networks and encoder leave of it holds decoded backgrounds and the generator's work on
-    /// them [default: 0.4, and 0.9 with large networks]
-    #[arg(long, value_name = "GB", env = "LIPSYNC_MEMORY_LIMIT", hide_env = true, value_parser = request::gigabytes)]
+    /// Memory limit in GB (10^9 bytes) [default: 0.4, or 0.9 with large networks]
+    ///
+    /// What the networks and the encoder leave of it caches decoded backgrounds and the generator's work on them.
+    #[arg(
+        long,
+        value_name = "GB",
+        env = "LIPSYNC_MEMORY_LIMIT",
+        hide_env = true,
+        value_parser = request::gigabytes,
+        help_heading = "Compute options"
+    )]
     memory_limit: Option<f64>,
-    /// The same bytes on every run on the same machine, whatever --threads and --batch say
-    #[arg(long, env = "LIPSYNC_DETERMINISTIC", hide_env = true, value_parser = FalseyValueParser::new())]
+    /// Write the same bytes on every run on the same machine
+    ///
+    /// The bytes then do not depend on --threads and --batch either. H.264 files become about 2.5 times as large.
+    #[arg(
+        long,
+        env = "LIPSYNC_DETERMINISTIC",
+        hide_env = true,
+        value_parser = FalseyValueParser::new(),
+        help_heading = "Compute options"
+    )]
     deterministic: bool,
-    /// Video codec: h264, h265, av1, prores4444 (keeps alpha), or an encoder by FFmpeg's name, such as h264_nvenc
-    /// [default: h264; av1 for .webm]
+    /// Video codec: h264, h265, av1, prores4444, or an FFmpeg encoder [default: h264, or av1 for .webm]
+    ///
+    /// prores4444 keeps the alpha channel. Encoders go by their FFmpeg names, such as h264_nvenc or libvpx-vp9.
     #[arg(
         long,
         value_name = "CODEC",
         env = "LIPSYNC_CODEC",
         hide_env = true,
-        help_heading = "Compression"
+        help_heading = "Encoding options"
     )]
     codec: Option<Codec>,
-    /// Constant rate factor, smaller is better [default: 18 for h264, 20 for h265, 24 for av1]
+    /// Constant rate factor; lower is better and larger [default: 18 for h264, 20 for h265, 24 for av1]
     #[arg(
         long,
         value_name = "N",
         env = "LIPSYNC_CRF",
         hide_env = true,
-        help_heading = "Compression"
+        help_heading = "Encoding options"
     )]
     crf: Option<u32>,
-    /// The encoder's trade of speed for size [default: veryfast for h264 and h265, 10 for av1]
+    /// Encoder preset: speed against file size [default: veryfast for h264 and h265, 10 for av1]
     #[arg(
         long,
         value_name = "P",
         env = "LIPSYNC_PRESET",
         hide_env = true,
-        help_heading = "Compression"
+        help_heading = "Encoding options"
     )]
     preset: Option<String>,
-    /// Encode the sound at so many kbit/s: 128 or 128k [default: the sound is copied where the clip can hold it, else 192]
+    /// Encode the audio at this bitrate in kbit/s, such as 128 or 128k [default: copy it, else 192]
+    ///
+    /// By default, the audio is copied without encoding if the clip can hold it, and encoded at 192 kbit/s otherwise.
     #[arg(
         long,
         value_name = "N",
         env = "LIPSYNC_AUDIO_BITRATE",
         hide_env = true,
         value_parser = request::kilobits,
-        help_heading = "Compression"
+        help_heading = "Encoding options"
     )]
     audio_bitrate: Option<u32>,
-    /// Leave out the mark that the clip is AI-generated
-    #[arg(long, env = "LIPSYNC_NO_MARK", hide_env = true, value_parser = FalseyValueParser::new())]
-    no_mark: bool,
-    /// Sign the clip (.mp4 or .mov) as Content Credentials (C2PA): a chain of certificates in PEM, the signer's own first
+    /// Sign the clip with Content Credentials (C2PA), using this PEM certificate chain
+    ///
+    /// The signer's own certificate comes first. The clip must be .mp4 or .mov.
     #[cfg(feature = "credentials")]
-    #[arg(long, value_name = "CERT", requires = "key", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "CERT", requires = "key", value_hint = ValueHint::FilePath, help_heading = "Encoding options")]
     credentials: Option<PathBuf>,
-    /// The private key of the signer's certificate: an unencrypted PKCS#8 key in PEM (EC, RSA or Ed25519)
+    /// Private key of the signer's certificate: unencrypted PKCS#8 in PEM (EC, RSA or Ed25519)
     #[cfg(feature = "credentials")]
-    #[arg(long, value_name = "KEY", requires = "credentials", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "KEY", requires = "credentials", value_hint = ValueHint::FilePath, help_heading = "Encoding options")]
     key: Option<PathBuf>,
     #[cfg(not(feature = "credentials"))]
     #[arg(long, hide = true, value_parser = without_credentials)]
@@ -175,18 +243,18 @@ pub(in crate::cli) struct ClipArgs {
     key: Option<Never>,
 }
 
-/// What a program without the feature has no value for.
+/// The type of options that no value can be parsed for.
 #[cfg(not(feature = "credentials"))]
 #[derive(Debug, Clone)]
 enum Never {}
 
 #[cfg(not(feature = "credentials"))]
 fn without_credentials(_: &str) -> Result<Never, String> {
-    Err("this program was built without Content Credentials: cargo build --release --features credentials".into())
+    Err("this build has no Content Credentials; build with `cargo build --release --features credentials`".into())
 }
 
 impl RenderArgs {
-    /// What is asked for, and whether by a flag or by the environment. `matches` are those that `self` was made from.
+    /// The request, with the origin of each setting. `matches` are those that `self` was parsed from.
     pub(super) fn into_request(self, matches: &ArgMatches) -> Request {
         Request {
             audio: self.audio,
@@ -201,33 +269,32 @@ impl RenderArgs {
 }
 
 impl ClipArgs {
-    /// What is asked for of all clips, and whether by a flag or by the environment. `matches` are those that `self` was
-    /// made from.
+    /// The request for all clips, with the origin of each setting. `matches` are those that `self` was parsed from.
     pub(in crate::cli) fn into_request(self, matches: &ArgMatches) -> Request {
-        let asked = Asked(matches);
+        let origins = Origins(matches);
         Request {
-            model: asked.setting("model", self.model),
-            background: asked.setting("background", self.background),
-            crop_rects: asked.setting("crop_rects", self.crop_rects),
-            order: asked.setting("order", self.order),
-            start_frame: asked.setting("start_frame", self.start_frame),
-            fps: asked.setting("fps", self.fps),
-            paste: asked.setting("paste", self.paste),
-            silence: asked.setting("silence", self.silence),
+            model: origins.setting("model", self.model),
+            background: origins.setting("background", self.background),
+            crop_rects: origins.setting("crop_rects", self.crop_rects),
+            order: origins.setting("order", self.order),
+            start_frame: origins.setting("start_frame", self.start_frame),
+            fps: origins.setting("fps", self.fps),
+            paste: origins.setting("paste", self.paste),
+            silence: origins.setting("silence", self.silence),
             limit: self.limit,
-            device: asked.setting("device", self.device),
-            precision: asked.setting("precision", self.precision),
-            batch: asked.setting("batch", self.batch),
-            threads: asked.setting("threads", self.threads),
-            memory_limit: asked.setting("memory_limit", self.memory_limit),
-            deterministic: asked.setting("deterministic", Some(self.deterministic)),
-            codec: asked.setting("codec", self.codec),
-            crf: asked.setting("crf", self.crf),
-            preset: asked.setting("preset", self.preset),
-            audio_kilobits: asked.setting("audio_bitrate", self.audio_bitrate),
-            no_mark: asked.setting("no_mark", Some(self.no_mark)),
+            device: origins.setting("device", self.device),
+            precision: origins.setting("precision", self.precision),
+            batch: origins.setting("batch", self.batch),
+            threads: origins.setting("threads", self.threads),
+            memory_limit: origins.setting("memory_limit", self.memory_limit),
+            deterministic: origins.setting("deterministic", Some(self.deterministic)),
+            codec: origins.setting("codec", self.codec),
+            crf: origins.setting("crf", self.crf),
+            preset: origins.setting("preset", self.preset),
+            audio_kilobits: origins.setting("audio_bitrate", self.audio_bitrate),
+            no_mark: origins.setting("no_mark", Some(self.no_mark)),
             #[cfg(feature = "credentials")]
-            signer: asked.setting(
+            signer: origins.setting(
                 "credentials",
                 self.credentials
                     .zip(self.key)
@@ -238,10 +305,10 @@ impl ClipArgs {
     }
 }
 
-/// Knows which arguments were given, and where.
-struct Asked<'a>(&'a ArgMatches);
+/// Where each argument came from: the command line, the environment, or neither.
+struct Origins<'a>(&'a ArgMatches);
 
-impl Asked<'_> {
+impl Origins<'_> {
     fn setting<T>(&self, id: &str, value: Option<T>) -> Option<Setting<T>> {
         let origin = match self.0.value_source(id)? {
             ValueSource::CommandLine => Origin::Flag,

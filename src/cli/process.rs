@@ -1,0 +1,76 @@
+//! What is set up once for the whole process: signals, threads, log levels, and the environment of libraries.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Result;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use super::ui::{Level, Ui};
+use crate::cancel::Cancel;
+use crate::config::file::ConfigFile;
+use crate::error::Exit;
+use crate::ffmpeg;
+use crate::plan::Request;
+
+/// Sets what libraries read from the environment only. SVT-AV1 prints a banner to stderr unless its log level is "errors";
+/// ONNX Runtime collects usage data for its maker, at first in files in the user's cache.
+#[expect(unsafe_code, reason = "the libraries have no other switch for it")]
+pub(super) fn silence_libraries() {
+    // SAFETY: this runs first in `main`: no other thread exists that could read the environment at the same time.
+    unsafe {
+        std::env::set_var("SVT_LOG", "1");
+        std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
+    }
+}
+
+/// The first signal asks all stages to stop; the second ends the process at once.
+pub(super) fn cancel_on_signals(cancel: &Cancel) -> std::io::Result<()> {
+    // A file that exceeds the user's size limit then fails the write instead of killing the process.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let cancel = cancel.clone();
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                if cancel.cancel() {
+                    #[expect(
+                        clippy::exit,
+                        reason = "the user asked a second time; leftovers are hidden files that the next run removes"
+                    )]
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// Finds the configuration, and applies the log level and the number of threads that it and `request` ask for.
+pub(super) fn configure(
+    config: Option<&Path>,
+    request: &Request,
+    ui: &Ui,
+) -> Result<Option<ConfigFile>> {
+    let config = ConfigFile::find(config)?;
+    if let Some(level) = config.as_ref().and_then(|config| config.log_level.as_ref()) {
+        ui.suggest_level(Level::named(level.value));
+    }
+    if ui.shows(Level::Trace) {
+        ffmpeg::speak()?;
+    }
+    limit_threads(request.threads.as_ref().map(|threads| threads.value));
+    Ok(config)
+}
+
+/// Limits all work on pictures to this many threads; without a limit, it uses all cores. Call it before backgrounds are
+/// checked, which is such work.
+pub(super) fn limit_threads(threads: Option<NonZeroUsize>) {
+    // Fails only if a pool exists already, which then does the work.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.map_or(0, NonZeroUsize::get))
+        .build_global();
+}
