@@ -21,6 +21,5 @@ mod section;
 mod text;
 mod tree;
 
-pub(crate) use document::Located;
-pub(crate) use document::{Document, FileKind, Position, shortened};
+pub(crate) use document::{Document, FileKind, Located, Position, shortened};
 pub(crate) use section::Section;

@@ -51,7 +51,7 @@ impl Node {
         match &self.content {
             Content::Plain(text) => match text.parse::<Number>() {
                 // Jobs files can have millions of numbers: no parser for each.
-                Ok(number) => serde_yaml::from_value(number.into()).ok(),
+                Ok(number) => T::deserialize(number).ok(),
                 Err(_) => serde_yaml::from_str(text).ok(),
             },
             _ => None,
