@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::de::DeserializeOwned;
 
+use super::document::{Document, Located, MAX_WORD_CHARS, Position, shortened};
 use super::tree::{Content, Node};
-use super::{Document, Located, MAX_WORD_CHARS, Position, shortened};
 use crate::error::Fault;
 
 /// A mapping whose keys are all known; none occurs twice.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::FileKind;
+use super::document::FileKind;
 use crate::error::{Fault, plain_io};
 
 impl FileKind {

@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::de::DeserializeOwned;
 use serde_yaml::Number;
 
-use super::{Document, Position, shortened};
+use super::document::{Document, Position, shortened};
 
 /// Most sequences and mappings inside each other; the schemas need 3.
 const MAX_DEPTH: usize = 32;
@@ -51,7 +51,7 @@ impl Node {
         match &self.content {
             Content::Plain(text) => match text.parse::<Number>() {
                 // Jobs files can have millions of numbers: no parser for each.
-                Ok(number) => serde_yaml::from_value(serde_yaml::Value::Number(number)).ok(),
+                Ok(number) => T::deserialize(number).ok(),
                 Err(_) => serde_yaml::from_str(text).ok(),
             },
             _ => None,
@@ -70,22 +70,23 @@ impl Node {
     }
 }
 
-/// The tree of `document`; none if it is empty.
-pub(super) fn build(document: &Document<'_>) -> Result<Option<Rc<Node>>> {
-    let mut parser = Parser::new_from_str(document.text);
-    let mut builder = Builder::default();
-    while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|e| {
-            document
-                .fault((*e.marker()).into(), &format!("invalid YAML: {}", e.info()))
-                .hint("indent with spaces, and quote values that contain special characters")
-        })?;
-        let position = span.start.into();
-        builder
-            .take(event, position)
-            .map_err(|problem| document.fault(position, problem))?;
+impl Document<'_> {
+    /// Builds the tree; none if the document is empty.
+    pub(crate) fn tree(&self) -> Result<Option<Rc<Node>>> {
+        let mut parser = Parser::new_from_str(self.text);
+        let mut builder = Builder::default();
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|e| {
+                self.fault((*e.marker()).into(), &format!("invalid YAML: {}", e.info()))
+                    .hint("indent with spaces, and quote values that contain special characters")
+            })?;
+            let position = span.start.into();
+            builder
+                .take(event, position)
+                .map_err(|problem| self.fault(position, problem))?;
+        }
+        Ok(builder.root.filter(|root| !root.is_null()))
     }
-    Ok(builder.root.filter(|root| !root.is_null()))
 }
 
 /// Builds the tree without recursion.
