@@ -68,7 +68,7 @@ pub(crate) struct Totals {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
     /// It is in its place.
-    RenderedClip,
+    Rendered,
     /// It was in its place already.
     Skipped,
     /// See its error.
@@ -108,15 +108,12 @@ impl BatchReport {
         let count = |end| self.clips.iter().filter(|clip| clip.end == end).count();
         self.totals = Totals {
             clips: self.clips.len(),
-            rendered: count(End::RenderedClip),
+            rendered: count(End::Rendered),
             skipped: count(End::Skipped),
             failed: count(End::Failed),
             stopped: count(End::Stopped),
         };
-        let rendered = self
-            .clips
-            .iter()
-            .filter(|clip| clip.end == End::RenderedClip);
+        let rendered = self.clips.iter().filter(|clip| clip.end == End::Rendered);
         let reports = rendered.filter_map(|clip| clip.render.as_ref());
         let (frames, lasts) = reports.fold((0, 0.0), |(frames, lasts), report| {
             (

@@ -108,7 +108,7 @@ fn render_all(batch: &Batch<'_>, report: &mut BatchReport) -> Result<()> {
     render_jobs(batch, &todo, &journal, |end| {
         let clip = &mut report.clips[clip_of_job[&end.job]];
         clip.end = match &end.error {
-            None => End::RenderedClip,
+            None => End::Rendered,
             Some(_) => End::Failed,
         };
         clip.render = Some(end.render);
