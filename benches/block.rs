@@ -1,19 +1,18 @@
-//! Inverted residual blocks of the full-width generator, one thread: how near to what this core can do at most.
-//!
-//! In f32, and in eight bits. `cargo bench --bench block`; a block alone: `cargo bench --bench block up5`.
+//! Inverted residual blocks of the full-width generator on one thread, in f32 and in 8 bits, with each instruction set of
+//! this processor. All blocks: `cargo bench --bench block`; some of them: `cargo bench --bench block up5`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use lipsync::inference::kernel::eight::{self, Affine, Layer, Set, Size, Spec};
-use lipsync::inference::kernel::{Beside, Block, Grid, Layers, Steps};
+use lipsync::inference::kernel::int8::{self, Affine, Layer, PlaneSize, Spec};
+use lipsync::inference::kernel::{Block, Grid, InstructionSet, Layers, UpsampledInput};
 
-/// Channels of input, middle and output, the side of the picture, and its step.
+/// Channels of input, middle and output, the side of the picture, and the stride.
 type Shape = ([usize; 3], usize, usize);
 
-fn layers(([channels, middle, out], side, stride): Shape, beside: Option<usize>) -> Layers {
+fn layers(([channels, middle, out], side, stride): Shape, small: Option<usize>) -> Layers {
     let values = |count: usize| {
         (0..count)
             .map(|n| (n * 7 % 13) as f32 / 60.0 - 0.1)
@@ -23,7 +22,7 @@ fn layers(([channels, middle, out], side, stride): Shape, beside: Option<usize>)
         input: [channels, side, side],
         expand: values(middle * channels),
         expand_bias: values(middle),
-        beside: beside.map(|channels| Beside {
+        upsampled_input: small.map(|channels| UpsampledInput {
             input: [channels, side / 2, side / 2],
             weights: values(middle * channels),
             grid: Grid::AlignCorners,
@@ -37,11 +36,11 @@ fn layers(([channels, middle, out], side, stride): Shape, beside: Option<usize>)
     }
 }
 
-/// The same block in eight bits: what is not upsampled comes as bytes where there is something that is.
-fn in_bytes(layers: &Layers) -> Spec {
+/// The same block in 8 bits. If there is an upsampled input, the other one consists of bytes.
+fn int8_spec(layers: &Layers) -> Spec {
     let [channels, height, width] = layers.input;
-    let beside = layers.beside.as_ref();
-    let (x, skip_channels) = beside.map_or((channels, 0), |b| (b.input[0], channels));
+    let small = layers.upsampled_input.as_ref();
+    let (x, skip_channels) = small.map_or((channels, 0), |b| (b.input[0], channels));
     let affine = |count: usize, factor: f32| Affine {
         factor: vec![factor; count],
         offset: vec![50.0; count],
@@ -60,13 +59,13 @@ fn in_bytes(layers: &Layers) -> Spec {
         depthwise: layer(middle, 9),
         project: layer(out, middle),
         stride: layers.stride,
-        size: Size { height, width },
-        upsample: beside.map(|beside| {
-            let [_, height, width] = beside.input;
-            (Size { height, width }, beside.grid)
+        size: PlaneSize { height, width },
+        upsample: small.map(|small| {
+            let [_, height, width] = small.input;
+            (PlaneSize { height, width }, small.grid)
         }),
-        residual: layers.residual && beside.is_none(),
-        head: None,
+        residual: layers.residual && small.is_none(),
+        output_conv: None,
     }
 }
 
@@ -74,9 +73,9 @@ fn multiplications(layers: &Layers) -> u64 {
     let [channels, height, width] = layers.input;
     let [out, rows, columns] = layers.output();
     let middle = layers.middle();
-    let beside = layers.beside.as_ref();
-    let beside = beside.map_or(0, |b| b.input.iter().product::<usize>());
-    let sum = height * width * channels + beside + rows * columns * (9 + out);
+    let small = layers.upsampled_input.as_ref();
+    let small = small.map_or(0, |b| b.input.iter().product::<usize>());
+    let sum = height * width * channels + small + rows * columns * (9 + out);
     (sum * middle) as u64
 }
 
@@ -93,31 +92,32 @@ fn blocks(criterion: &mut Criterion) {
         ("down1.1", ([32, 64, 32], 160, 1), None),
         ("down5.1", ([512, 1024, 512], 10, 1), None),
     ];
-    for (name, shape, beside) in all {
-        let layers = layers(shape, beside);
+    for (name, shape, small) in all {
+        let layers = layers(shape, small);
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(multiplications(&layers)));
         let len = |shape: [usize; 3]| shape.iter().product::<usize>();
         let input = vec![0.5; len(layers.input)];
-        let small = vec![0.5; layers.beside.as_ref().map_or(0, |b| len(b.input))];
-        for steps in Steps::all() {
-            let mut block = Block::new(&layers, steps).unwrap();
+        let small = vec![0.5; layers.upsampled_input.as_ref().map_or(0, |b| len(b.input))];
+        let fast_sets = InstructionSet::all().into_iter();
+        for instruction_set in fast_sets.filter(|set| set.is_fast()) {
+            let mut block = Block::new(&layers, instruction_set).unwrap();
             let mut output = vec![0.0; len(block.output())];
-            group.bench_function(steps.name, |b| {
+            group.bench_function(instruction_set.name(), |b| {
                 b.iter(|| block.run(black_box(&input), &small, &mut output).unwrap());
             });
         }
-        // With something that is upsampled, bytes beside it.
         let bytes = vec![9; input.len()];
-        let (x, skip) = match &layers.beside {
+        let (input, skip) = match &layers.upsampled_input {
             Some(_) => (&small, bytes.as_slice()),
             None => (&input, [].as_slice()),
         };
-        for set in Set::all().into_iter().filter(|set| set.is_fast()) {
-            let mut block = eight::Block::new(&in_bytes(&layers), set).unwrap();
+        let fast_sets = int8::InstructionSet::all().into_iter();
+        for instruction_set in fast_sets.filter(|set| set.is_fast()) {
+            let mut block = int8::Block::new(&int8_spec(&layers), instruction_set).unwrap();
             let mut output = vec![0.0; block.output().iter().product()];
-            group.bench_function(format!("eight bits, {set:?}"), |b| {
-                b.iter(|| block.run(black_box(x), skip, &mut output).unwrap());
+            group.bench_function(format!("int8, {}", instruction_set.name()), |b| {
+                b.iter(|| block.run(black_box(input), skip, &mut output).unwrap());
             });
         }
     }

@@ -1,7 +1,7 @@
-//! The steps that work on samples and pixels, each beside a well-kept crate that does the same or nearly so, and beside a
-//! plain copy of as many bytes: no step can be faster than memory.
+//! The steps that work on samples and pixels. Each is compared with a crate that does the same or nearly the same, and
+//! with a plain copy of as many bytes, because no step can be faster than memory.
 //!
-//! `cargo bench --bench steps`; a step alone: `cargo bench --bench steps crop`.
+//! All steps: `cargo bench --bench steps`; a single step: `cargo bench --bench steps crop`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a measurement fails by panicking")]
 
@@ -20,12 +20,12 @@ use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
 use realfft::RealFftPlanner;
 
-/// The size of the bundled presenter's frames, and its rectangle's side.
+/// Size of the bundled presenter's frames, and side of its crop rectangle.
 const WIDTH: usize = 1280;
 const HEIGHT: usize = 720;
 const SIDE: u32 = 336;
 
-/// Samples in the mel spectrogram's window.
+/// Samples per window of the mel spectrogram.
 const MEL_WINDOW: usize = 800;
 
 fn picture(width: usize, height: usize) -> Picture {
@@ -46,7 +46,7 @@ fn rect() -> Rect {
     }
 }
 
-/// A copy of `bytes` bytes from one place to another.
+/// Measures a copy of `bytes` bytes.
 fn copy(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, bytes: usize) {
     let (from, mut to) = (vec![1_u8; bytes], vec![0_u8; bytes]);
     group.bench_function("a copy of its result", |b| {
@@ -54,11 +54,11 @@ fn copy(group: &mut BenchmarkGroup<'_, criterion::measurement::WallTime>, bytes:
     });
 }
 
-/// A second of sound.
+/// One second of audio.
 fn mel(criterion: &mut Criterion) {
     let second = SPEECH_RATE as usize;
     let samples: Vec<f32> = (0..second).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
-    let mut group = criterion.benchmark_group("mel, a second of sound");
+    let mut group = criterion.benchmark_group("mel, a second of audio");
     group.throughput(Throughput::Elements(second as u64));
     group.bench_function("lipsync", |b| {
         b.iter(|| {
@@ -87,7 +87,7 @@ fn mel(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A rectangle to 328x328.
+/// A crop rectangle to 328x328.
 fn crop(criterion: &mut Criterion) {
     let frame = picture(WIDTH, HEIGHT);
     let mut group = criterion.benchmark_group("crop, 336x336 to 328x328");
@@ -101,7 +101,8 @@ fn crop(criterion: &mut Criterion) {
     let source = ImageRef::new(SIDE, SIDE, &part.pixels, PixelType::U8x3).unwrap();
     let mut target = Image::new(side, side, PixelType::U8x3);
     let mut resizer = Resizer::new();
-    // Catmull-Rom is not the contract's kernel, and the crate rounds between its passes: up to 6 levels away.
+    // Catmull-Rom is not the kernel of the contract, and the crate rounds between its passes: results differ by up to 6
+    // levels.
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Interpolation(FilterType::CatmullRom));
     group.bench_function("fast_image_resize, other values, one thread", |b| {
         b.iter(|| resizer.resize(&source, &mut target, &options).unwrap());
@@ -110,7 +111,7 @@ fn crop(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A crop to floats.
+/// A crop to the network input.
 fn network_input(criterion: &mut Criterion) {
     let crop = picture(CROP, CROP);
     let mut input = vec![0.0; INPUT_LEN];
@@ -123,9 +124,9 @@ fn network_input(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A painted picture into the rectangle.
+/// The generator's output into the crop rectangle.
 fn paste(criterion: &mut Criterion) {
-    let (mut under, crop) = (picture(SIDE as usize, SIDE as usize), picture(CROP, CROP));
+    let (mut frame, crop) = (picture(SIDE as usize, SIDE as usize), picture(CROP, CROP));
     let output: Vec<f32> = (0..OUTPUT_LEN).map(|i| (i % 251) as f32 / 250.0).collect();
     let whole = Rect {
         x0: 0,
@@ -134,22 +135,22 @@ fn paste(criterion: &mut Criterion) {
         y1: SIDE,
     };
     let mut group = criterion.benchmark_group("paste, 336x336");
-    let bytes = under.pixels.len();
+    let bytes = frame.pixels.len();
     group.throughput(Throughput::Bytes(bytes as u64));
-    for (name, how) in [
+    for (name, mode) in [
         ("seamless", Paste::Seamless),
         ("reference", Paste::Reference),
     ] {
         let mut paster = Paster::default();
         group.bench_function(name, |b| {
-            b.iter(|| paster.paste(how, 1.0, &mut under, whole, &crop, black_box(&output)));
+            b.iter(|| paster.paste(mode, 1.0, &mut frame, whole, &crop, black_box(&output)));
         });
     }
     copy(&mut group, bytes);
     group.finish();
 }
 
-/// A whole frame, and what a mouth changes of it, to Y U V.
+/// A whole frame, and only what a mouth changes of it, to Y U V.
 fn colours(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("R G B to Y U V 4:2:0");
     for (name, width, height) in [("a frame", WIDTH, HEIGHT), ("336x336", 336, 336)] {
@@ -192,18 +193,18 @@ fn colours(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A buffer for a network output: lent and given back, or made anew each time.
+/// A buffer for a network output: from a pool, or newly allocated each time.
 fn pooling(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a buffer for a network output");
     let pool = Pool::<Vec<f32>>::default();
-    group.bench_function("lent by a pool", |b| {
+    group.bench_function("from a pool", |b| {
         b.iter(|| {
             let mut buffer = pool.take();
             buffer.resize(OUTPUT_LEN, 0.0);
             black_box(buffer.as_ptr());
         });
     });
-    group.bench_function("made anew", |b| {
+    group.bench_function("newly allocated", |b| {
         b.iter(|| black_box(vec![0.1_f32; OUTPUT_LEN]));
     });
     group.finish();

@@ -1,9 +1,10 @@
-//! What must hold for any bytes: an error or a result, never a panic. Used by the fuzz targets and by `tests/fuzz.rs`.
+//! Checks that must hold for any bytes: an error or a valid result, never a panic. Used by the fuzz targets and by
+//! `tests/fuzz.rs`.
 #![allow(
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "each target uses one of these; they fail by panicking"
+    reason = "each target uses one of these checks; they fail by panicking"
 )]
 
 use std::cell::RefCell;
@@ -22,8 +23,8 @@ use lipsync::inference::Runtime;
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 use tempfile::TempDir;
 
-/// Longest sound that is read to its end, in samples.
-const LONGEST: u64 = 1 << 20;
+/// Audio is read up to this many samples.
+const MAX_SAMPLES: u64 = 1 << 20;
 
 thread_local! {
     static DIR: RefCell<TempDir> = RefCell::new(tempfile::tempdir().unwrap());
@@ -38,19 +39,19 @@ fn with_file<T>(name: &str, data: &[u8], check: impl FnOnce(&Path) -> T) -> T {
     })
 }
 
-/// The sound of a WAV file; what is no WAV goes to FFmpeg.
+/// A WAV file; anything else is passed to FFmpeg.
 pub(crate) fn wav(data: &[u8]) {
-    with_file("sound.wav", data, |path| {
-        let Ok(sound) = AudioFile::open(path, None) else {
+    with_file("audio.wav", data, |path| {
+        let Ok(audio) = AudioFile::open(path, None) else {
             return;
         };
-        assert!(sound.frames > 0 && sound.seconds() > 0.0);
-        let Ok(mut reader) = sound.speech() else {
+        assert!(audio.frames > 0 && audio.seconds() > 0.0);
+        let Ok(mut reader) = audio.speech() else {
             return;
         };
-        let expected = sound.frames_at(lipsync::audio::SPEECH_RATE);
+        let expected = audio.frames_at(lipsync::audio::SPEECH_RATE);
         let (mut samples, mut count) = (Vec::new(), 0);
-        while count < LONGEST {
+        while count < MAX_SAMPLES {
             samples.clear();
             let Ok(more) = reader.read(&mut samples) else {
                 return;
@@ -84,7 +85,7 @@ pub(crate) fn landmarks(data: &[u8]) {
     });
 }
 
-/// `lipsync.yaml`.
+/// `lipsync.yaml`; `model.yaml` and jobs files go through the same reader.
 pub(crate) fn config(data: &[u8]) {
     let home = |name: &str| (name == "HOME").then(|| "/home/eve".into());
     let text = String::from_utf8_lossy(data);
@@ -96,11 +97,11 @@ pub(crate) fn config(data: &[u8]) {
     });
 }
 
-/// A background folder whose pictures have the names that stand in `data`, one a line.
+/// A background folder whose pictures have the names in `data`, one per line.
 pub(crate) fn frame_names(data: &[u8]) {
     DIR.with_borrow(|dir| {
-        let place = dir.path().join("place");
-        let (folder, picture) = (place.join("frames"), place.join("picture"));
+        let parent = dir.path().join("backgrounds");
+        let (folder, picture) = (parent.join("frames"), parent.join("picture"));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         if !picture.exists() {
@@ -108,7 +109,7 @@ pub(crate) fn frame_names(data: &[u8]) {
                 .save_with_format(&picture, image::ImageFormat::Png)
                 .unwrap();
             let rects = vec![[0, 0, 2, 2]; 100];
-            fs::write(place.join("crop_rects.json"), format!("{rects:?}")).unwrap();
+            fs::write(parent.join("crop_rects.json"), format!("{rects:?}")).unwrap();
         }
         let mut count = 0;
         for name in data.split(|byte| *byte == b'\n').take(100) {
@@ -126,7 +127,7 @@ pub(crate) fn frame_names(data: &[u8]) {
     });
 }
 
-/// A network's file.
+/// An ONNX file.
 pub(crate) fn network(data: &[u8]) {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let library = lipsync::runtime_library().expect("set ORT_DYLIB_PATH");

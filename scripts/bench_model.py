@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes a full-size model of the 328 family with random weights, to measure speed with.
+"""Writes a full-size model of the 328 family with random weights, for benchmarks: it shows nobody.
 
     python3 -m venv venv && venv/bin/pip install -r scripts/bench_model.txt
     venv/bin/python scripts/bench_model.py --width full --out DIR     DIR/generator.onnx, DIR/audio_encoder.onnx
 
-The graphs are what PyTorch's exporter makes of the 328 model: normalisation is folded into the convolutions (--batch-norm
-keeps it separate), and computed shapes remain as chains of nodes. Every layer is scaled by the values that flow through it, so
-that pictures are neither flat nor saturated and follow both the background and the audio. The same --seed gives the same
-files with the same numpy version.
+The graphs match what PyTorch exports for the 328 model: normalization folded into the convolutions (unless --batch-norm
+is given), computed shapes left in as chains of nodes. Every layer is scaled by its activations, so that the output is
+neither flat nor saturated and depends on both the background and the audio. The same --seed and numpy version give the
+same files.
 """
 import argparse
 from pathlib import Path
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
-# channels from the outermost level inward; tiny is the size of tests/models/unet_generator.onnx
+# channels from the outermost level inward; tests/models/unet_generator.onnx is `tiny`
 WIDTHS = {"full": (32, 64, 128, 256, 512), "mobile": (16, 32, 64, 128, 256), "tiny": (4, 8, 8, 16, 16)}
 INNER, WINDOW, BANDS, BLOCK, EMBEDDING = 320, (32, 16, 16), 80, 16, 512
-SAMPLES = 6  # synthetic frames used to scale the layers
-DEEP_GAIN = 1.4  # of deeper levels relative to skip connections: keeps the effect of the audio visible at full size
-SHIFT = 0.8  # mean of a layer's values, in standard deviations: most values pass the Relu, so that large ones do not build up
-PICTURE_SPREAD = 0.15  # standard deviation of the output picture, in 0..1
+SAMPLES = 6  # random inputs that the layers are scaled on
+DEEP_GAIN = 1.4  # weight of the upsampled input relative to the skip connection: keeps the audio visible at full size
+SHIFT = 0.8  # mean of a layer's values in standard deviations: most pass the ReLU, so that no few values dominate
+PICTURE_SPREAD = 0.15  # standard deviation of the output picture, whose range is 0..1
 EPSILON = 1e-5  # of BatchNorm
 
 
@@ -33,7 +33,7 @@ class Flow:
 
 
 class Graph:
-    """Nodes and weights, named after the module they came from, and computed on the samples as they are added."""
+    """Nodes and weights, named after their PyTorch modules, and evaluated on the samples as they are added."""
 
     def __init__(self, rng, opset, batch_norm):
         self.rng, self.opset, self.batch_norm = rng, opset, batch_norm
@@ -59,7 +59,7 @@ class Graph:
         return name
 
     def conv(self, scope, x, kernels, normalise, stride=(1, 1), pad=(0, 0), groups=1, bias=None):
-        """Convolution of `kernels` [out, in / groups, h, w]; then, to `normalise`, BatchNorm with the samples' own statistics."""
+        """Convolution with `kernels` [out, in / groups, h, w]; with `normalise`, then BatchNorm with the samples' statistics."""
         values = convolve(x.values, kernels, stride, pad, groups)
         self.macs += int(np.prod(values.shape[1:])) * int(np.prod(kernels.shape[1:]))
         shape = dict(dilations=[1, 1], group=groups, kernel_shape=list(kernels.shape[2:]), pads=[*pad, *pad], strides=list(stride))
@@ -70,7 +70,7 @@ class Graph:
                 values = values + bias[:, None, None]
             return Flow(self.node("Conv", scope, names, **shape), values)
         mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3))
-        # Half way to the layer's own: a channel that hardly varies on the samples must not become large elsewhere.
+        # Halfway to the layer's variance: a channel that hardly varies on the samples must not be amplified too much.
         variance = np.sqrt(variance * variance.mean())
         scale = self.rng.uniform(0.8, 1.2, len(kernels)).astype(np.float32)
         shift = self.rng.normal(SHIFT, 0.2, len(kernels)).astype(np.float32)
@@ -86,12 +86,12 @@ class Graph:
         return Flow(self.node("Conv", scope, names, **shape), values)
 
     def dense(self, scope, x, out, size=(1, 1), stride=(1, 1), pad=(0, 0), gains=None):
-        """Normalised convolution with random kernels; `gains` [in] weighs the inputs."""
+        """Normalized convolution with random kernels; `gains` [in] weighs the input channels."""
         kernels = self.rng.standard_normal((out, x.values.shape[1], *size)).astype(np.float32)
         return self.conv(scope, x, kernels if gains is None else kernels * gains[:, None, None], True, stride, pad)
 
     def depthwise(self, scope, x, stride):
-        """Kernels that smooth more than they sharpen, as trained ones do on average."""
+        """Kernels that smooth more than they sharpen, as trained ones mostly do."""
         channels, smooth = x.values.shape[1], np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
         kernels = smooth + self.rng.normal(0, 0.06, (channels, 1, 3, 3)).astype(np.float32)
         return self.conv(scope, x, kernels, True, (stride, stride), (1, 1), channels)
@@ -118,7 +118,7 @@ class Graph:
         return self.node("Unsqueeze", scope, [name, self.constant(scope, np.int64([0]))])
 
     def pad_to(self, scope, x, other):
-        """`F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))` to the size of `other`: pads nothing, but is computed."""
+        """`F.pad(x, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))` to the size of `other`: a no-op whose sizes are computed."""
         half = []
         for axis in (3, 2):
             sides = [self.node("Gather", scope, [self.node("Shape", scope, [t.name]), self.constant(scope, np.int64(axis))], axis=0)
@@ -165,7 +165,7 @@ def convolve(x, kernels, stride, pad, groups):
 
 
 def double(x):
-    """Bilinear to twice the size, corners aligned."""
+    """Bilinear upsampling to twice the size, corners aligned."""
     def along(size):
         at = np.arange(2 * size) * (size - 1) / (2 * size - 1)
         low = np.minimum(at.astype(int), size - 2)
@@ -194,7 +194,7 @@ def up(g, scope, deep, skip, out):
     return double_conv(g, f"{scope}/conv", g.concat(scope, high, skip), out, 1, gains)
 
 
-def sound_branch(g, audio, c):
+def audio_branch(g, audio, c):
     x = inverted_residual(g, "/audio_model/conv1", audio, c[1])
     x = inverted_residual(g, "/audio_model/conv2", x, c[2])
     x = g.relu("/audio_model/relu", g.dense("/audio_model/conv3", x, c[3], (3, 3), (1, 1), (1, 1)))
@@ -205,12 +205,12 @@ def sound_branch(g, audio, c):
 
 
 def generator(g, c, pictures, windows):
-    """Adds the network with widths `c`; returns its output for the samples."""
+    """Adds the network of widths `c`; returns its output for the samples."""
     levels = [inverted_residual(g, "/inc/inconv", g.input("input", pictures), c[0])]
     audio = g.input("audio", windows)
     for k, out in enumerate((c[0], c[1], c[2], c[3], c[4]), 1):
         levels.append(double_conv(g, f"/down{k}/maxpool_conv/maxpool_conv.0", levels[-1], out))
-    x = g.concat("", levels.pop(), sound_branch(g, audio, c))
+    x = g.concat("", levels.pop(), audio_branch(g, audio, c))
     x = double_conv(g, "/fuse_conv/fuse_conv.0", x, c[4], 1)
     x = double_conv(g, "/fuse_conv/fuse_conv.1", x, c[3], 1)
     for k, out in enumerate((c[3] // 2, c[2] // 2, c[1] // 2, c[0], c[0] // 2), 1):
@@ -248,7 +248,7 @@ def audio_encoder(g, mels):
 
 
 def smooth_noise(rng, count, channels, rows, columns, cells):
-    """[count, channels, rows, columns] with standard deviation 1: waves no shorter than about rows / cells, and finer, weaker ones."""
+    """[count, channels, rows, columns] with standard deviation 1: waves down to a length of about rows / cells, shorter ones weaker."""
     y, x = np.mgrid[0:rows, 0:columns] / rows
     out = np.zeros((count, channels, rows, columns), np.float32)
     for n in range(count):
@@ -261,7 +261,7 @@ def smooth_noise(rng, count, channels, rows, columns, cells):
 
 
 def sample_pictures(rng):
-    """[SAMPLES, 6, 320, 320]: inner crops, and the same with the mouth masked as the renderer masks it."""
+    """[SAMPLES, 6, 320, 320]: inner crops, and the same with the mouth masked as the renderer does."""
     grey = smooth_noise(rng, SAMPLES, 1, INNER, INNER, 8)
     whole = np.clip(0.5 + 0.15 * grey + 0.05 * smooth_noise(rng, SAMPLES, 3, INNER, INNER, 30), 0, 1).astype(np.float32)
     masked = whole.copy()
@@ -276,25 +276,25 @@ def sample_mels(rng):
     return np.clip(np.stack([s[:, :, t : t + BLOCK] for s in spectra for t in starts]), -4, 4).astype(np.float32)
 
 
-def follows(model, feed, painted):
-    """Checks ONNX Runtime against the samples and prints how much the picture follows audio and background, in levels of 255."""
+def check(model, feed, painted):
+    """Checks ONNX Runtime against the samples; describes how much the output depends on audio and background, in 0..255."""
     try:
         import onnxruntime
     except ImportError:
-        return "onnxruntime is not installed: the files were not run"
+        return "onnxruntime is not installed: the files were not tested"
     run = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run
     difference = float(np.abs(run(None, feed)[0] - painted).max())
     assert difference < 1e-3, difference
     turned = {name: run(None, {**feed, name: np.roll(values, 1, 0)})[0] for name, values in feed.items()}
     moved = {name: 255 * float(np.sqrt(np.mean((values - painted) ** 2))) for name, values in turned.items()}
-    return ", ".join(f"another {name} moves a pixel by {by:.1f} levels (RMS)" for name, by in moved.items())
+    return ", ".join(f"a different {name} changes a pixel by {by:.1f} levels (RMS)" for name, by in moved.items())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", choices=WIDTHS, default="full")
     parser.add_argument("--out", type=Path, required=True, help="folder for both networks")
-    parser.add_argument("--batch-norm", action="store_true", help="leave BatchNormalization nodes in")
+    parser.add_argument("--batch-norm", action="store_true", help="keep BatchNormalization nodes")
     parser.add_argument("--opset", type=int, default=17, choices=range(11, 18))
     parser.add_argument("--seed", type=int, default=328)
     options = parser.parse_args()
@@ -311,10 +311,10 @@ def main():
     save(ear.model("audio_encoder", "emb", [EMBEDDING]), options.out / "audio_encoder.onnx")
     model = painter.model("generator", "output", [3, INNER, INNER])
     save(model, options.out / "generator.onnx")
-    print(f"audio_encoder.onnx: {ear.macs / 1e6:.0f} MMAC a block")
-    print(f"generator.onnx: {painter.macs / 1e9:.2f} GMAC a frame, {sum(numpy_helper.to_array(w).size for w in painter.weights) / 1e6:.2f} M weights; "
-          f"paints {painted.mean():.3f} +- {painted.std():.3f}")
-    print(follows(model, {"input": pictures, "audio": windows}, painted))
+    print(f"audio_encoder.onnx: {ear.macs / 1e6:.0f} MMAC per block")
+    print(f"generator.onnx: {painter.macs / 1e9:.2f} GMAC per frame, {sum(numpy_helper.to_array(w).size for w in painter.weights) / 1e6:.2f} M weights; "
+          f"output {painted.mean():.3f} +- {painted.std():.3f}")
+    print(check(model, {"input": pictures, "audio": windows}, painted))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ mkdir "$bundle/lib" "$bundle/licenses"
 cp "${CARGO_TARGET_DIR:-target}/release/lipsync" "$bundle/"
 cp -R "$(runtime_folder)/." "$bundle/lib/"
 cp -R models backgrounds samples LICENSE "$bundle/"
+# The font inside the program.
+cp src/draw/font/OFL.txt "$bundle/licenses/inter-font"
 
 # Names and paths of everything that the libraries in "$@" load, except for glibc's own.
 loaded_by() {

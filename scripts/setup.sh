@@ -48,6 +48,7 @@ missing_packages() {
         test)
             command -v ffprobe >/dev/null || echo ffmpeg
             command -v openssl >/dev/null || echo openssl
+            command -v valgrind >/dev/null || echo valgrind
             $CARGO fmt --version >/dev/null 2>&1 || echo rustfmt-web cargo-web
             $CARGO clippy --version >/dev/null 2>&1 || echo rust-web-clippy cargo-web
             ;;

@@ -1,4 +1,4 @@
-//! The two kinds of frame number, and how many frames a second there are.
+//! Frame numbers of the clip and of backgrounds, and frame rates.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameIndex(pub u64);
 
-/// A picture of the background folder, from 0 in the folder's order (whatever number its file name has).
+/// A background, from 0 in the order of the folder or video (whatever number its file name has).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackgroundIndex(pub usize);
 
-/// Frames a second, as an exact fraction in lowest terms; 1 to 240. JSON has it as text: `30000/1001`.
+/// Frames per second, as an exact fraction in lowest terms; 1 to 240. In JSON it is text: `30000/1001`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FrameRate {
-    /// Frames ..
+    /// Numerator: frames ..
     pub num: u32,
-    /// .. in so many seconds.
+    /// Denominator: .. per this many seconds.
     pub den: u32,
 }
 
 impl FrameRate {
-    /// The rate of the training videos.
+    /// The frame rate of the training videos.
     pub const TRAINED: Self = Self { num: 25, den: 1 };
 
-    /// `num / den` frames a second, if that lies in 1..=240.
+    /// `num / den` frames per second, if it is in 1..=240.
     pub fn new(num: u32, den: u32) -> Option<Self> {
         let divisor = gcd(num, den);
         let fits = den > 0 && num >= den && u64::from(num) <= 240 * u64::from(den);
@@ -45,13 +45,13 @@ impl FrameRate {
         frame.0 as f64 * f64::from(self.den) / f64::from(self.num)
     }
 
-    /// Whole samples at `rate` Hz that pass before `frame` is shown.
+    /// Whole samples at `rate` Hz before `frame` is shown.
     pub fn samples_before(self, frame: FrameIndex, rate: u32) -> u64 {
         let samples = u128::from(frame.0) * u128::from(self.den) * u128::from(rate);
         (samples / u128::from(self.num)) as u64
     }
 
-    /// Frames a second as the nearest float.
+    /// Frames per second, as the nearest float.
     pub fn as_f64(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
     }
@@ -60,7 +60,7 @@ impl FrameRate {
 impl std::str::FromStr for FrameRate {
     type Err = String;
 
-    /// `25`, `30000/1001`, or a decimal: 23.976, 29.97, 59.94 and the like are the broadcast rates N * 1000/1001.
+    /// `25`, `30000/1001`, or a decimal; 23.976, 29.97, 59.94 and the like become the broadcast rates N * 1000/1001.
     fn from_str(text: &str) -> Result<Self, String> {
         let rate = match text.split_once('/') {
             Some((num, den)) => num.parse().ok().zip(den.parse().ok()),
@@ -70,7 +70,7 @@ impl std::str::FromStr for FrameRate {
             },
         };
         rate.and_then(|(num, den)| Self::new(num, den))
-            .ok_or_else(|| "expected 1 to 240 frames a second: 25, 29.97 or 30000/1001".into())
+            .ok_or_else(|| "expected 1 to 240 frames per second: 25, 29.97 or 30000/1001".into())
     }
 }
 
@@ -88,7 +88,7 @@ impl From<FrameRate> for String {
     }
 }
 
-/// A broadcast rate within 0.005 of the decimal, else thousandths.
+/// A broadcast rate if one is within 0.005 of the decimal, else thousandths.
 fn from_decimal(decimal: f64) -> Option<(u32, u32)> {
     if !(1.0..=240.0).contains(&decimal) {
         return None;
@@ -109,7 +109,8 @@ impl std::fmt::Display for FrameRate {
     }
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+/// Greatest common divisor.
+pub(crate) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_cover_the_sound_exactly() {
+    fn frames_cover_the_audio_exactly() {
         let covering = |samples, rate| FrameRate::TRAINED.frames_covering(samples, rate);
         assert_eq!(covering(160_000, 16_000), 250);
         assert_eq!(covering(160_001, 16_000), 251);

@@ -1,12 +1,13 @@
-//! A smoke run of the fuzz targets: arbitrary bytes, and valid files with something changed.
+//! A smoke run of the fuzz targets: arbitrary bytes, and valid files with mutations.
 //!
-//! Each target takes 2 seconds, or `LIPSYNC_FUZZ_SECONDS`. The inputs are the same on every run, as far as it gets.
+//! Each target runs for 2 seconds, or for `LIPSYNC_FUZZ_SECONDS`. Every run goes through the same sequence of inputs, as
+//! far as the time allows.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "tests fail by panicking and say what they did"
+    reason = "tests fail by panicking and print how many inputs they tried"
 )]
 
 #[path = "../fuzz/checks.rs"]
@@ -22,88 +23,88 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Bytes of an input at most, but for what a change adds.
-const LONGEST: usize = 64 << 10;
+/// Maximum size of an input in bytes, before mutations.
+const MAX_INPUT: usize = 64 << 10;
 
-/// A change of a file's bytes; places are parts of its length.
+/// A mutation of a file's bytes; positions are fractions of its length, 0..1.
 #[derive(Debug, Clone)]
-enum Change {
+enum Mutation {
     Set(f64, u8),
     Flip(f64, u8),
     Number(f64, u64, usize),
-    Cut(f64),
+    Truncate(f64),
     Remove(f64, usize),
     Insert(f64, Vec<u8>),
     Repeat(f64, usize),
 }
 
-impl Change {
-    fn any() -> impl Strategy<Value = Change> {
-        // Most of what is decided stands at the beginning of a file.
-        let place = || prop_oneof![0.0..1.0, (0.0..1.0).prop_map(|x: f64| x.powi(6))];
+impl Mutation {
+    fn any() -> impl Strategy<Value = Mutation> {
+        // Half of the positions are near the start of a file, where headers are.
+        let position = || prop_oneof![0.0..1.0, (0.0..1.0).prop_map(|x: f64| x.powi(6))];
         let number = prop_oneof![
             any::<u64>(),
             (0..64_u32).prop_map(|bit| 1 << bit),
             (0..64_u32).prop_map(|bit| (1 << bit) - 1),
         ];
         prop_oneof![
-            (place(), any::<u8>()).prop_map(|(at, byte)| Self::Set(at, byte)),
-            (place(), 0..8_u8).prop_map(|(at, bit)| Self::Flip(at, 1 << bit)),
-            (place(), number, 1..9_usize).prop_map(|(at, n, len)| Self::Number(at, n, len)),
-            place().prop_map(Self::Cut),
-            (place(), 1..40_usize).prop_map(|(at, len)| Self::Remove(at, len)),
-            (place(), vec(any::<u8>(), 1..40)).prop_map(|(at, new)| Self::Insert(at, new)),
-            (place(), 1..400_usize).prop_map(|(at, len)| Self::Repeat(at, len)),
+            (position(), any::<u8>()).prop_map(|(at, byte)| Self::Set(at, byte)),
+            (position(), 0..8_u8).prop_map(|(at, bit)| Self::Flip(at, 1 << bit)),
+            (position(), number, 1..9_usize).prop_map(|(at, n, len)| Self::Number(at, n, len)),
+            position().prop_map(Self::Truncate),
+            (position(), 1..40_usize).prop_map(|(at, len)| Self::Remove(at, len)),
+            (position(), vec(any::<u8>(), 1..40)).prop_map(|(at, new)| Self::Insert(at, new)),
+            (position(), 1..400_usize).prop_map(|(at, len)| Self::Repeat(at, len)),
         ]
     }
 
     fn apply(&self, bytes: &mut Vec<u8>) {
         let len = bytes.len();
-        let at = |place: f64| ((place * len as f64) as usize).min(len.saturating_sub(1));
+        let at = |position: f64| ((position * len as f64) as usize).min(len.saturating_sub(1));
         match self {
             _ if bytes.is_empty() => (),
-            Self::Set(place, byte) => bytes[at(*place)] = *byte,
-            Self::Flip(place, bit) => bytes[at(*place)] ^= bit,
-            Self::Number(place, number, size) => {
+            Self::Set(position, byte) => bytes[at(*position)] = *byte,
+            Self::Flip(position, bit) => bytes[at(*position)] ^= bit,
+            Self::Number(position, number, size) => {
                 let new = number.to_le_bytes();
-                for (byte, new) in bytes[at(*place)..].iter_mut().zip(&new[..*size]) {
+                for (byte, new) in bytes[at(*position)..].iter_mut().zip(&new[..*size]) {
                     *byte = *new;
                 }
             }
-            Self::Cut(place) => bytes.truncate(at(*place)),
-            Self::Remove(place, size) => {
-                bytes.drain(at(*place)..(at(*place) + size).min(len));
+            Self::Truncate(position) => bytes.truncate(at(*position)),
+            Self::Remove(position, size) => {
+                bytes.drain(at(*position)..(at(*position) + size).min(len));
             }
-            Self::Insert(place, new) => {
-                bytes.splice(at(*place)..at(*place), new.iter().copied());
+            Self::Insert(position, new) => {
+                bytes.splice(at(*position)..at(*position), new.iter().copied());
             }
-            Self::Repeat(place, size) => {
-                let again = bytes[at(*place)..(at(*place) + size).min(len)].to_vec();
-                bytes.splice(at(*place)..at(*place), again);
+            Self::Repeat(position, size) => {
+                let again = bytes[at(*position)..(at(*position) + size).min(len)].to_vec();
+                bytes.splice(at(*position)..at(*position), again);
             }
         }
     }
 }
 
-/// Runs `check` on bytes of all kinds until the time is over.
-fn hammer(name: &str, check: fn(&[u8]), valid: &[Vec<u8>]) {
+/// Runs `check` on seeds, mutated seeds and random bytes until the time is up.
+fn fuzz(name: &str, check: fn(&[u8]), valid: &[Vec<u8>]) {
     let seconds = std::env::var("LIPSYNC_FUZZ_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2.0);
-    let until = Instant::now() + Duration::from_secs_f64(seconds);
+    let deadline = Instant::now() + Duration::from_secs_f64(seconds);
     let seeds: Vec<Vec<u8>> = valid
         .iter()
-        .map(|bytes| bytes[..bytes.len().min(LONGEST)].to_vec())
+        .map(|bytes| bytes[..bytes.len().min(MAX_INPUT)].to_vec())
         .collect();
     for seed in &seeds {
         check(seed);
     }
     let count = seeds.len();
-    let mutated = (0..count, vec(Change::any(), 1..6)).prop_map(move |(seed, changes)| {
+    let mutated = (0..count, vec(Mutation::any(), 1..6)).prop_map(move |(seed, mutations)| {
         let mut bytes = seeds[seed].clone();
-        for change in &changes {
-            change.apply(&mut bytes);
+        for mutation in &mutations {
+            mutation.apply(&mut bytes);
         }
         bytes
     });
@@ -114,12 +115,12 @@ fn hammer(name: &str, check: fn(&[u8]), valid: &[Vec<u8>]) {
     ];
     let mut runner = TestRunner::deterministic();
     let mut runs = 0;
-    while Instant::now() < until {
+    while Instant::now() < deadline {
         let bytes = inputs.new_tree(&mut runner).unwrap().current();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&bytes))) {
-            let kept = std::env::temp_dir().join(format!("lipsync-fuzz-{name}"));
-            fs::write(&kept, &bytes).unwrap();
-            println!("run {runs} failed; its input is in {}", kept.display());
+            let saved = std::env::temp_dir().join(format!("lipsync-fuzz-{name}"));
+            fs::write(&saved, &bytes).unwrap();
+            println!("run {runs} failed; its input is in `{}`", saved.display());
             std::panic::resume_unwind(panic);
         }
         runs += 1;
@@ -132,7 +133,7 @@ fn golden(path: &str) -> Vec<u8> {
     fs::read(tests.join(path)).unwrap()
 }
 
-/// WAV files of this kind, a tenth of a second long.
+/// A WAV file of a tenth of a second at 22050 Hz.
 fn wav_of(bits: u16, channels: u16, float: bool) -> Vec<u8> {
     let spec = hound::WavSpec {
         channels,
@@ -177,7 +178,7 @@ fn wav() {
         wav_of(32, 6, true),
         rf64,
     ];
-    hammer("wav", checks::wav, &files);
+    fuzz("wav", checks::wav, &files);
 }
 
 #[test]
@@ -186,14 +187,14 @@ fn rectangles() {
         golden("clip/crop_rects.json"),
         br#"{"10": {"rect": [5, 6, 7, 8]}, "9": {"rect": [1e300, -2, 3.5, 4]}, "11": [1, 2, 3, 4]}"#.to_vec(),
     ];
-    hammer("rectangles", checks::rectangles, &files);
+    fuzz("rectangles", checks::rectangles, &files);
 }
 
 #[test]
 fn landmarks() {
     let lines: Vec<String> = (0..110).map(|i| format!("{i}.25 -{i}e2")).collect();
     let file = lines.join("\n").into_bytes();
-    hammer("landmarks", checks::landmarks, &[file]);
+    fuzz("landmarks", checks::landmarks, &[file]);
 }
 
 #[test]
@@ -212,7 +213,7 @@ output: {codec: h265, crf: 20, preset: 8, fps: 30000/1001, mark: false}
 log_level: debug
 ";
     let anchors = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n";
-    hammer("config", checks::config, &[whole.into(), anchors.into()]);
+    fuzz("config", checks::config, &[whole.into(), anchors.into()]);
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn frame_names() {
         "cover\n.hidden\n01\n1",
     ];
     let names: Vec<Vec<u8>> = names.iter().map(|text| text.as_bytes().to_vec()).collect();
-    hammer("frame_names", checks::frame_names, &names);
+    fuzz("frame_names", checks::frame_names, &names);
 }
 
 #[test]
@@ -233,5 +234,5 @@ fn network() {
         golden("models/tiny_audio_encoder.onnx"),
         golden("models/tiny_generator.onnx"),
     ];
-    hammer("network", checks::network, &files);
+    fuzz("network", checks::network, &files);
 }

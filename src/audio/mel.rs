@@ -1,7 +1,7 @@
 //! 16 kHz samples -> mel frames, streamed.
 //!
 //! The numbers are those the networks were trained with (SyncTalk_2D's audio front end, which is Wav2Lip's):
-//! pre-emphasis 0.97 over the whole sound, centred STFT with zero padding, Slaney mel filters on the magnitude,
+//! pre-emphasis 0.97 over the whole audio, centred STFT with zero padding, Slaney mel filters on the magnitude,
 //! decibels, then clipped to -4..4.
 
 use std::collections::VecDeque;
@@ -10,28 +10,28 @@ use std::sync::Arc;
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-use crate::audio::SPEECH_RATE;
-
-/// Mel bands in a frame.
+/// Sample rate of the audio that the networks take, Hz.
+pub const SPEECH_RATE: u32 = 16_000;
+/// Mel bands per frame.
 pub const BANDS: usize = 80;
-/// Samples from one mel frame to the next: 80 mel frames a second.
+/// Samples from one mel frame to the next: 80 mel frames per second.
 pub const HOP: usize = 200;
-/// Samples under one window, and the FFT's length.
+/// Samples per window, and the length of the FFT.
 const WINDOW: usize = 800;
-/// Frequencies of the FFT: 0, 20, .. 8000 Hz.
+/// Frequency bins of the FFT: 0, 20, .. 8000 Hz.
 const BINS: usize = WINDOW / 2 + 1;
 /// Lower edge of the lowest band, Hz.
-const LOWEST: f64 = 55.0;
+const MIN_HZ: f64 = 55.0;
 /// Upper edge of the highest band, Hz.
-const HIGHEST: f64 = 7600.0;
+const MAX_HZ: f64 = 7600.0;
 const PRE_EMPHASIS: f64 = 0.97;
-/// Decibels that a step of 1 in a mel frame stands for.
-pub(crate) const DECIBELS: f64 = 100.0 / 8.0;
+/// Decibels per unit of a mel frame's values.
+pub(crate) const DB_PER_UNIT: f64 = 100.0 / 8.0;
 
 /// One mel frame: 80 bands from low to high, -4..4.
 pub(crate) type MelFrame = [f32; BANDS];
 
-/// Mel frames of a sound of `samples` samples at 16 kHz.
+/// Mel frames of `samples` samples at 16 kHz.
 pub fn frame_count(samples: u64) -> u64 {
     1 + samples / HOP as u64
 }
@@ -41,36 +41,36 @@ pub struct MelSpectrogram {
     fft: Arc<dyn RealToComplex<f64>>,
     window: Vec<f64>,
     bands: Vec<Band>,
-    /// Pre-emphasised samples from the current window's first on, zeros before the sound's start included.
-    waiting: VecDeque<f64>,
+    /// Pre-emphasised samples from the start of the current window on, including the zeros before the first sample.
+    pending: VecDeque<f64>,
     previous: f64,
-    /// Frames that are passed over before the first is wanted.
-    unwanted: u64,
+    /// Frames to skip before the first that is wanted.
+    frames_to_skip: u64,
     frames_left: u64,
-    // In f64: a pure tone's empty bins lie below 1e-5, where f32's rounding would show as decibels.
+    // f64, because the empty bins of a pure tone lie below 1e-5, where the rounding of f32 would show as decibels.
     time: Vec<f64>,
     spectrum: Vec<Complex<f64>>,
     scratch: Vec<Complex<f64>>,
 }
 
 impl MelSpectrogram {
-    /// For a sound of `samples` samples at 16 kHz.
+    /// For `samples` samples at 16 kHz.
     pub fn new(samples: u64) -> Self {
-        Self::from(0, samples)
+        Self::starting_at(0, samples)
     }
 
-    /// As [`MelSpectrogram::new`], without the frames before number `first`: they are not worked out.
-    pub fn from(first: u64, samples: u64) -> Self {
+    /// Like [`MelSpectrogram::new`], but skips the frames before number `first` without computing them.
+    pub fn starting_at(first: u64, samples: u64) -> Self {
         let fft = RealFftPlanner::new().plan_fft_forward(WINDOW);
-        let turn = std::f64::consts::TAU / WINDOW as f64;
+        let angle = std::f64::consts::TAU / WINDOW as f64;
         Self {
             window: (0..WINDOW)
-                .map(|i| 0.5 - 0.5 * (turn * i as f64).cos())
+                .map(|i| 0.5 - 0.5 * (angle * i as f64).cos())
                 .collect(),
             bands: slaney_bands(),
-            waiting: std::iter::repeat_n(0.0, WINDOW / 2).collect(),
+            pending: std::iter::repeat_n(0.0, WINDOW / 2).collect(),
             previous: 0.0,
-            unwanted: first,
+            frames_to_skip: first,
             frames_left: frame_count(samples),
             time: fft.make_input_vec(),
             spectrum: fft.make_output_vec(),
@@ -79,38 +79,38 @@ impl MelSpectrogram {
         }
     }
 
-    /// Takes the next samples (-1..1) and hands each finished mel frame to `emit`.
+    /// Takes the next samples (-1..1) and passes each finished mel frame to `emit`.
     pub fn push(&mut self, samples: &[f32], mut emit: impl FnMut(MelFrame)) {
         for &sample in samples {
             let sample = f64::from(sample);
-            self.waiting
+            self.pending
                 .push_back(sample - PRE_EMPHASIS * self.previous);
             self.previous = sample;
             self.emit_ready(&mut emit);
         }
     }
 
-    /// Emits the frames whose windows reach past the sound's end.
+    /// Emits the frames whose windows extend past the end.
     pub fn finish(&mut self, mut emit: impl FnMut(MelFrame)) {
         for _ in 0..WINDOW / 2 {
-            self.waiting.push_back(0.0);
+            self.pending.push_back(0.0);
             self.emit_ready(&mut emit);
         }
     }
 
     fn emit_ready(&mut self, emit: &mut impl FnMut(MelFrame)) {
-        if self.waiting.len() == WINDOW && self.frames_left > 0 {
+        if self.pending.len() == WINDOW && self.frames_left > 0 {
             self.frames_left -= 1;
-            match self.unwanted.checked_sub(1) {
-                Some(unwanted) => self.unwanted = unwanted,
+            match self.frames_to_skip.checked_sub(1) {
+                Some(frames_to_skip) => self.frames_to_skip = frames_to_skip,
                 None => emit(self.frame()),
             }
-            self.waiting.drain(..HOP);
+            self.pending.drain(..HOP);
         }
     }
 
     fn frame(&mut self) -> MelFrame {
-        for ((t, w), s) in self.time.iter_mut().zip(&self.window).zip(&self.waiting) {
+        for ((t, w), s) in self.time.iter_mut().zip(&self.window).zip(&self.pending) {
             *t = w * s;
         }
         let done =
@@ -127,7 +127,7 @@ impl MelSpectrogram {
                 .map(|(w, x)| w * x.norm())
                 .sum();
             let level = 20.0 * magnitude.max(1e-5).log10() - 20.0;
-            ((level + 100.0) / DECIBELS - 4.0).clamp(-4.0, 4.0) as f32
+            ((level + 100.0) / DB_PER_UNIT - 4.0).clamp(-4.0, 4.0) as f32
         })
     }
 }
@@ -139,35 +139,35 @@ struct Band {
 }
 
 /// Slaney's mel scale: linear to 1000 Hz, logarithmic above (M. Slaney, Auditory Toolbox, 1998).
-fn hz_of_mel(mel: f64) -> f64 {
-    const HZ_A_MEL: f64 = 200.0 / 3.0;
-    let knee = 1000.0 / HZ_A_MEL;
+fn mel_to_hz(mel: f64) -> f64 {
+    const HZ_PER_MEL: f64 = 200.0 / 3.0;
+    let knee = 1000.0 / HZ_PER_MEL;
     if mel < knee {
-        mel * HZ_A_MEL
+        mel * HZ_PER_MEL
     } else {
         1000.0 * ((6.4_f64.ln() / 27.0) * (mel - knee)).exp()
     }
 }
 
-fn mel_of_hz(hz: f64) -> f64 {
-    const HZ_A_MEL: f64 = 200.0 / 3.0;
+fn hz_to_mel(hz: f64) -> f64 {
+    const HZ_PER_MEL: f64 = 200.0 / 3.0;
     if hz < 1000.0 {
-        hz / HZ_A_MEL
+        hz / HZ_PER_MEL
     } else {
-        1000.0 / HZ_A_MEL + (hz / 1000.0).ln() * 27.0 / 6.4_f64.ln()
+        1000.0 / HZ_PER_MEL + (hz / 1000.0).ln() * 27.0 / 6.4_f64.ln()
     }
 }
 
-/// Where a frequency lies among the bands: 0 at the lower edge of the lowest, 80 at the upper edge of the highest.
+/// The position of a frequency among the bands: 0 at the lower edge of the lowest, 80 at the upper edge of the highest.
 pub(crate) fn band_of_hz(hz: f64) -> f64 {
-    let (low, high) = (mel_of_hz(LOWEST), mel_of_hz(HIGHEST));
-    (mel_of_hz(hz) - low) / (high - low) * BANDS as f64
+    let (low, high) = (hz_to_mel(MIN_HZ), hz_to_mel(MAX_HZ));
+    (hz_to_mel(hz) - low) / (high - low) * BANDS as f64
 }
 
 /// 80 triangles of equal area, evenly spaced in mels.
 fn slaney_bands() -> Vec<Band> {
-    let (low, high) = (mel_of_hz(LOWEST), mel_of_hz(HIGHEST));
-    let edge = |i: usize| hz_of_mel(low + (high - low) * i as f64 / (BANDS + 1) as f64);
+    let (low, high) = (hz_to_mel(MIN_HZ), hz_to_mel(MAX_HZ));
+    let edge = |i: usize| mel_to_hz(low + (high - low) * i as f64 / (BANDS + 1) as f64);
     (0..BANDS)
         .map(|b| {
             let (left, centre, right) = (edge(b), edge(b + 1), edge(b + 2));
@@ -175,7 +175,7 @@ fn slaney_bands() -> Vec<Band> {
                 let hz = bin as f64 * f64::from(SPEECH_RATE) / WINDOW as f64;
                 let up = (hz - left) / (centre - left);
                 let down = (right - hz) / (right - centre);
-                // The training code keeps its filters in single precision.
+                // The training code stores its filters in single precision.
                 f64::from((up.min(down).max(0.0) * 2.0 / (right - left)) as f32)
             };
             let first = (0..BINS).find(|&i| weight(i) > 0.0).unwrap_or(0);
@@ -189,18 +189,18 @@ fn slaney_bands() -> Vec<Band> {
 mod tests {
     use super::*;
 
-    fn mel(samples: &[f32], piece: usize) -> Vec<MelFrame> {
+    fn mel(samples: &[f32], chunk_len: usize) -> Vec<MelFrame> {
         let mut out = Vec::new();
         let mut spectrogram = MelSpectrogram::new(samples.len() as u64);
-        for piece in samples.chunks(piece) {
-            spectrogram.push(piece, |f| out.push(f));
+        for chunk in samples.chunks(chunk_len) {
+            spectrogram.push(chunk, |f| out.push(f));
         }
         spectrogram.finish(|f| out.push(f));
         out
     }
 
     #[test]
-    fn frames_do_not_depend_on_the_pieces() {
+    fn frames_do_not_depend_on_chunk_size() {
         let samples: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.1).sin() * 0.3).collect();
         let whole = mel(&samples, 5000);
         assert_eq!(whole.len() as u64, frame_count(5000));
@@ -209,17 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn later_frames_are_the_same_without_those_before() {
+    fn skipping_frames_does_not_change_later_ones() {
         let samples: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.1).sin() * 0.3).collect();
         let mut late = Vec::new();
-        let mut spectrogram = MelSpectrogram::from(7, 5000);
+        let mut spectrogram = MelSpectrogram::starting_at(7, 5000);
         spectrogram.push(&samples, |f| late.push(f));
         spectrogram.finish(|f| late.push(f));
         assert_eq!(late, mel(&samples, 5000)[7..]);
     }
 
     #[test]
-    fn every_length_gives_its_count() {
+    fn every_length_gives_the_expected_count() {
         for n in [1, 199, 200, 201, 399, 400, 10_240, 12_345] {
             assert_eq!(
                 mel(&vec![0.1; n], 512).len() as u64,

@@ -4,8 +4,10 @@ use anyhow::Result;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Indexing, Resampler as _, WindowFunction};
 
-/// Least length of the filter, in samples of the input.
-const LEAST_FILTER: usize = 512;
+use crate::timeline::gcd;
+
+/// Minimum length of the filter, in input samples.
+const MIN_FILTER_LEN: usize = 512;
 
 /// Samples at `to` Hz that last as long as `frames` samples at `from` Hz, rounded up.
 pub(super) fn resampled_len(frames: u64, from: u32, to: u32) -> u64 {
@@ -14,16 +16,16 @@ pub(super) fn resampled_len(frames: u64, from: u32, to: u32) -> u64 {
 
 /// Converts interleaved samples from one rate to another, in pieces of any size.
 ///
-/// Output sample `i` is the sound at `i / to` seconds: the filter's delay is taken off.
-pub struct Resampler {
+/// Output sample `i` is the signal at `i / to` seconds: the filter's delay is removed.
+pub(super) struct Resampler {
     inner: Fft<f32>,
     from: u32,
     to: u32,
     channels: usize,
     /// Interleaved input that does not fill a chunk yet.
-    waiting: Vec<f32>,
+    pending: Vec<f32>,
     chunk_out: Vec<f32>,
-    /// Output samples of each channel still to drop: the filter's delay.
+    /// Output samples per channel still to drop: the filter's delay.
     delay_left: usize,
     frames_in: u64,
     frames_out: u64,
@@ -31,11 +33,11 @@ pub struct Resampler {
 
 impl Resampler {
     /// Plans the conversion; rates in Hz.
-    pub fn new(from: u32, to: u32, channels: usize) -> Result<Self> {
-        // A chunk is a whole number of periods of the two rates. It must be even: the filter's centre lies on a sample
-        // then, while an odd one would shift the sound by half a sample.
+    pub(super) fn new(from: u32, to: u32, channels: usize) -> Result<Self> {
+        // A chunk is a whole number of periods of the two rates. An even chunk puts the filter's centre on a sample; an
+        // odd one would shift the signal by half a sample.
         let period = from as usize / gcd(from, to) as usize;
-        let chunk = 2 * period * LEAST_FILTER.div_ceil(2 * period);
+        let chunk = 2 * period * MIN_FILTER_LEN.div_ceil(2 * period);
         let inner = Fft::new_custom(
             from as usize,
             to as usize,
@@ -52,43 +54,43 @@ impl Resampler {
             from,
             to,
             channels,
-            waiting: Vec::new(),
+            pending: Vec::new(),
             frames_in: 0,
             frames_out: 0,
         })
     }
 
-    /// Takes the next interleaved samples and appends what is ready to `out`.
-    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
+    /// Takes the next interleaved samples and appends the output that is ready to `out`.
+    pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<()> {
         self.frames_in += (samples.len() / self.channels) as u64;
-        self.waiting.extend_from_slice(samples);
+        self.pending.extend_from_slice(samples);
         let mut done = 0;
         loop {
             let need = self.inner.input_frames_next() * self.channels;
-            if self.waiting.len() - done < need {
+            if self.pending.len() - done < need {
                 break;
             }
             self.convert(done, need / self.channels, u64::MAX, out)?;
             done += need;
         }
-        self.waiting.drain(..done);
+        self.pending.drain(..done);
         Ok(())
     }
 
-    /// Appends the rest, so that all output together lasts as long as the input: `ceil(frames * to / from)` samples.
-    pub fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
+    /// Appends the rest, so that the whole output is as long as the input: `ceil(frames * to / from)` samples.
+    pub(super) fn finish(&mut self, out: &mut Vec<f32>) -> Result<()> {
         let total = resampled_len(self.frames_in, self.from, self.to);
-        let mut left = self.waiting.len() / self.channels;
+        let mut left = self.pending.len() / self.channels;
         while self.frames_out < total {
             self.convert(0, left, total, out)?;
-            self.waiting.clear();
+            self.pending.clear();
             left = 0;
         }
         Ok(())
     }
 
-    /// Converts `frames` waiting samples from `start` on (silence fills the chunk) and appends the result,
-    /// up to `total` output samples since the beginning.
+    /// Converts `frames` pending samples from `start` on (silence fills the chunk) and appends the result, up to
+    /// `total` output samples since the beginning.
     fn convert(
         &mut self,
         start: usize,
@@ -96,25 +98,23 @@ impl Resampler {
         total: u64,
         out: &mut Vec<f32>,
     ) -> Result<()> {
-        let piece = &self.waiting[start..start + frames * self.channels];
+        let piece = &self.pending[start..start + frames * self.channels];
         let input = InterleavedSlice::new(piece, self.channels, frames)?;
-        let room = self.chunk_out.len() / self.channels;
-        let mut output = InterleavedSlice::new_mut(&mut self.chunk_out, self.channels, room)?;
+        let capacity = self.chunk_out.len() / self.channels;
+        let mut output = InterleavedSlice::new_mut(&mut self.chunk_out, self.channels, capacity)?;
         let partial = Indexing::new().partial_len(frames);
-        let (_, made) = self
+        let (_, produced) = self
             .inner
             .process_into_buffer(&input, &mut output, Some(&partial))?;
-        let skip = made.min(self.delay_left);
+        let skip = produced.min(self.delay_left);
         self.delay_left -= skip;
-        let take = ((made - skip) as u64).min(total - self.frames_out) as usize;
-        self.frames_out += take as u64;
-        out.extend_from_slice(&self.chunk_out[skip * self.channels..(skip + take) * self.channels]);
+        let count = ((produced - skip) as u64).min(total - self.frames_out) as usize;
+        self.frames_out += count as u64;
+        out.extend_from_slice(
+            &self.chunk_out[skip * self.channels..(skip + count) * self.channels],
+        );
         Ok(())
     }
-}
-
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
-        /// However the input is cut, the output is the same and has the exact length.
+        /// The output is the same however the input is split, and has the exact length.
         #[test]
         fn pieces_do_not_matter(
             cuts in prop::collection::vec(1_usize..3000, 1..6),

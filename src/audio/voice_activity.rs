@@ -1,60 +1,61 @@
-//! Where in a sound somebody speaks, and where the mouth may come to rest.
+//! Where somebody speaks, and where the mouth may rest.
 
 use std::ops::Range;
 
 use anyhow::Result;
 
-use crate::audio::{AudioFile, SPEECH_RATE};
+use super::file::AudioFile;
+use super::mel::SPEECH_RATE;
 use crate::cancel::Cancel;
 
-/// Steps a second in which the level is measured.
+/// Steps per second at which the level is measured.
 const STEP_RATE: usize = 100;
-/// Samples of a step.
+/// Samples per step.
 const STEP: usize = SPEECH_RATE as usize / STEP_RATE;
-/// Pre-emphasis, as in the networks' own front end: hum and rumble are no speech.
+/// Pre-emphasis, as in the mel spectrogram: hum and rumble are not speech.
 const PRE_EMPHASIS: f32 = 0.97;
-/// Level of digital silence, dB of full scale.
+/// Level of digital silence, dBFS.
 const SILENCE_DB: f32 = -100.0;
-/// A sound that never gets louder than this (pre-emphasised, about -40 dB as it is) holds no speech.
-const FAINTEST_SPEECH_DB: f32 = -65.0;
-/// Speech begins so far above the noise ..
+/// Audio that never gets louder than this (pre-emphasised; about -40 dBFS without) contains no speech.
+const MIN_SPEECH_DB: f32 = -65.0;
+/// Speech starts this far above the noise ..
 const ABOVE_NOISE_DB: f32 = 12.0;
-/// .. and no further than this below the loudest half second.
-const BELOW_SPEECH_DB: f32 = 32.0;
-/// Where noise and speech lie close together, the border is at least so far below speech.
-const UNDER_SPEECH_DB: f32 = 10.0;
-/// Speech goes on until the level falls so far below where it would begin.
+/// .. but at most this far below the loudest half second.
+const MAX_BELOW_SPEECH_DB: f32 = 32.0;
+/// Where noise and speech are close, the threshold is at least this far below speech.
+const MIN_BELOW_SPEECH_DB: f32 = 10.0;
+/// Speech continues until the level falls this far below the threshold at which it starts.
 const HYSTERESIS_DB: f32 = 5.0;
-/// Steps that are louder for speech to begin; shorter ones are clicks.
-const LEAST_SPEECH: usize = 4;
-/// Steps that are quieter for speech to end: the closure of a stop consonant is no pause.
-const LEAST_QUIET: usize = 15;
+/// Loud steps that make speech; fewer are a click.
+const MIN_SPEECH_STEPS: usize = 4;
+/// Quiet steps that end speech: the closure of a stop consonant is not a pause.
+const MIN_QUIET_STEPS: usize = 15;
 /// Pauses shorter than this, in seconds, are part of speech.
-pub(crate) const LEAST_PAUSE: f64 = 0.3;
-/// The mouth moves before it is heard, seconds.
-const LEAD: f64 = 0.06;
-/// And for a moment after, seconds.
-const TRAIL: f64 = 0.02;
-/// Time that the mouth takes at most to come to rest, and to leave it, seconds.
-pub(crate) const EASE: f64 = 0.2;
+const MIN_PAUSE: f64 = 0.3;
+/// The mouth moves this many seconds before it is heard ..
+const MOUTH_LEAD: f64 = 0.06;
+/// .. and this many seconds after.
+const MOUTH_TRAIL: f64 = 0.02;
+/// Longest transition between speech and rest, seconds.
+const TRANSITION: f64 = 0.2;
 
-/// What was found in a sound.
+/// The speech in an audio file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VoiceActivity {
-    /// Where there is speech: rising, apart, in seconds.
+    /// Where there is speech, in seconds: ascending, disjoint.
     pub speech: Vec<Range<f64>>,
-    /// Length of the sound.
+    /// Length of the audio.
     pub seconds: f64,
-    /// Level of the quietest tenth, pre-emphasised, dB of full scale; -100 is digital silence.
+    /// Level of the quietest tenth, pre-emphasised, dBFS; -100 is digital silence.
     pub noise_db: f64,
-    /// Level of the loudest half second, pre-emphasised, dB of full scale.
+    /// Level of the loudest half second, pre-emphasised, dBFS.
     pub speech_db: f64,
 }
 
 impl VoiceActivity {
-    /// Listens to the whole of `sound`.
-    pub fn of(sound: &AudioFile, cancel: &Cancel) -> Result<Self> {
-        let mut reader = sound.speech()?;
+    /// Analyses all of `audio`.
+    pub fn of(audio: &AudioFile, cancel: &Cancel) -> Result<Self> {
+        let mut reader = audio.speech()?;
         let (mut samples, mut levels, mut previous) = (Vec::new(), Vec::new(), 0.0);
         loop {
             cancel.check()?;
@@ -69,12 +70,12 @@ impl VoiceActivity {
             }
             samples.drain(..whole);
             if !more {
-                return Ok(Self::from_levels(&levels, sound.seconds()));
+                return Ok(Self::from_levels(&levels, audio.seconds()));
             }
         }
     }
 
-    /// From the level of each step, in dB of full scale.
+    /// From the level of each step, dBFS.
     fn from_levels(levels: &[f32], seconds: f64) -> Self {
         let mut sorted = levels.to_vec();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -83,22 +84,22 @@ impl VoiceActivity {
         let loud = at(sorted
             .len()
             .saturating_sub((STEP_RATE / 2).min(sorted.len() / 4 + 1)));
-        let begins = (noise + ABOVE_NOISE_DB)
-            .max(loud - BELOW_SPEECH_DB)
-            .min(loud - UNDER_SPEECH_DB);
-        let speech = if loud < FAINTEST_SPEECH_DB {
+        let onset_level = (noise + ABOVE_NOISE_DB)
+            .max(loud - MAX_BELOW_SPEECH_DB)
+            .min(loud - MIN_BELOW_SPEECH_DB);
+        let speech = if loud < MIN_SPEECH_DB {
             Vec::new()
         } else if loud - noise < ABOVE_NOISE_DB {
-            // As loud everywhere: nothing tells speech from noise, so nothing is taken for a pause.
+            // The same level everywhere: speech cannot be told from noise, so there are no pauses.
             std::iter::once(0..levels.len()).collect()
         } else {
-            loud_stretches(levels, begins, begins - HYSTERESIS_DB)
+            speech_ranges(levels, onset_level, onset_level - HYSTERESIS_DB)
         };
         let in_seconds = |step: usize| (step as f64 / STEP_RATE as f64).min(seconds);
         Self {
             speech: speech
                 .iter()
-                .map(|stretch| in_seconds(stretch.start)..in_seconds(stretch.end))
+                .map(|range| in_seconds(range.start)..in_seconds(range.end))
                 .collect(),
             seconds,
             noise_db: f64::from(noise),
@@ -106,22 +107,22 @@ impl VoiceActivity {
         }
     }
 
-    /// The stretches without speech that last [`LEAST_PAUSE`] or longer, in seconds.
+    /// The ranges without speech that last [`MIN_PAUSE`] or longer, in seconds.
     pub fn pauses(&self) -> Vec<Range<f64>> {
         let ends = std::iter::once(0.0).chain(self.speech.iter().map(|s| s.end));
         let starts = self.speech.iter().map(|s| s.start).chain([self.seconds]);
         ends.zip(starts)
             .map(|(end, start)| end..start)
-            .filter(|pause| pause.end - pause.start >= LEAST_PAUSE)
+            .filter(|pause| pause.end - pause.start >= MIN_PAUSE)
             .collect()
     }
 }
 
-/// How much of the networks' mouth each moment shows: 1 in speech, 0 at rest, eased between.
+/// How much of the generated mouth is shown over time: 1 in speech, 0 at rest, with smooth transitions.
 #[derive(Debug, Clone)]
 pub struct Rest {
-    /// Where the mouth is on its way to rest, at rest, or on its way back.
-    stretches: Vec<Range<f64>>,
+    /// Where the mouth is at rest, including both transitions.
+    ranges: Vec<Range<f64>>,
     seconds: f64,
 }
 
@@ -129,43 +130,43 @@ impl Rest {
     /// The mouth rests in the pauses of `activity`.
     pub fn in_pauses(activity: &VoiceActivity) -> Self {
         let seconds = activity.seconds;
-        let stretches = activity.pauses().into_iter().map(|pause| {
+        let ranges = activity.pauses().into_iter().map(|pause| {
             let start = if pause.start > 0.0 {
-                pause.start + TRAIL
+                pause.start + MOUTH_TRAIL
             } else {
                 pause.start
             };
             let end = if pause.end < seconds {
-                pause.end - LEAD
+                pause.end - MOUTH_LEAD
             } else {
                 pause.end
             };
             start..end
         });
         Self {
-            stretches: stretches.collect(),
+            ranges: ranges.collect(),
             seconds,
         }
     }
 
-    /// The weight of the networks' mouth at a time in seconds, 0..=1.
+    /// The weight of the generated mouth at a time in seconds, 0..=1.
     pub fn weight(&self, seconds: f64) -> f32 {
-        let next = self.stretches.partition_point(|rest| rest.end <= seconds);
-        // The last frame may begin after the sound has ended.
-        let rest = match self.stretches.get(next).or(self.stretches.last()) {
+        let next = self.ranges.partition_point(|rest| rest.end <= seconds);
+        // The last frame may start after the end of the audio.
+        let rest = match self.ranges.get(next).or(self.ranges.last()) {
             Some(rest) if rest.contains(&seconds) => rest,
             Some(rest) if seconds >= self.seconds && rest.end >= self.seconds => rest,
             _ => return 1.0,
         };
-        // In a short pause the way is shorter, so that its end is reached.
-        let way = EASE.min((rest.end - rest.start) / 2.0);
+        // A short pause has shorter transitions, so that the mouth reaches rest.
+        let transition = TRANSITION.min((rest.end - rest.start) / 2.0);
         let fall = if rest.start > 0.0 {
-            1.0 - ease((seconds - rest.start) / way)
+            1.0 - smoothstep((seconds - rest.start) / transition)
         } else {
             0.0
         };
         let rise = if rest.end < self.seconds {
-            1.0 - ease((rest.end - seconds) / way)
+            1.0 - smoothstep((rest.end - seconds) / transition)
         } else {
             0.0
         };
@@ -173,13 +174,13 @@ impl Rest {
     }
 }
 
-/// 0 to 1 with a level start and end.
-fn ease(x: f64) -> f64 {
+/// 0 to 1 with zero slope at both ends.
+fn smoothstep(x: f64) -> f64 {
     let x = x.clamp(0.0, 1.0);
     x * x * (3.0 - 2.0 * x)
 }
 
-/// Mean square of a step, pre-emphasised, in dB of full scale.
+/// Mean square of a step, pre-emphasised, dBFS.
 fn level(step: &[f32], previous: &mut f32) -> f32 {
     let mut sum = 0.0;
     for &sample in step {
@@ -189,30 +190,30 @@ fn level(step: &[f32], previous: &mut f32) -> f32 {
     (10.0 * (sum / step.len() as f32).log10()).max(SILENCE_DB)
 }
 
-/// Stretches of steps that begin above one level and go on until they stay under another.
-fn loud_stretches(levels: &[f32], begins: f32, ends: f32) -> Vec<Range<usize>> {
-    let mut stretches: Vec<Range<usize>> = Vec::new();
+/// Ranges of steps that start above one level and end when the level stays below another.
+fn speech_ranges(levels: &[f32], onset_level: f32, release_level: f32) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
-    while let Some(first) = (from..levels.len()).find(|&i| levels[i] > begins) {
+    while let Some(first) = (from..levels.len()).find(|&i| levels[i] > onset_level) {
         let mut last = first;
         let mut i = first;
-        while i < levels.len() && i - last < LEAST_QUIET {
-            if levels[i] > ends {
+        while i < levels.len() && i - last < MIN_QUIET_STEPS {
+            if levels[i] > release_level {
                 last = i;
             }
             i += 1;
         }
-        // Back to where it rose above the lower level.
+        // Extend back to where the level rose above the release level.
         let start = (from..first)
             .rev()
-            .find(|&i| levels[i] <= ends)
+            .find(|&i| levels[i] <= release_level)
             .map_or(from, |i| i + 1);
-        if last + 1 - start >= LEAST_SPEECH {
-            stretches.push(start..last + 1);
+        if last + 1 - start >= MIN_SPEECH_STEPS {
+            ranges.push(start..last + 1);
         }
         from = last + 1;
     }
-    stretches
+    ranges
 }
 
 #[cfg(test)]
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_found_with_what_belongs_to_it() {
+    fn speech_includes_short_closures() {
         let found = activity(&[
             (100, -80.0),
             (60, -40.0),
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(
             found.speech.len(),
             1,
-            "a closure of 100 ms is no pause: {found:?}"
+            "a closure of 100 ms is not a pause: {found:?}"
         );
         let speech = &found.speech[0];
         assert!(
@@ -252,16 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_hovers_at_the_border_does_not_flicker() {
+    fn a_level_near_the_threshold_does_not_flicker() {
         let mut pieces = vec![(100, -80.0), (50, -40.0)];
-        // Between the two levels of the hysteresis: on stays on.
+        // Between the two levels of the hysteresis, speech continues.
         pieces.extend((0..20).flat_map(|_| [(3, -67.0), (3, -70.0)]));
         pieces.push((100, -80.0));
         assert_eq!(activity(&pieces).speech.len(), 1);
     }
 
     #[test]
-    fn clicks_and_faint_noise_are_no_speech_and_steady_sound_is_no_pause() {
+    fn clicks_and_faint_noise_are_not_speech_and_steady_noise_has_no_pauses() {
         assert!(
             activity(&[(200, -80.0), (1, -20.0), (200, -80.0)])
                 .speech
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn the_mouth_eases_to_rest_and_back() {
         let rest = Rest {
-            stretches: vec![0.0..0.5, 2.0..2.3, 4.0..6.0, 8.0..9.0],
+            ranges: vec![0.0..0.5, 2.0..2.3, 4.0..6.0, 8.0..9.0],
             seconds: 9.0,
         };
         for (at, weight) in [
@@ -299,12 +300,15 @@ mod tests {
             (9.03, 0.0),
         ] {
             let got = rest.weight(at);
-            assert!((got - weight).abs() < 1e-6, "{at}: {got} for {weight}");
+            assert!(
+                (got - weight).abs() < 1e-6,
+                "{at}: {got}, expected {weight}"
+            );
         }
     }
 
     #[test]
-    fn a_pause_of_300_ms_is_one_and_a_shorter_one_is_none() {
+    fn only_pauses_of_300_ms_or_more_count() {
         let with = |steps| {
             activity(&[(100, -40.0), (steps, -90.0), (100, -40.0)])
                 .pauses()
@@ -314,9 +318,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the pauses, the weight never jumps: at most 0.15 in 10 ms.
+        /// The weight never jumps: it changes by at most 0.15 in 10 ms.
         #[test]
-        fn no_pop(pieces in prop::collection::vec((1_usize..120, -95.0_f32..-20.0), 1..12)) {
+        fn the_weight_never_jumps(pieces in prop::collection::vec((1_usize..120, -95.0_f32..-20.0), 1..12)) {
             let found = activity(&pieces);
             for pair in found.speech.windows(2) {
                 prop_assert!(pair[0].end < pair[1].start);

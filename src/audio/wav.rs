@@ -1,4 +1,4 @@
-//! WAV files that tell their length, read with hound.
+//! WAV files that state their length, read with hound.
 
 use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read, Seek};
@@ -7,21 +7,21 @@ use std::path::Path;
 use anyhow::Result;
 use hound::SampleFormat::{Float, Int};
 
-use super::unreadable;
+use super::checks::unreadable;
 use crate::error::plain_io;
 
-/// Sizes of the data chunk that say "until the end of the file": they are written by those who cannot go back to the
-/// header once the length is known (FFmpeg; espeak and SoX; arecord).
-const ENDLESS: [u32; 3] = [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000];
+/// Sizes of the data chunk that mean "until the end of the file". Programs that cannot go back to the header write them
+/// (FFmpeg; espeak and SoX; arecord).
+const UNKNOWN_SIZES: [u32; 3] = [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000];
 
-/// Bytes of the longest `fmt ` chunk of plain samples (`WAVEFORMATEXTENSIBLE`).
-const LONGEST_FORMAT: u64 = 40;
+/// Bytes of the longest `fmt ` chunk for PCM (`WAVEFORMATEXTENSIBLE`).
+const MAX_FORMAT_LEN: u64 = 40;
 
 /// Reads the samples of a WAV file in pieces.
 pub(super) struct WavReader(hound::WavReader<Chain<Cursor<Vec<u8>>, BufReader<File>>>);
 
 impl WavReader {
-    /// Starts at the first sample; None if FFmpeg must read the file. Fails if it holds less than its header promises.
+    /// Starts at the first sample; None if FFmpeg has to read the file. Fails if it is shorter than its header says.
     pub(super) fn open(path: &Path, file: File) -> Result<Option<Self>> {
         let io = |e| unreadable(path).because(plain_io(&e));
         let size = file.metadata().map_err(io)?.len();
@@ -33,22 +33,22 @@ impl WavReader {
             Ok(found) => found,
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(unreadable(path)
-                    .because(format!("its header is cut off after {size} bytes"))
+                    .because(format!("its header is truncated after {size} bytes"))
                     .hint("export or copy it again")
                     .into());
             }
             Err(e) => return Err(io(e).into()),
         };
-        if ENDLESS.contains(&len) || (len == 0 && promised != size) {
+        if UNKNOWN_SIZES.contains(&len) || (len == 0 && promised != size) {
             return Ok(None);
         }
-        let there = size.saturating_sub(reader.stream_position().map_err(io)?);
-        if there < len.into() {
+        let available = size.saturating_sub(reader.stream_position().map_err(io)?);
+        if available < len.into() {
             return Err(unreadable(path)
                 .because(format!(
-                    "its header promises {len} bytes of samples, the file ends after {there}"
+                    "its header says {len} bytes of samples, but the file ends after {available}"
                 ))
-                .hint("the file looks cut off; export or copy it again")
+                .hint("the file looks truncated; export or copy it again")
                 .into());
         }
         let header = Cursor::new(plain_header(format, len));
@@ -64,7 +64,7 @@ impl WavReader {
             .map(Self))
     }
 
-    /// Samples a second.
+    /// Samples per second.
     pub(super) fn rate(&self) -> u32 {
         self.0.spec().sample_rate
     }
@@ -74,25 +74,29 @@ impl WavReader {
         self.0.spec().channels
     }
 
-    /// Samples of each channel.
+    /// Samples per channel.
     pub(super) fn frames(&self) -> u64 {
         self.0.duration().into()
     }
 
-    /// Appends `frames` samples of every channel, interleaved, -1..1 (16-bit: divided by 32768). Returns false once the
-    /// end was reached.
+    /// Appends `frames` samples per channel, interleaved, -1..1 (16-bit: divided by 32768). Returns false at the end.
     pub(super) fn read(&mut self, frames: u64, out: &mut Vec<f32>) -> hound::Result<bool> {
         let spec = self.0.spec();
         let count = frames as usize * usize::from(spec.channels);
         if spec.sample_format == Float {
             return read(self.0.samples::<f32>(), count, |s| s, out);
         }
-        let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
-        read(self.0.samples::<i32>(), count, |s| s as f32 / full, out)
+        let full_scale = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
+        read(
+            self.0.samples::<i32>(),
+            count,
+            |s| s as f32 / full_scale,
+            out,
+        )
     }
 }
 
-/// Appends the next `count` samples. Returns false if there are none.
+/// Appends the next `count` samples. Returns false if there are none left.
 fn read<S>(
     samples: impl Iterator<Item = hound::Result<S>>,
     count: usize,
@@ -106,8 +110,7 @@ fn read<S>(
     Ok(out.len() > before)
 }
 
-/// Goes from the first chunk to where the samples begin. Returns what the `fmt ` chunk says, and how many bytes of
-/// samples the `data` chunk promises.
+/// Seeks from the first chunk to the samples. Returns the `fmt ` chunk, and the size that the `data` chunk states.
 fn find_data(reader: &mut BufReader<File>) -> io::Result<(Vec<u8>, u32)> {
     let mut format = Vec::new();
     loop {
@@ -122,17 +125,19 @@ fn find_data(reader: &mut BufReader<File>) -> io::Result<(Vec<u8>, u32)> {
         if &kind == b"fmt " {
             chunk
                 .by_ref()
-                .take(LONGEST_FORMAT)
+                .take(MAX_FORMAT_LEN)
                 .read_to_end(&mut format)?;
         }
-        // Chunks begin at even places.
+        // Chunks start at even offsets.
         let left = chunk.limit() + u64::from(len % 2);
         reader.seek_relative(left as i64)?;
     }
 }
 
-/// The header of a file that holds nothing but samples of this format. hound loses its way after other chunks of odd
-/// size, and takes samples of fewer bits than their bytes hold for smaller numbers: it is shown neither.
+/// The header of a file that contains nothing but samples of this format.
+///
+/// hound cannot read on after chunks of odd size, and misreads samples with fewer valid bits than their bytes have, so
+/// it gets to see neither.
 fn plain_header(mut format: Vec<u8>, len: u32) -> Vec<u8> {
     if format.len() >= 16 {
         let channels = u16::from_le_bytes([format[2], format[3]]).max(1);

@@ -1,85 +1,88 @@
-//! A sound and the audio encoder -> the 640 ms window of each frame, in constant memory.
+//! Audio and the audio encoder -> the 640 ms window of each frame, in constant memory.
 
 use std::collections::HashMap;
 
 use anyhow::Result;
 
-use crate::audio::mel::{self, MelSpectrogram};
-use crate::audio::window::{BlockCutter, EMBEDDING_LEN, SHORTEST_SPEECH, Unit, Windows};
-use crate::audio::{AudioFile, AudioReader, SPEECH_RATE};
-use crate::inference::AudioEncoder;
+use super::encoder::AudioEncoder;
+use super::file::{AudioFile, AudioReader};
+use super::mel::{self, MelSpectrogram, SPEECH_RATE};
+use super::window::{BlockGroup, EMBEDDING_LEN, MelQueue, SHORTEST_SPEECH, WindowLayout};
 use crate::timeline::{FrameIndex, FrameRate};
 
-/// Blocks that go through the audio encoder at a time.
+/// Most blocks per run of the audio encoder.
 const ENCODER_BATCH: usize = 16;
 
-/// Reads a sound once, from its start, and gives the windows of its frames in rising order.
+/// Reads audio once, from its start, and returns the windows of its frames in ascending order.
 ///
-/// A frame's window is the same to the bit, whatever frames were asked for before.
+/// A frame's window is bit-identical, whichever frames were read before it.
 pub struct WindowReader<'a> {
     encoder: &'a mut dyn AudioEncoder,
     reader: AudioReader,
-    /// Zeros that lengthen a short sound to [`SHORTEST_SPEECH`].
+    /// Zeros that pad short audio to [`SHORTEST_SPEECH`].
     padding: usize,
     ended: bool,
     mel: MelSpectrogram,
-    cutter: BlockCutter,
-    windows: Windows,
-    /// Embeddings `[512]` by their block's first mel frame.
+    mel_queue: MelQueue,
+    layout: WindowLayout,
+    /// Embeddings `[512]` by the first mel frame of their block.
     embeddings: HashMap<u64, Vec<f32>>,
-    /// Memory of those that are forgotten.
+    /// Unneeded embeddings, whose memory is used again.
     spare: Vec<Vec<f32>>,
-    /// First mel frames of the blocks that are encoded together.
-    unit: Vec<u64>,
+    /// First mel frames of the blocks in the group being encoded.
+    group: Vec<u64>,
     samples: Vec<f32>,
     blocks: Vec<f32>,
     encoded: Vec<f32>,
 }
 
 impl<'a> WindowReader<'a> {
-    /// Starts at the beginning of `sound`, for a clip of `fps` frames a second of which `first` is the first that is wanted.
+    /// Starts at the beginning of `audio`, for a clip of `fps` frames per second; `first` is the first frame to be
+    /// read.
     pub fn new(
-        sound: &AudioFile,
+        audio: &AudioFile,
         fps: FrameRate,
         first: FrameIndex,
         encoder: &'a mut dyn AudioEncoder,
     ) -> Result<Self> {
-        let heard = sound.frames_at(SPEECH_RATE);
-        let samples = heard.max(SHORTEST_SPEECH);
-        let windows = Windows::new(fps, mel::frame_count(samples));
-        let starts = windows.block_starts(first).into_iter().flatten();
-        let wanted = starts.min().map_or(0, |start| Unit::of(start).start());
+        let len = audio.frames_at(SPEECH_RATE);
+        let padded_len = len.max(SHORTEST_SPEECH);
+        let layout = WindowLayout::new(fps, mel::frame_count(padded_len));
+        let starts = layout.block_starts(first).into_iter().flatten();
+        let first_mel = starts
+            .min()
+            .map_or(0, |start| BlockGroup::containing(start).start());
         Ok(Self {
             encoder,
-            reader: sound.speech()?,
-            padding: (samples - heard) as usize,
+            reader: audio.speech()?,
+            padding: (padded_len - len) as usize,
             ended: false,
-            mel: MelSpectrogram::from(wanted, samples),
-            cutter: BlockCutter::from(wanted),
-            windows,
+            mel: MelSpectrogram::starting_at(first_mel, padded_len),
+            mel_queue: MelQueue::starting_at(first_mel),
+            layout,
             embeddings: HashMap::new(),
             spare: Vec::new(),
-            unit: Vec::new(),
+            group: Vec::new(),
             samples: Vec::new(),
             blocks: Vec::new(),
             encoded: Vec::new(),
         })
     }
 
-    /// Writes the window of `frame`, `[16, 512]`, into `out`, and forgets what earlier frames alone needed.
+    /// Writes the window of `frame`, `[16, 512]`, to `out`, and drops what only earlier frames needed.
     ///
-    /// Frames are asked for in rising order.
+    /// Frames must be read in ascending order.
     pub fn window(&mut self, frame: FrameIndex, out: &mut [f32]) -> Result<()> {
-        let starts = self.windows.block_starts(frame);
+        let starts = self.layout.block_starts(frame);
         for start in starts.iter().flatten() {
             if !self.embeddings.contains_key(start) {
-                self.encode(Unit::of(*start))?;
+                self.encode(BlockGroup::containing(*start))?;
             }
         }
         if let Some(first) = starts.iter().flatten().min() {
-            self.cutter.forget_before(*first);
-            let forgotten = self.embeddings.extract_if(|start, _| start < first);
-            self.spare.extend(forgotten.map(|(_, embedding)| embedding));
+            self.mel_queue.drop_before(*first);
+            let unneeded = self.embeddings.extract_if(|start, _| start < first);
+            self.spare.extend(unneeded.map(|(_, embedding)| embedding));
         }
         for (row, start) in out.chunks_exact_mut(EMBEDDING_LEN).zip(starts) {
             match start.and_then(|start| self.embeddings.get(&start)) {
@@ -90,14 +93,15 @@ impl<'a> WindowReader<'a> {
         Ok(())
     }
 
-    fn encode(&mut self, unit: Unit) -> Result<()> {
-        let mut blocks = std::mem::take(&mut self.unit);
-        unit.blocks(&self.windows, &mut blocks);
+    /// Encodes all blocks of a group.
+    fn encode(&mut self, group: BlockGroup) -> Result<()> {
+        let mut blocks = std::mem::take(&mut self.group);
+        group.block_starts(&self.layout, &mut blocks);
         for starts in blocks.chunks(ENCODER_BATCH) {
             self.blocks.clear();
             for &start in starts {
-                while !self.cutter.cut(start, &mut self.blocks) {
-                    self.hear()?;
+                while !self.mel_queue.append_block(start, &mut self.blocks) {
+                    self.read_more()?;
                 }
             }
             self.encoded.resize(starts.len() * EMBEDDING_LEN, 0.0);
@@ -111,25 +115,25 @@ impl<'a> WindowReader<'a> {
                 self.embeddings.insert(*start, embedding);
             }
         }
-        self.unit = blocks;
+        self.group = blocks;
         Ok(())
     }
 
-    /// Reads on, and hands the mel frames of what was read to the cutter.
-    fn hear(&mut self) -> Result<()> {
+    /// Reads the next samples and queues their mel frames.
+    fn read_more(&mut self) -> Result<()> {
         anyhow::ensure!(
             !self.ended,
-            "the sound ended before the windows of its last frames"
+            "the audio ended before the windows of its last frames"
         );
         self.samples.clear();
         let more = self.reader.read(&mut self.samples)?;
         if !more {
             self.samples.resize(self.samples.len() + self.padding, 0.0);
         }
-        let cutter = &mut self.cutter;
-        self.mel.push(&self.samples, |frame| cutter.push(frame));
+        let mel_queue = &mut self.mel_queue;
+        self.mel.push(&self.samples, |frame| mel_queue.push(frame));
         if !more {
-            self.mel.finish(|frame| cutter.push(frame));
+            self.mel.finish(|frame| mel_queue.push(frame));
             self.ended = true;
         }
         Ok(())
@@ -142,10 +146,10 @@ mod tests {
     use crate::audio::mel::BANDS;
     use crate::audio::window::{BLOCK_LEN, WINDOW_LEN};
 
-    /// Tells the company in which a block came: its place, how many there were, and one of its values.
-    struct Gossip;
+    /// Embeds where a block was in its batch, how many blocks the batch had, and one of the block's values.
+    struct PositionEncoder;
 
-    impl AudioEncoder for Gossip {
+    impl AudioEncoder for PositionEncoder {
         fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()> {
             let blocks = blocks.chunks_exact(BLOCK_LEN);
             for (n, (block, out)) in blocks
@@ -159,25 +163,25 @@ mod tests {
         }
     }
 
-    fn windows(
-        sound: &AudioFile,
+    fn layout(
+        audio: &AudioFile,
         fps: FrameRate,
         frames: impl Iterator<Item = u64>,
     ) -> Vec<Vec<f32>> {
-        let mut encoder = Gossip;
+        let mut encoder = PositionEncoder;
         let mut frames = frames.peekable();
         let first = FrameIndex(*frames.peek().unwrap());
-        let mut listener = WindowReader::new(sound, fps, first, &mut encoder).unwrap();
-        let mut heard = |frame| {
+        let mut reader = WindowReader::new(audio, fps, first, &mut encoder).unwrap();
+        let mut read = |frame| {
             let mut window = vec![0.0; WINDOW_LEN];
-            listener.window(FrameIndex(frame), &mut window).unwrap();
+            reader.window(FrameIndex(frame), &mut window).unwrap();
             window
         };
-        frames.map(&mut heard).collect()
+        frames.map(&mut read).collect()
     }
 
     #[test]
-    fn a_window_does_not_depend_on_what_was_asked_before() {
+    fn a_window_does_not_depend_on_the_frames_read_before() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sweep.wav");
         let spec = hound::WavSpec {
@@ -193,22 +197,22 @@ mod tests {
                 .unwrap();
         }
         wav.finalize().unwrap();
-        let sound = AudioFile::open(&path, None).unwrap();
+        let audio = AudioFile::open(&path, None).unwrap();
         for fps in ["25", "30000/1001", "60", "7"] {
             let fps: FrameRate = fps.parse().unwrap();
-            let end = fps.frames_covering(sound.frames, sound.rate);
-            let whole = windows(&sound, fps, 0..end);
+            let end = fps.frames_covering(audio.frames, audio.rate);
+            let whole = layout(&audio, fps, 0..end);
             for first in [1, end / 3, end / 2 + 1, end - 1] {
-                let late = windows(&sound, fps, first..end);
+                let late = layout(&audio, fps, first..end);
                 assert!(late == whole[first as usize..], "{fps} fps from {first}");
             }
-            // As with mouths at rest.
-            let some = windows(&sound, fps, (0..end).filter(|n| n / 40 % 2 == 1 || *n == 2));
-            let wanted: Vec<_> = (0..end)
+            // As when the mouth rests in pauses.
+            let some = layout(&audio, fps, (0..end).filter(|n| n / 40 % 2 == 1 || *n == 2));
+            let expected: Vec<_> = (0..end)
                 .filter(|n| n / 40 % 2 == 1 || *n == 2)
                 .map(|n| whole[n as usize].clone())
                 .collect();
-            assert!(some == wanted, "{fps} fps with pauses");
+            assert!(some == expected, "{fps} fps with pauses");
         }
     }
 }

@@ -1,173 +1,57 @@
-//! Decoded backgrounds, in the forms that the output needs, kept within a budget.
+//! Decodes backgrounds on demand, and keeps as many as fit into the memory budget.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use rayon::prelude::*;
 
-use super::footage::{Footage, FootageReader};
-use super::{Backgrounds, Source};
-use crate::face;
-use crate::image::yuv420::{self, Converter, Yuv420};
-use crate::image::{Picture, Rect};
+use super::backgrounds::{Backgrounds, Source};
+use super::decoded::{Background, FrameFormats};
+use super::sampled_video::{SampledVideo, SampledVideoReader};
+use crate::image::Picture;
 use crate::timeline::BackgroundIndex;
 
-/// The forms in which whole backgrounds are kept: those that the output puts its frames together from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct FrameFormats {
-    /// R G B, and alpha.
-    pub rgb: bool,
-    /// Planes for an encoder.
-    pub yuv420: bool,
-}
-
-impl FrameFormats {
-    /// R G B alone.
-    pub const RGB: Self = Self {
-        rgb: true,
-        yuv420: false,
-    };
-    /// Planes alone: half the memory of R G B.
-    pub const YUV420: Self = Self {
-        rgb: false,
-        yuv420: true,
-    };
-
-    /// What either of two outputs needs.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            rgb: self.rgb || other.rgb,
-            yuv420: self.yuv420 || other.yuv420,
-        }
-    }
-}
-
-/// A decoded background picture.
-#[derive(Debug)]
-pub struct Background {
-    /// Which picture it is: the number of a file, or of a picture among those of a video that are shown.
-    pub place: usize,
-    /// Where its face is.
-    pub rect: Rect,
-    /// The rectangle resized to 328x328.
-    pub crop: Picture,
-    /// What a new mouth may change: the rectangle, [grown](yuv420::grown) to whole values of U and V.
-    pub area: Rect,
-    /// R G B of `area`.
-    pub under: Picture,
-    /// The whole picture, if it is kept in this form.
-    pub rgb: Option<Picture>,
-    /// The whole picture, if it is kept in this form.
-    pub yuv420: Option<Yuv420>,
-}
-
-impl Background {
-    pub(super) fn new(
-        place: usize,
-        frame: Picture,
-        rect: Rect,
-        forms: FrameFormats,
-    ) -> Result<Self> {
-        let crop = face::crop(&frame, rect);
-        let area = yuv420::grown(rect, frame.size());
-        let mut under = Picture::default();
-        under.copy_part(&frame, area);
-        let mut planes = forms.yuv420.then(Yuv420::default);
-        if let Some(planes) = &mut planes {
-            Converter::default().convert(&frame, planes)?;
-        }
-        Ok(Self {
-            place,
-            rect,
-            crop,
-            area,
-            under,
-            rgb: forms.rgb.then_some(frame),
-            yuv420: planes,
-        })
-    }
-
-    /// Memory that one of `backgrounds` takes at most, in bytes.
-    fn most_bytes(backgrounds: &Backgrounds, forms: FrameFormats) -> usize {
-        let size = backgrounds.size();
-        let pixels = size.width as usize * size.height as usize;
-        let areas = backgrounds.rects.iter().map(|&rect| {
-            let area = yuv420::grown(rect, size);
-            area.width() * area.height()
-        });
-        let rgb = pixels * if backgrounds.has_alpha() { 4 } else { 3 };
-        areas.max().unwrap_or(0) * 3
-            + face::CROP * face::CROP * 3
-            + if forms.rgb { rgb } else { 0 }
-            + if forms.yuv420 { Yuv420::bytes(size) } else { 0 }
-    }
-}
-
-/// Pictures of files that were decoded and stay, for all that show them.
-#[derive(Debug, Default)]
-pub(super) struct DecodedFrames(Mutex<Pictures>);
-
-#[derive(Debug, Default)]
-struct Pictures {
-    /// By their place and forms.
-    by_place: HashMap<(usize, FrameFormats), Arc<Background>>,
-    bytes: usize,
-}
-
-impl DecodedFrames {
-    fn pictures(&self) -> MutexGuard<'_, Pictures> {
-        // Whoever panicked here left a whole map behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.pictures().bytes
-    }
-
-    pub(super) fn forget(&self) {
-        *self.pictures() = Pictures::default();
-    }
-}
-
-/// Decodes backgrounds, and keeps of them what fits into its memory.
+/// Decodes backgrounds, and keeps those that fit into its memory.
 ///
-/// Of files, the first ones are kept for good, and for all clips: the pictures are asked for in a cycle, where a cache that keeps the latest
-/// would always have lost the next one. A video can be decoded only forward, from a key picture on: going forward, it keeps
-/// the latest; going backward, it decodes a run of pictures at a time and hands them out from the end.
+/// Files: the first ones are kept for good, and for all clips. Backgrounds are requested in a cycle, in which a cache
+/// of the latest ones would never hit.
+///
+/// Videos can only be decoded forward, from a key frame on. Playing forward, the latest frames are kept; playing
+/// backward, a run of frames is decoded at a time and handed out from its end.
 pub struct BackgroundCache<'a> {
     backgrounds: &'a Backgrounds,
-    forms: FrameFormats,
-    /// Pictures of a video by their place.
+    formats: FrameFormats,
+    /// Frames of a video by their source index.
     decoded: BTreeMap<usize, Arc<Background>>,
-    /// Files that were asked for last and had to be decoded.
-    missing: Vec<usize>,
-    /// The pictures of all that were asked for last.
-    passing: Vec<Arc<Background>>,
-    /// Bytes of memory for pictures, and how many one takes at most.
-    bytes: usize,
-    each: usize,
-    reader: Option<FootageReader<'a>>,
+    /// Files of the latest request that are not in the cache.
+    to_decode: Vec<usize>,
+    /// Decoded files of the latest request.
+    requested: Vec<Arc<Background>>,
+    /// Memory for decoded backgrounds, in bytes.
+    budget: usize,
+    /// Most memory that one background takes, in bytes.
+    frame_bytes: usize,
+    reader: Option<SampledVideoReader<'a>>,
 }
 
 impl<'a> BackgroundCache<'a> {
-    /// An empty cache over `backgrounds` that keeps up to so many bytes, and of a video at least one picture.
-    pub fn new(backgrounds: &'a Backgrounds, bytes: usize, forms: FrameFormats) -> Self {
+    /// An empty cache of up to `budget` bytes; of a video, at least one frame is kept.
+    pub fn new(backgrounds: &'a Backgrounds, budget: usize, formats: FrameFormats) -> Self {
         Self {
             backgrounds,
-            forms,
+            formats,
             decoded: BTreeMap::new(),
-            missing: Vec::new(),
-            passing: Vec::new(),
-            bytes,
-            each: Background::most_bytes(backgrounds, forms),
+            to_decode: Vec::new(),
+            requested: Vec::new(),
+            budget,
+            frame_bytes: backgrounds.max_frame_bytes(formats),
             reader: None,
         }
     }
 
-    /// Appends the pictures of `indices`, in that order.
+    /// Appends the backgrounds `indices`, in that order.
     pub fn get(
         &mut self,
         indices: &[BackgroundIndex],
@@ -176,99 +60,108 @@ impl<'a> BackgroundCache<'a> {
         let backgrounds = self.backgrounds;
         match &backgrounds.source {
             Source::Files(paths) => self.get_files(paths, indices, into),
-            Source::Video(footage) => {
+            Source::Video(video) => {
                 for &index in indices {
-                    into.push(self.get_shown(footage, backgrounds.place(index))?);
+                    into.push(self.get_video_frame(video, backgrounds.source_index(index))?);
                 }
                 Ok(())
             }
         }
     }
 
-    /// What is missing is decoded in parallel.
+    /// Appends files; those that are not in the cache are decoded in parallel.
     fn get_files(
         &mut self,
         paths: &[PathBuf],
-        places: &[BackgroundIndex],
+        indices: &[BackgroundIndex],
         into: &mut Vec<Arc<Background>>,
     ) -> Result<()> {
-        self.missing.clear();
-        self.passing.clear();
+        self.to_decode.clear();
+        self.requested.clear();
         {
-            let decoded = self.backgrounds.decoded.pictures();
-            for index in places {
-                match decoded.by_place.get(&(index.0, self.forms)) {
-                    Some(picture) => self.passing.push(Arc::clone(picture)),
-                    None => self.missing.push(index.0),
+            let decoded = self.backgrounds.decoded.lock();
+            for index in indices {
+                match decoded.frames.get(&(index.0, self.formats)) {
+                    Some(picture) => self.requested.push(Arc::clone(picture)),
+                    None => self.to_decode.push(index.0),
                 }
             }
         }
-        if !self.missing.is_empty() {
+        if !self.to_decode.is_empty() {
             self.decode(paths)?;
         }
-        into.extend(places.iter().filter_map(|index| {
-            let mut passing = self.passing.iter();
-            passing.find(|picture| picture.place == index.0).cloned()
+        into.extend(indices.iter().filter_map(|index| {
+            let mut requested = self.requested.iter();
+            requested.find(|picture| picture.place == index.0).cloned()
         }));
         Ok(())
     }
 
-    /// Decodes the files that are missing, and keeps of them what fits.
+    /// Decodes the files that are not in the cache, and keeps those that fit.
     fn decode(&mut self, paths: &[PathBuf]) -> Result<()> {
-        self.missing.sort_unstable();
-        self.missing.dedup();
-        let (backgrounds, forms) = (self.backgrounds, self.forms);
+        self.to_decode.sort_unstable();
+        self.to_decode.dedup();
+        let (backgrounds, formats) = (self.backgrounds, self.formats);
         let decoded: Vec<Arc<Background>> = self
-            .missing
+            .to_decode
             .par_iter()
-            .map(|&place| load(backgrounds, place, &paths[place], forms).map(Arc::new))
+            .map(|&source| load(backgrounds, source, &paths[source], formats).map(Arc::new))
             .collect::<Result<_>>()?;
-        let mut stored = backgrounds.decoded.pictures();
+        let mut stored = backgrounds.decoded.lock();
         for picture in decoded {
-            let fits = stored.bytes + self.each <= self.bytes;
-            let key = (picture.place, forms);
-            if fits && stored.by_place.insert(key, Arc::clone(&picture)).is_none() {
-                stored.bytes += self.each;
+            let fits = stored.bytes + self.frame_bytes <= self.budget;
+            let key = (picture.place, formats);
+            if fits && stored.frames.insert(key, Arc::clone(&picture)).is_none() {
+                stored.bytes += self.frame_bytes;
             }
-            self.passing.push(picture);
+            self.requested.push(picture);
         }
         Ok(())
     }
 
-    fn get_shown(&mut self, footage: &'a Footage, wanted: usize) -> Result<Arc<Background>> {
+    /// The video frame with source index `wanted`.
+    fn get_video_frame(
+        &mut self,
+        video: &'a SampledVideo,
+        wanted: usize,
+    ) -> Result<Arc<Background>> {
         if let Some(decoded) = self.decoded.get(&wanted) {
             return Ok(Arc::clone(decoded));
         }
-        let room = (self.bytes / self.each).max(1);
+        let capacity = (self.budget / self.frame_bytes).max(1);
         let reader = match &mut self.reader {
             Some(reader) => reader,
-            none => none.insert(FootageReader::new(footage)?),
+            none => none.insert(SampledVideoReader::new(video)?),
         };
-        for place in footage.sequence.run_to(wanted, room, reader.at) {
-            // Room first, so that there is never one picture too many.
-            while self.decoded.len() >= room {
-                let last_is_passed = self.decoded.keys().next_back() > Some(&wanted);
-                let _ = if last_is_passed {
+        for source in video
+            .sampling
+            .decode_range(wanted, capacity, reader.position)
+        {
+            // Make room first, so that there is never one frame too many.
+            while self.decoded.len() >= capacity {
+                let last_is_later = self.decoded.keys().next_back() > Some(&wanted);
+                let _ = if last_is_later {
                     self.decoded.pop_last()
                 } else {
                     self.decoded.pop_first()
                 };
             }
             let mut frame = Picture::default();
-            reader.read(place, &mut frame)?;
-            let background = self.backgrounds.prepared(place, frame, self.forms)?;
-            self.decoded.insert(place, Arc::new(background));
+            reader.read(source, &mut frame)?;
+            let background = self.backgrounds.convert(source, frame, self.formats)?;
+            self.decoded.insert(source, Arc::new(background));
         }
         Ok(Arc::clone(&self.decoded[&wanted]))
     }
 }
 
+/// Decodes one file.
 fn load(
     backgrounds: &Backgrounds,
-    place: usize,
+    source: usize,
     path: &Path,
-    forms: FrameFormats,
+    formats: FrameFormats,
 ) -> Result<Background> {
     let frame = backgrounds.load(path)?;
-    backgrounds.prepared(place, frame, forms)
+    backgrounds.convert(source, frame, formats)
 }

@@ -1,4 +1,4 @@
-//! The crop rectangles of backgrounds, in the three forms that data sets have them.
+//! Crop rectangles of backgrounds, in the three formats in which data sets have them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,47 +9,46 @@ use serde_json::Value;
 
 use crate::error::{Fault, plain_io};
 
-/// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, perhaps outside its frame.
+/// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, possibly outside its frame.
 pub(crate) type RawRect = [i64; 4];
 
-/// Rectangles in order, each with the number its source gives it.
+/// Crop rectangles in order, each with the number it has in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CropRects {
     /// Where they were read from.
     pub source: PathBuf,
-    /// `(number, rectangle)`, numbers rising by one.
+    /// `(number, rectangle)`, with consecutive numbers.
     pub rects: Vec<(u64, RawRect)>,
-    /// Whether the numbers come from the source itself (keys, file names) and not from the order in a list.
+    /// Whether the numbers come from keys or file names, and not from the order of a list.
     pub numbered: bool,
 }
 
-/// Landmark whose x is the square's left edge (0-based; face-alignment's 110 points, as the reference numbers them).
+/// Landmark whose x is the left edge of the square (from 0; face-alignment's 110 points, numbered as in the reference).
 const LEFT: usize = 1;
-/// Landmark whose x is the square's right edge.
+/// Landmark whose x is the right edge of the square.
 const RIGHT: usize = 31;
-/// Landmark whose y is the square's upper edge.
+/// Landmark whose y is the upper edge of the square.
 const TOP: usize = 52;
 
-/// Looks in `folder`, then beside it, for `crop_rects.json`, `crop_rectangles.json` and `landmarks/`.
+/// Looks in `folder`, then next to it, for `crop_rects.json`, `crop_rectangles.json` and `landmarks/`.
 pub(crate) fn find(folder: &Path) -> Option<PathBuf> {
-    let beside = folder.parent();
-    [Some(folder), beside]
+    [Some(folder), folder.parent()]
         .into_iter()
         .flatten()
         .find_map(find_in)
 }
 
-/// Looks beside the video or picture `file` for `STEM.crop_rects.json`, then for what [`find`] looks for.
+/// Looks next to the video or picture `file` for `STEM.crop_rects.json`, then for the files of [`find`].
 pub(crate) fn find_for_file(file: &Path) -> Option<PathBuf> {
-    let own = file.with_file_name(own_name(file));
-    if own.exists() {
-        return Some(own);
+    let sidecar = file.with_file_name(sidecar_name(file));
+    if sidecar.exists() {
+        return Some(sidecar);
     }
     find_in(file.parent()?)
 }
 
-/// The name that rectangles of only `file` have: `talk.crop_rects.json` for `talk.mp4`.
-pub(crate) fn own_name(file: &Path) -> OsString {
+/// Name of the file with the crop rectangles of `file` alone: `talk.crop_rects.json` for `talk.mp4`.
+pub(crate) fn sidecar_name(file: &Path) -> OsString {
     let mut name = file.file_stem().unwrap_or_default().to_owned();
     name.push(".crop_rects.json");
     name
@@ -62,7 +61,7 @@ fn find_in(folder: &Path) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Reads rectangles from a JSON file or a folder of landmark files.
+/// Reads crop rectangles from a JSON file or a folder of landmark files.
 pub fn read(source: &Path) -> Result<CropRects> {
     if source.is_dir() {
         read_landmarks(source)
@@ -86,10 +85,10 @@ fn read_json(source: &Path) -> Result<CropRects> {
     let shape = |what: String| {
         fault(source)
             .because(what)
-            .hint("write a list with one [x0, y0, x1, y1] for each frame, in pixels")
+            .hint("write a list with one [x0, y0, x1, y1] per frame, in pixels")
     };
     let rect = |value: &Value, name: &str| -> Result<RawRect, Fault> {
-        // The cast saturates: what is absurd stays outside every picture.
+        // The cast saturates, so absurd values stay outside every picture.
         let numbers: Option<Vec<i64>> = value
             .as_array()
             .and_then(|list| list.iter().map(|v| v.as_f64().map(|x| x as i64)).collect());
@@ -112,7 +111,7 @@ fn read_json(source: &Path) -> Result<CropRects> {
             });
             (rects.collect::<Result<Vec<_>, Fault>>()?, true)
         }
-        _ => return Err(shape("it holds neither a list nor an object".into()).into()),
+        _ => return Err(shape("it is neither a list nor an object".into()).into()),
     };
     sort(source, &mut rects)?;
     Ok(CropRects {
@@ -122,26 +121,26 @@ fn read_json(source: &Path) -> Result<CropRects> {
     })
 }
 
-/// Sorts by number; a number that is there twice or not at all would shift all rectangles after it.
+/// Sorts by number. A duplicate or missing number is an error, because all rectangles after it would be shifted.
 fn sort(source: &Path, rects: &mut [(u64, RawRect)]) -> Result<(), Fault> {
     rects.sort_unstable_by_key(|(number, _)| *number);
     for pair in rects.windows(2) {
         let (number, next) = (pair[0].0, pair[1].0);
         if number == next {
-            return Err(fault(source).because(format!("it has two rectangles of frame {number}")));
+            return Err(fault(source).because(format!("it has two rectangles for frame {number}")));
         }
         if number + 1 != next {
             return Err(fault(source)
                 .because(format!(
-                    "it has a rectangle of frame {number} and of frame {next}, none between them"
+                    "it has rectangles for frames {number} and {next}, but none in between"
                 ))
-                .hint("each frame needs a rectangle"));
+                .hint("each frame needs a crop rectangle"));
         }
     }
     Ok(())
 }
 
-/// A folder of `N.lms` files with a line "x y" for each landmark.
+/// Reads a folder of `N.lms` files with one line "x y" per landmark.
 fn read_landmarks(folder: &Path) -> Result<CropRects> {
     let entries = fs::read_dir(folder).map_err(|e| fault(folder).because(plain_io(&e)))?;
     let mut rects = Vec::new();
@@ -166,7 +165,7 @@ fn read_landmarks(folder: &Path) -> Result<CropRects> {
     })
 }
 
-/// The contract's square: x from landmarks 1 and 31, y from landmark 52, each truncated.
+/// The square that the contract defines: x from landmarks 1 and 31, y from landmark 52, each truncated.
 fn landmark_rect(path: &Path) -> Result<RawRect> {
     let text = fs::read_to_string(path).map_err(|e| fault(path).because(plain_io(&e)))?;
     let lines: Vec<&str> = text.lines().collect();
@@ -177,7 +176,7 @@ fn landmark_rect(path: &Path) -> Result<RawRect> {
             .map(|value| value as i64)
             .ok_or_else(|| {
                 fault(path).because(format!(
-                    "landmark {landmark} should be a line \"x y\"; the file has {} lines",
+                    "landmark {landmark} should be a line \"x y\", but the file has {} lines",
                     lines.len()
                 ))
             })
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_four_numbers_is_refused() {
+    fn anything_but_four_numbers_is_refused() {
         for wrong in [
             "[[1, 2, 3]]",
             "[[1, \"x\", 2, 3, 4]]",
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn rectangles_of_a_video_have_its_name() {
+    fn a_sidecar_file_has_the_name_of_the_video() {
         let dir = tempfile::tempdir().unwrap();
         let video = dir.path().join("day 1.mp4");
         assert_eq!(find_for_file(&video), None);
@@ -258,7 +257,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is in the file, there is an answer.
+        /// Any content is read or refused, without a panic.
         #[test]
         fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>()) {
             let dir = tempfile::tempdir().unwrap();
@@ -270,7 +269,7 @@ mod tests {
         }
 
         #[test]
-        fn any_numbers_are_read_as_they_are(rects in prop::collection::vec(any::<[i32; 4]>(), 1..9), first in 0_u64..9) {
+        fn any_numbers_are_read_exactly(rects in prop::collection::vec(any::<[i32; 4]>(), 1..9), first in 0_u64..9) {
             let list = serde_json::to_string(&rects).unwrap();
             let wide: Vec<RawRect> = rects.iter().map(|r| r.map(i64::from)).collect();
             let read = json(&list).unwrap().rects;

@@ -9,18 +9,18 @@ use anyhow::Result;
 use super::still;
 use crate::error::{Fault, plain_io};
 
-/// The numbered pictures of `folder` or of `full_body_img/` in it, in order, without a gap; and which folder it was.
+/// The numbered pictures of `folder` or of `full_body_img/` in it, in order and without gaps, and which of both it is.
 pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     let mut pictures = list_pictures(folder)?;
-    let mut place = folder.to_owned();
+    let mut found_in = folder.to_owned();
     let inner = folder.join("full_body_img");
     if pictures.is_empty() && inner.is_dir() {
         pictures = list_pictures(&inner)?;
-        place = inner;
+        found_in = inner;
     }
     if pictures.is_empty() {
         return Err(Fault::failed(format!(
-            "background folder `{}` holds no pictures",
+            "background folder `{}` has no pictures",
             folder.display()
         ))
         .hint("put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..")
@@ -31,11 +31,11 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
         let number = frame_number(&path)?;
         if let Some(other) = numbered.insert(number, path.clone()) {
             return Err(Fault::failed(format!(
-                "two background frames have the number {number}: `{}` and `{}`",
+                "two background frames have number {number}: `{}` and `{}`",
                 other.display(),
                 path.display()
             ))
-            .hint("keep one of them")
+            .hint("remove one of them")
             .into());
         }
     }
@@ -43,20 +43,20 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     let last = numbered.keys().next_back().copied().unwrap_or(0);
     if let Some(gap) = (first..last).find(|n| !numbered.contains_key(n)) {
         return Err(Fault::failed(format!(
-            "background folder `{}` lacks frame {gap}",
-            place.display()
+            "frame {gap} is missing in background folder `{}`",
+            found_in.display()
         ))
         .because(format!(
             "its {} pictures are numbered {first} to {last}",
             numbered.len()
         ))
-        .hint("put the frame back, or number the frames without a gap")
+        .hint("put the frame back, or number the frames without gaps")
         .into());
     }
-    Ok((place, numbered.into_iter().collect()))
+    Ok((found_in, numbered.into_iter().collect()))
 }
 
-/// What is named like a picture, sorted by name; folders and hidden files are left out.
+/// Files that are named like pictures, sorted by name; without folders and hidden files.
 pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let fault = |e: &std::io::Error| {
         Fault::failed(format!(
@@ -71,10 +71,10 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
         let hidden = path
             .file_name()
             .is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
-        if hidden || !still::is_named_like_one(&path) {
+        if hidden || !still::has_image_extension(&path) {
             continue;
         }
-        // A link that leads nowhere is a frame that is lost, not one that never was.
+        // A broken link is an error: its frame is missing.
         let metadata = fs::metadata(&path).map_err(|e| {
             Fault::failed(format!("cannot read background frame `{}`", path.display()))
                 .because(plain_io(&e))
@@ -87,11 +87,12 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(pictures)
 }
 
+/// The number at the end of a file's stem: 7 for `frame_0007.png`.
 pub(crate) fn frame_number(path: &Path) -> Result<u64, Fault> {
-    let digits = number_in(path);
+    let digits = trailing_digits(path);
     let fault = |what: &str| {
         Fault::failed(format!("background frame `{}` {what}", path.display())).hint(
-            "name frames 0.jpg, 1.jpg, .. or frame_0000.png, ..; move other pictures elsewhere",
+            "name frames 0.jpg, 1.jpg, .. or frame_0000.png, ..; move other pictures to another folder",
         )
     };
     match digits {
@@ -103,7 +104,7 @@ pub(crate) fn frame_number(path: &Path) -> Result<u64, Fault> {
 }
 
 /// The digits at the end of a file's stem: 0007 for `frame_0007.png`.
-fn number_in(path: &Path) -> Option<&str> {
+fn trailing_digits(path: &Path) -> Option<&str> {
     let stem = path.file_stem()?.to_str()?;
     Some(&stem[stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()..])
 }
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_end_the_stem() {
+    fn numbers_are_at_the_end_of_the_stem() {
         assert_eq!(number("7.jpg"), Some(7));
         assert_eq!(number("frame_0012.png"), Some(12));
         assert_eq!(number("take2_0012.png"), Some(12));
@@ -130,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_has_a_number_or_none(name in "\\PC*", n in any::<u64>(), zeros in 0_usize..30) {
+        fn any_name_is_accepted(name in "\\PC*", n in any::<u64>(), zeros in 0_usize..30) {
             let _ = number(&name);
             let stem: String = name.chars().filter(|c| !"/.0123456789".contains(*c)).collect();
             prop_assert_eq!(number(&format!("{stem}_{}{n}.png", "0".repeat(zeros))), Some(n));

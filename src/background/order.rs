@@ -1,22 +1,22 @@
-//! Which background picture each frame of the clip shows.
+//! Which background each frame of the clip shows.
 
 use crate::timeline::{BackgroundIndex, FrameIndex};
 
-/// The order in which the background pictures play.
+/// The order in which backgrounds are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Order {
-    /// 0 1 .. n-1 n-2 .. 1 0 1: forward and backward, the ends shown once
+    /// 0 1 .. n-1 n-2 .. 1 0 1: forward and backward, each end shown once
     PingPong,
-    /// forward and backward as the reference renderer does it: starts at 1
+    /// forward and backward like the reference renderer, starting at 1
     Reference,
-    /// 0 1 .. n-1 0 1: from the start again
+    /// 0 1 .. n-1 0 1: starts over
     Loop,
-    /// 0 1 .. n-1 n-1: stays on the last picture
+    /// 0 1 .. n-1 n-1: stays on the last frame
     Hold,
 }
 
 impl Order {
-    /// The background of `frame`, out of `count` (at least 1) pictures, when the first shown is number `start`.
+    /// The background of `frame`, out of `count` (at least 1), if the first one shown is number `start`.
     pub fn background(
         self,
         frame: FrameIndex,
@@ -24,7 +24,7 @@ impl Order {
         start: BackgroundIndex,
     ) -> BackgroundIndex {
         let (last, step) = (count as u64 - 1, frame.0 + start.0 as u64);
-        let there_and_back = |step: u64| {
+        let ping_pong = |step: u64| {
             if last == 0 {
                 return 0;
             }
@@ -32,8 +32,8 @@ impl Order {
             at.min(2 * last - at)
         };
         let index = match self {
-            Self::PingPong => there_and_back(step),
-            Self::Reference => there_and_back(step + 1),
+            Self::PingPong => ping_pong(step),
+            Self::Reference => ping_pong(step + 1),
             Self::Loop => step % (last + 1),
             Self::Hold => step.min(last),
         };
@@ -66,7 +66,7 @@ mod tests {
     }
 
     proptest! {
-        /// Ping-pong and hold never jump; every order stays inside the folder, and one picture is enough.
+        /// Only `Loop` jumps; every order stays within the folder, and one picture is enough.
         #[test]
         fn no_order_leaves_the_folder(count in 1_usize..9, start in 0_usize..9) {
             let start = start % count;

@@ -1,4 +1,4 @@
-//! One picture file, JPEG or PNG of any kind -> R G B, upright.
+//! A JPEG or PNG file of any kind -> R G B, upright.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, ErrorKind};
@@ -14,22 +14,22 @@ use image::{
 use crate::error::{Fault, plain_io};
 use crate::image::{Picture, Size};
 
-/// Extensions of pictures, lower case.
+/// File extensions of pictures, lower case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
-/// What messages call a frame of a background.
-pub(super) const BACKGROUND: &str = "background frame";
-/// Longest side of a picture, in pixels: 8K video has 7680.
+/// What error messages call a background.
+pub(super) const BACKGROUND_FRAME: &str = "background frame";
+/// Longest side of a picture in pixels: 8K video has 7680.
 pub(super) const MAX_SIDE: u32 = 8192;
 
-/// Whether the name is that of a picture.
-pub(super) fn is_named_like_one(path: &Path) -> bool {
+/// Whether the file is named like a picture.
+pub(super) fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
 }
 
-/// The size of the upright picture, and whether it may be transparent; only the header is looked at.
+/// The size of the upright picture, and whether it may be transparent. Reads only the header.
 pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
-    let look = || -> ImageResult<(Size, bool)> {
+    let read = || -> ImageResult<(Size, bool)> {
         let reader = ImageReader::new(BufReader::new(File::open(path)?));
         let mut decoder = reader.with_guessed_format()?.into_decoder()?;
         let (width, height) = decoder.dimensions();
@@ -45,19 +45,19 @@ pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
         };
         Ok((size, decoder.color_type().has_alpha()))
     };
-    let (size, may_be_transparent) = look().map_err(|e| unreadable(path, BACKGROUND, e))?;
+    let (size, may_be_transparent) = read().map_err(|e| unreadable(path, BACKGROUND_FRAME, e))?;
     if size.width > MAX_SIDE || size.height > MAX_SIDE {
-        return Err(fault(path, BACKGROUND)
+        return Err(fault(path, BACKGROUND_FRAME)
             .because(format!(
-                "it is {size}; pictures of up to {MAX_SIDE}x{MAX_SIDE} can be read"
+                "it is {size}; the maximum is {MAX_SIDE}x{MAX_SIDE}"
             ))
-            .hint("make it smaller; if it is not so large, it is damaged: export it again")
+            .hint("make it smaller; if it is not that large, it is damaged: export it again")
             .into());
     }
     Ok((size, may_be_transparent))
 }
 
-/// Decodes the picture, which a message calls `what`.
+/// Decodes a picture; error messages call it `what`.
 pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
     let bytes = fs::read(path).map_err(|e| fault(path, what).because(plain_io(&e)))?;
     let picture = decode(&bytes).map_err(|e| unreadable(path, what, e))?;
@@ -74,10 +74,15 @@ pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
     Ok(out)
 }
 
+/// Decodes a picture that is not a background: JPEG or PNG of any kind, upright.
+pub(crate) fn load_picture(path: &Path) -> Result<Picture> {
+    load(path, "frame")
+}
+
 fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(bytes) {
-        // The decoder would fill the rest with grey.
+    if reader.format() == Some(ImageFormat::Jpeg) && is_truncated(bytes) {
+        // The decoder would fill the missing part with grey.
         return Err(ImageError::IoError(ErrorKind::UnexpectedEof.into()));
     }
     let mut limits = Limits::default();
@@ -91,8 +96,8 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     Ok(picture)
 }
 
-/// Whether the end marker of a JPEG is missing after its last scan, in which no such marker can occur.
-fn is_cut_off(jpeg: &[u8]) -> bool {
+/// Whether a JPEG has no end marker after its last scan. The marker cannot occur inside a scan.
+fn is_truncated(jpeg: &[u8]) -> bool {
     let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
     last(0xd9) < last(0xda)
 }
@@ -104,18 +109,18 @@ fn fault(path: &Path, what: &str) -> Fault {
 fn unreadable(path: &Path, what: &str, error: ImageError) -> Fault {
     match error {
         ImageError::IoError(io) if io.kind() == ErrorKind::UnexpectedEof => fault(path, what)
-            .because("its end is missing")
+            .because("it is truncated")
             .hint("the picture is damaged; export it again"),
         ImageError::IoError(io) => fault(path, what).because(plain_io(&io)),
         ImageError::Unsupported(kind) if is_another_format(&kind.format_hint()) => {
             fault(path, what)
                 .because(match kind.format_hint() {
                     ImageFormatHint::Exact(format) => {
-                        format!("it is not JPEG or PNG but {format:?}")
+                        format!("it is {format:?}, not JPEG or PNG")
                     }
                     _ => "it is neither JPEG nor PNG".into(),
                 })
-                .hint("frames are JPEG or PNG: convert it, or remove it if it is no picture")
+                .hint("convert it to JPEG or PNG, or remove it if it is not a picture")
         }
         damage => fault(path, what)
             .because(damage)
@@ -138,10 +143,10 @@ mod tests {
     fn a_jpeg_ends_after_its_last_scan() {
         let thumbnail = [0xff, 0xd8, 0xff, 0xda, 7, 0xff, 0xd9];
         let whole = [&thumbnail[..], &[0xff, 0xda, 1, 0xff, 0xd0, 2, 0xff, 0xd9]].concat();
-        assert!(!is_cut_off(&whole));
-        assert!(!is_cut_off(&[&whole[..], b"made by a camera"].concat()));
+        assert!(!is_truncated(&whole));
+        assert!(!is_truncated(&[&whole[..], b"made by a camera"].concat()));
         for end in 10..whole.len() {
-            assert!(is_cut_off(&whole[..end]), "{end}");
+            assert!(is_truncated(&whole[..end]), "{end}");
         }
     }
 }

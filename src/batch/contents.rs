@@ -1,4 +1,4 @@
-//! What a clip is made of, as a number: it changes whenever the clip would.
+//! A digest of everything that determines a clip: it changes whenever the clip would.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,24 +12,24 @@ use crate::output::fingerprint::Fingerprint;
 use crate::plan::Plan;
 use crate::timeline::BackgroundIndex;
 
-/// A digest of what a clip is made of, in hexadecimal digits.
+/// The digest of a clip, in hexadecimal digits.
 pub(crate) type ClipDigest = String;
 
-/// Digests of models and backgrounds, which many clips share: each is read once a run.
+/// Digests of the files that many clips share, models and backgrounds: each is read once per run.
 #[derive(Debug, Default)]
 pub(crate) struct ContentDigests(Mutex<HashMap<PathBuf, Fingerprint>>);
 
 impl ContentDigests {
-    /// The key of `job`: of the bytes of its sound, networks and background pictures, of the rectangles, of every setting
-    /// that shapes the clip, of its outputs, and of lipsync's version.
+    /// The digest of the clip of `job`: of the bytes of its audio, networks and background pictures, of the crop rectangles,
+    /// of every setting that changes the clip, of its outputs, and of the version of lipsync.
     pub(crate) fn key(&self, job: &Job, plan: &Plan) -> Result<ClipDigest> {
         let model = &plan.model;
         let mut files = vec![Fingerprint::of_file(plan.sound.path())?];
         for network in [&model.generator, &model.audio_encoder] {
-            files.push(self.known(network, || Fingerprint::of_network(network))?);
+            files.push(self.cached(network, || Fingerprint::of_network(network))?);
         }
         let pictures = || Fingerprint::of_files(plan.backgrounds.files());
-        files.push(self.known(&plan.background, pictures)?);
+        files.push(self.cached(&plan.background, pictures)?);
         let rects: Vec<[u32; 4]> = (0..plan.backgrounds.count())
             .map(|n| plan.backgrounds.rect(BackgroundIndex(n)))
             .map(|rect| [rect.x0, rect.y0, rect.x1, rect.y1])
@@ -41,7 +41,8 @@ impl ContentDigests {
             "files": files,
             "rects": rects,
             "model": model.id,
-            "shape": plan.shape(),
+            // A key of the digest: another name would make every finished clip outdated.
+            "shape": plan.clip_settings(),
             "limit": request.limit,
             "deterministic": plan.hardware.deterministic,
             "outputs": [&request.output, &request.frames, &request.contact_sheet],
@@ -50,30 +51,30 @@ impl ContentDigests {
         Ok(Fingerprint::of_text(&settings.to_string()).to_string())
     }
 
-    fn known(
+    fn cached(
         &self,
         path: &Path,
         digest: impl FnOnce() -> Result<Fingerprint>,
     ) -> Result<Fingerprint> {
-        // Held meanwhile: whoever needs the same waits for it instead of reading it too.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(path) {
-            return Ok(*known);
+        // Locked while reading: whoever needs the same file waits instead of reading it too.
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = cache.get(path) {
+            return Ok(*digest);
         }
         let digest = digest()?;
-        known.insert(path.to_owned(), digest);
+        cache.insert(path.to_owned(), digest);
         Ok(digest)
     }
 }
 
-/// The file of certificates that a clip is signed with.
+/// The certificate file that signs the clip.
 #[cfg(feature = "credentials")]
 fn signer(job: &Job) -> Option<&Path> {
     let signer = job.request.signer.as_ref();
     signer.map(|signer| signer.value.certificates.as_path())
 }
 
-/// Nothing is signed without the feature.
+/// Without the feature, no clip is signed.
 #[cfg(not(feature = "credentials"))]
 fn signer(_: &Job) -> Option<&Path> {
     None

@@ -1,26 +1,26 @@
-//! What is typed -> jobs: folders of sounds, sounds, and jobs files.
+//! Inputs -> jobs: folders of audio files, audio files, and jobs files.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use walkdir::{DirEntry, WalkDir};
 
-use super::job::{Job, tell_apart};
-use super::jobs_file::{self, Format, Listed};
+use super::job::{Job, make_unique};
+use super::jobs_file::{self, Format, ListedJob};
 use crate::config::file::ConfigFile;
 use crate::encode::container::Container;
 use crate::error::{Fault, plain_io};
 use crate::plan::Request;
 
-/// How sounds, and videos with sound, are named.
-const SOUNDS: [&str; 34] = [
+/// File name extensions of audio files, and of videos with an audio track.
+const AUDIO_EXTENSIONS: [&str; 34] = [
     "3gp", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "avi", "caf", "flac", "flv",
     "m2ts", "m4a", "m4v", "mka", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg", "mts", "oga", "ogg",
     "ogv", "opus", "ts", "wav", "webm", "wma", "wmv", "wv",
 ];
 
-/// The jobs of all `inputs`, in the order of the inputs, of names in folders and of lines in jobs files: it depends on names
-/// alone. `defaults` are what is asked for of all clips that go into the folder `output`.
+/// The jobs of all `inputs`: in the order of the inputs, in folders by name, in jobs files by line. The order depends on names
+/// alone. `defaults` are the settings of all clips, which go into the folder `output`.
 pub(crate) fn collect(
     inputs: &[PathBuf],
     output: &Path,
@@ -42,13 +42,13 @@ pub(crate) fn collect(
             }
         } else {
             let name = input.file_name().unwrap_or_default();
-            collector.add_sound(input.clone(), Path::new(name))?;
+            collector.add_audio(input.clone(), Path::new(name))?;
         }
     }
     if collector.jobs.is_empty() {
-        return Err(Fault::usage("there is nothing to render: no input holds a job").into());
+        return Err(Fault::usage("there is nothing to render: the inputs contain no jobs").into());
     }
-    tell_apart(&mut collector.jobs)?;
+    make_unique(&mut collector.jobs)?;
     Ok(collector.jobs)
 }
 
@@ -60,16 +60,16 @@ struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    /// All sounds in `folder` and the folders in it. The output folder is left out.
+    /// All audio files in `folder` and its subfolders, except in the output folder.
     fn add_folder(&mut self, folder: &Path) -> Result<()> {
         let output = self.output.canonicalize().ok();
         let is_output = |path: &Path| output.is_some() && path.canonicalize().ok() == output;
         if is_output(folder) {
             return Err(Fault::usage(format!(
-                "the output folder `{}` is an input too",
+                "the output folder `{}` is also an input",
                 self.output.display()
             ))
-            .hint("name another folder with -o: what lies in the inputs is taken for sounds")
+            .hint("choose another folder with -o: files in input folders are taken as audio")
             .into());
         }
         let walk = WalkDir::new(folder)
@@ -88,23 +88,24 @@ impl Collector<'_> {
         for entry in walk {
             let entry = entry.map_err(|e| unreadable(folder, &e))?;
             let path = entry.path();
-            if entry.file_type().is_file() && is_sound(path) {
+            if entry.file_type().is_file() && is_audio(path) {
                 let inside = path.strip_prefix(folder).unwrap_or(path);
-                self.add_sound(path.to_owned(), inside)?;
+                self.add_audio(path.to_owned(), inside)?;
             }
         }
         if self.jobs.len() == before {
-            return Err(
-                Fault::usage(format!("folder `{}` holds no sounds", folder.display()))
-                    .hint("sounds are files named .wav, .mp3, .m4a, .flac, .ogg, .mp4 and the like")
-                    .into(),
-            );
+            return Err(Fault::usage(format!(
+                "folder `{}` contains no audio files",
+                folder.display()
+            ))
+            .hint("audio files are those named .wav, .mp3, .m4a, .flac, .ogg, .mp4 and the like")
+            .into());
         }
         Ok(())
     }
 
-    /// A sound that lies at `inside` below its input.
-    fn add_sound(&mut self, path: PathBuf, inside: &Path) -> Result<()> {
+    /// An audio file, found at `inside` in its input folder.
+    fn add_audio(&mut self, path: PathBuf, inside: &Path) -> Result<()> {
         let source = format!("`{}`", path.display());
         let request = Request {
             audio: Some(path),
@@ -114,11 +115,11 @@ impl Collector<'_> {
     }
 
     /// A job of the jobs file at `path`.
-    fn add_listed(&mut self, path: &Path, listed: Listed) -> Result<()> {
+    fn add_listed(&mut self, path: &Path, listed: ListedJob) -> Result<()> {
         let source = format!("`{}`, line {}", path.display(), listed.line);
         let audio = listed.request.audio.clone().unwrap_or_default();
         let folder = path.parent().unwrap_or(Path::new(""));
-        // What does not lie below the file's folder keeps its name alone.
+        // Audio outside the folder of the jobs file keeps only its name.
         let inside = match audio.strip_prefix(folder) {
             Ok(inside) if inside.is_relative() && !inside.starts_with("..") => inside,
             _ => Path::new(audio.file_name().unwrap_or_default()),
@@ -137,17 +138,19 @@ impl Collector<'_> {
         request.force = self.defaults.force;
         if request.output.is_none() && request.frames.is_none() {
             let codec = request.codec.as_ref().map(|codec| &codec.value);
-            let ending = Container::preferred(codec).extension();
-            request.output = Some(inside.with_extension(ending));
+            let extension = Container::preferred(codec).extension();
+            request.output = Some(inside.with_extension(extension));
         }
         self.jobs.push(Job::new(request, id, source)?);
         Ok(())
     }
 }
 
-fn is_sound(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| SOUNDS.contains(&ending.to_ascii_lowercase().as_str()))
+fn is_audio(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        AUDIO_EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+    })
 }
 
 fn unreadable(folder: &Path, error: &walkdir::Error) -> Fault {
@@ -157,7 +160,7 @@ fn unreadable(folder: &Path, error: &walkdir::Error) -> Fault {
         (Some(io), _) => fault.because(plain_io(io)),
         (None, Some(above)) => fault
             .because(format!(
-                "it is a link to `{}`, in which it lies",
+                "it is a link to `{}`, which contains it",
                 above.display()
             ))
             .hint("remove the link"),
@@ -170,9 +173,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_are_listed_in_order_and_once() {
-        assert!(SOUNDS.is_sorted_by(|a, b| a < b));
-        assert!(is_sound(Path::new("a/B.WAV")));
-        assert!(!is_sound(Path::new("wav")) && !is_sound(Path::new("notes.txt")));
+    fn extensions_are_sorted_and_unique() {
+        assert!(AUDIO_EXTENSIONS.is_sorted_by(|a, b| a < b));
+        assert!(is_audio(Path::new("a/B.WAV")));
+        assert!(!is_audio(Path::new("wav")) && !is_audio(Path::new("notes.txt")));
     }
 }

@@ -1,4 +1,4 @@
-//! A clip to make, and the line that says it.
+//! A clip to render, and its line in a jobs file.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::error::Fault;
 use crate::plan::model::ModelFiles;
 use crate::plan::{Plan, Request};
 
-/// A clip to make.
+/// A clip to render.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    /// Its name in messages, events and reports; no two jobs of a run have the same.
+    /// Its name in messages, events and reports; unique in a run.
     pub id: String,
-    /// What is asked for. Outputs are relative to the output folder, and stay inside it.
+    /// Its settings. Outputs are relative to the output folder, and stay inside it.
     pub request: Request,
-    /// Where it was asked for: a sound's path, or a line of a jobs file.
+    /// Where it comes from: the path of an audio file, or a line of a jobs file.
     pub source: String,
 }
 
@@ -31,33 +31,33 @@ impl Job {
             ..
         } = &mut request;
         for path in [output, frames, contact_sheet].into_iter().flatten() {
-            // One place has one name: without `.` and double slashes.
-            let parts = path.components().filter(|part| *part != Component::CurDir);
-            *path = parts.collect();
+            // Without `.` and double slashes, equal paths are equal text.
+            let components = path.components().filter(|part| *part != Component::CurDir);
+            *path = components.collect();
         }
         let job = Self {
-            id: id.unwrap_or_else(|| name_of(&request)),
+            id: id.unwrap_or_else(|| default_id(&request)),
             request,
             source,
         };
         for path in job.outputs() {
-            let stays = path
+            let stays_inside = path
                 .components()
                 .all(|part| matches!(part, Component::Normal(_)));
-            if !stays || path.as_os_str().is_empty() {
+            if !stays_inside || path.as_os_str().is_empty() {
                 return Err(Fault::usage(format!(
-                    "output `{}` of {} does not lie in the output folder",
+                    "output `{}` of {} is outside the output folder",
                     path.display(),
                     job.source
                 ))
-                .hint("outputs are relative to --output, without `..`")
+                .hint("outputs are paths relative to --output, without `..`")
                 .into());
             }
         }
         Ok(job)
     }
 
-    /// All that it writes, relative to the output folder.
+    /// Everything that it writes, relative to the output folder.
     fn outputs(&self) -> impl Iterator<Item = &Path> {
         let Request {
             output,
@@ -69,7 +69,7 @@ impl Job {
         outputs.into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// What the folder `output` is to get of it.
+    /// Its settings, with outputs in the folder `output`.
     pub(crate) fn request_in(&self, output: &Path) -> Request {
         let mut request = self.request.clone();
         let inside = [
@@ -84,8 +84,7 @@ impl Job {
         request
     }
 
-    /// The line of a jobs file that asks for the same clip from any folder: every setting that shapes it, as `plan` has
-    /// decided it.
+    /// A line of a jobs file for the same clip, valid in any folder: every setting that changes it, as decided by `plan`.
     pub(crate) fn line(&self, plan: &Plan) -> Result<String> {
         let mut line = Map::new();
         line.insert("id".into(), self.id.as_str().into());
@@ -112,7 +111,7 @@ impl Job {
         if let Some(path) = &plan.crop_rects {
             line.insert("crop_rects".into(), absolute(path)?);
         }
-        for (key, value) in plan.shape() {
+        for (key, value) in plan.clip_settings() {
             line.insert(key.into(), value);
         }
         if let Some(limit) = limit {
@@ -122,8 +121,8 @@ impl Job {
     }
 }
 
-/// A clip without a name is called after what it writes, without the ending.
-fn name_of(request: &Request) -> String {
+/// A job without an id is named after its output, without the extension.
+fn default_id(request: &Request) -> String {
     let path = match (&request.frames, &request.output, &request.contact_sheet) {
         (Some(frames), _, _) => frames.clone(),
         (None, Some(file), _) | (None, None, Some(file)) => file.with_extension(""),
@@ -132,9 +131,9 @@ fn name_of(request: &Request) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// A path of the model that gives the same one; its name where only the configuration knows its files.
+/// A path that leads to the same model; its name, if only the configuration knows its files.
 fn model(model: &ModelFiles) -> Result<Value> {
-    let nowhere = || Err(anyhow::anyhow!("only paths are looked for"));
+    let nowhere = || Err(anyhow::anyhow!("only paths are searched"));
     let found = ModelFiles::find(&model.generator, nowhere, Vec::new).ok();
     let same =
         |found: ModelFiles| found.id == model.id && found.audio_encoder == model.audio_encoder;
@@ -149,31 +148,30 @@ fn absolute(path: &Path) -> Result<Value> {
     Ok(utf_8(&std::path::absolute(path)?)?.into())
 }
 
-/// JSON is text.
+/// JSON cannot hold other paths.
 fn utf_8(path: &Path) -> Result<&str> {
     Ok(path.to_str().ok_or_else(|| {
         Fault::failed(format!(
-            "`{}` is not UTF-8, which jobs files are",
+            "`{}` is not UTF-8, as jobs files must be",
             path.display()
         ))
         .hint("rename the file")
     })?)
 }
 
-/// Fails if two jobs have one name or write one file. Those whose outputs differ in their ending alone are named after the
-/// whole output.
-pub(super) fn tell_apart(jobs: &mut [Job]) -> Result<()> {
+/// Fails if two jobs have the same id or output. Jobs whose outputs differ only in the extension get the whole output as id.
+pub(super) fn make_unique(jobs: &mut [Job]) -> Result<()> {
     let mut writers: HashMap<&Path, &Job> = HashMap::new();
     for job in jobs.iter() {
         for path in job.outputs() {
             if let Some(other) = writers.insert(path, job) {
                 return Err(Fault::usage(format!(
-                    "two jobs have the output `{}`: {} and {}",
+                    "two jobs write the same output `{}`: {} and {}",
                     path.display(),
                     other.source,
                     job.source
                 ))
-                .hint("rename one of the sounds, or give each an `output` in a jobs file (docs/batch.md)")
+                .hint("rename one of the audio files, or set an `output` for each in a jobs file (docs/batch.md)")
                 .into());
             }
         }
@@ -184,19 +182,19 @@ pub(super) fn tell_apart(jobs: &mut [Job]) -> Result<()> {
     }
     for job in jobs.iter_mut().filter(|job| counts[&job.id] > 1) {
         if let Some(output) = &job.request.output
-            && job.id == name_of(&job.request)
+            && job.id == default_id(&job.request)
         {
             job.id = output.to_string_lossy().into_owned();
         }
     }
-    let mut names: HashMap<&str, &Job> = HashMap::new();
+    let mut ids: HashMap<&str, &Job> = HashMap::new();
     for job in jobs.iter() {
-        if let Some(other) = names.insert(&job.id, job) {
+        if let Some(other) = ids.insert(&job.id, job) {
             return Err(Fault::usage(format!(
                 "two jobs have the id `{}`: {} and {}",
                 job.id, other.source, job.source
             ))
-            .hint("give each job an id of its own, or none")
+            .hint("give each job a unique id, or none")
             .into());
         }
     }

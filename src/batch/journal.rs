@@ -1,7 +1,7 @@
-//! What is finished, in the output folder: a line for each clip, on the disk before the clip is put in its place.
+//! The journal in the output folder: one line per finished clip, on disk before the clip is published.
 //!
-//! A clip counts as finished if its line is there and the file that the line describes is in its place: so a run that was
-//! killed at any moment is gone on with, and a file that no line describes is somebody else's.
+//! A clip counts as finished if it has a line and its outputs are as the line describes them. So a run that was killed at any
+//! moment can be resumed, and a file without a line belongs to somebody else.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -19,53 +19,53 @@ use crate::error::{Fault, plain_io};
 use crate::output::StagedOutput;
 use crate::output::fingerprint::{Fingerprint, files_of};
 
-/// How all names of the files that batch keeps in an output folder begin.
+/// The prefix of all files that `batch` keeps in an output folder.
 pub(super) const PREFIX: &str = ".lipsync-batch.";
-const ENDING: &str = ".jsonl";
+const EXTENSION: &str = ".jsonl";
 
-/// A line: a clip that is complete.
+/// A line of the journal: a complete clip.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     key: ClipDigest,
     id: String,
-    outputs: Vec<Written>,
+    outputs: Vec<RecordedOutput>,
 }
 
 /// A file, or a folder of frames, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Written {
+struct RecordedOutput {
     /// Relative to the output folder.
     path: PathBuf,
     #[serde(flatten)]
-    state: State,
+    state: OutputState,
     digest: String,
 }
 
-/// What can be seen without reading it.
+/// What is known of an output without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+struct OutputState {
     bytes: u64,
-    /// Nanoseconds since 1970; of the last written one of a folder's files.
+    /// Nanoseconds since 1970; of a folder's files, the latest.
     modified: u64,
 }
 
-/// The journal of a run, and what those of earlier runs say.
+/// The journal of a run, and what earlier journals say.
 pub(crate) struct Journal {
     folder: PathBuf,
     file: Mutex<File>,
     known: Known,
 }
 
-/// What journals say of the output folder.
+/// The finished clips, as the journals in the output folder list them.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     folder: PathBuf,
     by_key: HashMap<ClipDigest, Record>,
-    by_output: HashMap<PathBuf, Vec<Written>>,
+    by_output: HashMap<PathBuf, Vec<RecordedOutput>>,
 }
 
 impl Known {
-    /// Reads the journals in `folder`; none where there is no such folder.
+    /// Reads the journals in `folder`, which may not exist yet.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let mut known = Self {
             folder: folder.to_owned(),
@@ -79,14 +79,14 @@ impl Known {
                 let name = entry.file_name();
                 let name = name.to_string_lossy();
                 // `.lipsync-batch.jsonl` has one dot for both.
-                name.starts_with(PREFIX) && name.ends_with(ENDING)
+                name.starts_with(PREFIX) && name.ends_with(EXTENSION)
             })
             .map(|entry| entry.path())
             .collect();
         journals.sort();
         for journal in journals {
             let text = fs::read(&journal).map_err(|e| unreadable(&journal, &e))?;
-            // A line that is not whole was cut off with its run; its clip was not yet in its place.
+            // An incomplete line was cut off when its run was killed; its clip was not published yet.
             let lines = text.split(|byte| *byte == b'\n');
             let records = lines.filter_map(|line| serde_json::from_slice::<Record>(line).ok());
             records.for_each(|record| known.add(record));
@@ -95,58 +95,58 @@ impl Known {
     }
 
     fn add(&mut self, record: Record) {
-        for written in &record.outputs {
-            let of_path = self.by_output.entry(written.path.clone()).or_default();
-            of_path.push(written.clone());
+        for output in &record.outputs {
+            let versions = self.by_output.entry(output.path.clone()).or_default();
+            versions.push(output.clone());
         }
         self.by_key.insert(record.key.clone(), record);
     }
 
-    /// Whether a clip of this key is in its place, and as it was written.
+    /// Whether the clip with this digest is there, unchanged.
     pub(crate) fn is_finished(&self, key: &ClipDigest) -> bool {
         let record = self.by_key.get(key);
         record.is_some_and(|record| {
             let mut outputs = record.outputs.iter();
-            outputs.all(|written| self.is_there(written))
+            outputs.all(|output| self.is_unchanged(output))
         })
     }
 
-    fn is_there(&self, written: &Written) -> bool {
-        let path = self.folder.join(&written.path);
-        let Ok(state) = State::of(&path) else {
+    fn is_unchanged(&self, output: &RecordedOutput) -> bool {
+        let path = self.folder.join(&output.path);
+        let Ok(state) = OutputState::of(&path) else {
             return false;
         };
-        // A copy of the folder may have lost its times.
-        state == written.state
-            || state.bytes == written.state.bytes
+        // A copy of the folder may have new times.
+        state == output.state
+            || state.bytes == output.state.bytes
                 && Fingerprint::of_output(&path)
-                    .is_ok_and(|digest| digest.to_string() == written.digest)
+                    .is_ok_and(|digest| digest.to_string() == output.digest)
     }
 
-    /// Whether what lies at `path` (relative to the output folder) is what a run put there, to the byte.
+    /// Whether the output at `path` (relative to the output folder) is byte-identical to one that a run wrote there.
     pub(crate) fn is_ours(&self, path: &Path) -> bool {
-        let Some(written) = self.by_output.get(path) else {
+        let Some(versions) = self.by_output.get(path) else {
             return false;
         };
         let digest = Fingerprint::of_output(&self.folder.join(path));
         digest.is_ok_and(|digest| {
             let digest = digest.to_string();
-            written.iter().any(|written| written.digest == digest)
+            versions.iter().any(|version| version.digest == digest)
         })
     }
 }
 
 impl Journal {
-    /// Goes on with the journal of `shard`, or of whole runs, in `folder`.
+    /// Opens the journal of `shard`, or of whole runs, in `folder` to append to it.
     pub(crate) fn open(folder: &Path, shard: Option<Shard>, known: Known) -> Result<Self> {
         let path = match shard {
             None => folder.join(format!("{PREFIX}jsonl")),
-            Some(shard) => folder.join(format!("{PREFIX}{shard}{ENDING}")),
+            Some(shard) => folder.join(format!("{PREFIX}{shard}{EXTENSION}")),
         };
         let open = || -> std::io::Result<File> {
             let mut options = OpenOptions::new();
             let mut file = options.read(true).append(true).create(true).open(&path)?;
-            cut_off_torn_line(&mut file)?;
+            remove_incomplete_line(&mut file)?;
             Ok(file)
         };
         let file = open().map_err(|e| unwritable(&path, &e))?;
@@ -157,12 +157,12 @@ impl Journal {
         })
     }
 
-    /// What was known when it was opened.
+    /// The clips that were finished when it was opened.
     pub(crate) fn known(&self) -> &Known {
         &self.known
     }
 
-    /// Writes down that the clip of `key` is complete in `parts`, which are to be put in their places next.
+    /// Records that the clip with digest `key` is complete in the staged outputs `parts`, which are published next.
     pub(crate) fn complete(
         &self,
         key: &ClipDigest,
@@ -171,9 +171,9 @@ impl Journal {
     ) -> Result<()> {
         let outputs = parts.iter().map(|part| {
             let place = part.place();
-            Ok(Written {
+            Ok(RecordedOutput {
                 path: place.strip_prefix(&self.folder).unwrap_or(place).to_owned(),
-                state: State::of(part.path()).map_err(|e| unreadable(part.path(), &e))?,
+                state: OutputState::of(part.path()).map_err(|e| unreadable(part.path(), &e))?,
                 digest: Fingerprint::of_output(part.path())?.to_string(),
             })
         });
@@ -191,7 +191,7 @@ impl Journal {
     }
 }
 
-impl State {
+impl OutputState {
     fn of(path: &Path) -> std::io::Result<Self> {
         let mut state = Self {
             bytes: 0,
@@ -209,17 +209,17 @@ impl State {
     }
 }
 
-/// A line that a killed run has not finished says nothing, and must not become the beginning of the next one.
-fn cut_off_torn_line(file: &mut File) -> std::io::Result<()> {
+/// An incomplete line of a killed run must not become the beginning of the next line.
+fn remove_incomplete_line(file: &mut File) -> std::io::Result<()> {
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut text)?;
-    let whole = text
+    let complete = text
         .iter()
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |at| at + 1);
-    if whole < text.len() {
-        file.set_len(whole as u64)?;
+    if complete < text.len() {
+        file.set_len(complete as u64)?;
     }
     Ok(())
 }
@@ -258,32 +258,32 @@ mod tests {
     }
 
     #[test]
-    fn a_clip_is_finished_once_it_is_in_its_place_and_as_it_was_written() {
+    fn a_clip_is_finished_once_it_is_published_and_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
         let key = "k1".to_owned();
-        let clip = part(folder, "a.mp4", b"film");
-        let at_work = journal(folder, None);
-        at_work
+        let clip = part(folder, "a.mp4", b"clip");
+        let running = journal(folder, None);
+        running
             .complete(&key, "a", std::slice::from_ref(&clip))
             .unwrap();
         let known = || Known::read(folder).unwrap();
-        assert!(!known().is_finished(&key), "it is not in its place");
+        assert!(!known().is_finished(&key), "it is not published");
         clip.commit().unwrap();
         assert!(known().is_finished(&key));
         assert!(!known().is_finished(&"k2".to_owned()));
         // The same bytes at another time.
-        fs::write(folder.join("a.mp4"), b"film").unwrap();
+        fs::write(folder.join("a.mp4"), b"clip").unwrap();
         assert!(known().is_finished(&key) && known().is_ours(Path::new("a.mp4")));
-        // As large, but not the same.
-        fs::write(folder.join("a.mp4"), b"Film").unwrap();
+        // The same size, but other bytes.
+        fs::write(folder.join("a.mp4"), b"Clip").unwrap();
         assert!(!known().is_finished(&key) && !known().is_ours(Path::new("a.mp4")));
-        fs::write(folder.join("b.mp4"), b"film").unwrap();
+        fs::write(folder.join("b.mp4"), b"clip").unwrap();
         assert!(!known().is_ours(Path::new("b.mp4")));
     }
 
     #[test]
-    fn a_torn_line_says_nothing_and_harms_no_other() {
+    fn an_incomplete_line_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path();
         let finish = |shard, name: &str| {
@@ -299,8 +299,8 @@ mod tests {
         finish(shard, "b");
         let path = folder.join(".lipsync-batch.jsonl");
         let whole = fs::read(&path).unwrap();
-        for torn in 1..whole.len() {
-            fs::write(&path, [&whole[..], &whole[..torn]].concat()).unwrap();
+        for cut in 1..whole.len() {
+            fs::write(&path, [&whole[..], &whole[..cut]].concat()).unwrap();
             let known = Known::read(folder).unwrap();
             assert!(known.is_finished(&"a".to_owned()) && known.is_finished(&"b".to_owned()));
         }

@@ -1,4 +1,4 @@
-//! One run at a time in an output folder; shards of one run side by side.
+//! The lock of an output folder: one run at a time, or several shards of one run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
@@ -12,16 +12,16 @@ use super::journal::PREFIX;
 use super::shard::Shard;
 use crate::error::{Fault, plain_io};
 
-/// Held until it is dropped, or its process ends in whatever way.
+/// Held until it is dropped or its process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    /// What is locked, as long as it is open.
+    /// The locked files; closing them unlocks.
     files: Vec<File>,
-    /// Why other runs are not kept out, where the file system knows no locks.
+    /// Why other runs are not kept out, if the file system does not support locks.
     pub warning: Option<String>,
 }
 
-/// Who holds a lock: the text of its file.
+/// Who holds a lock: the content of its file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -31,7 +31,7 @@ struct Holder {
 }
 
 impl Lock {
-    /// Locks `folder` for a whole run, or for one shard beside others.
+    /// Locks `folder` for a whole run, or for one of several shards.
     pub(crate) fn take(folder: &Path, shard: Option<Shard>) -> Result<Self> {
         let whole = folder.join(format!("{PREFIX}lock"));
         let mut lock = Self {
@@ -41,7 +41,7 @@ impl Lock {
         match shard {
             None => lock.add(folder, &whole, File::try_lock, true)?,
             Some(shard) => {
-                // Shards share this one; a whole run keeps it for itself.
+                // Shards share this lock; a whole run holds it exclusively.
                 lock.add(folder, &whole, File::try_lock_shared, false)?;
                 let own = folder.join(format!("{PREFIX}{shard}.lock"));
                 lock.add(folder, &own, File::try_lock, true)?;
@@ -50,12 +50,13 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Adds the lock at `path`; its holder is written into it if it is `exclusive`.
     fn add(
         &mut self,
         folder: &Path,
         path: &Path,
         lock: fn(&File) -> Result<(), TryLockError>,
-        sign: bool,
+        exclusive: bool,
     ) -> Result<()> {
         let fault = |e: &std::io::Error| {
             Fault::failed(format!("cannot lock output folder `{}`", folder.display()))
@@ -70,18 +71,18 @@ impl Lock {
             .open(path);
         let mut file = file.map_err(|e| fault(&e))?;
         match lock(&file) {
-            Ok(()) if sign => {
+            Ok(()) if exclusive => {
                 let text = serde_json::to_string(&Holder::this())? + "\n";
-                let signed = file
+                let written = file
                     .set_len(0)
                     .and_then(|()| file.write_all(text.as_bytes()));
-                signed.map_err(|e| fault(&e))?;
+                written.map_err(|e| fault(&e))?;
             }
             Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Err(taken(folder, path).into()),
+            Err(TryLockError::WouldBlock) => return Err(already_locked(folder, path).into()),
             Err(TryLockError::Error(e)) => {
                 self.warning = Some(format!(
-                    "output folder `{}` cannot be locked ({}): take care that no other run writes there",
+                    "output folder `{}` cannot be locked ({}): make sure that no other run writes there",
                     folder.display(),
                     plain_io(&e)
                 ));
@@ -108,12 +109,12 @@ impl Holder {
 
     fn describe(&self) -> String {
         let seconds = now().as_secs().saturating_sub(self.since);
-        let lasts = match seconds {
+        let duration = match seconds {
             0..120 => format!("{seconds} s"),
             120..7200 => format!("{} min", seconds / 60),
             _ => format!("{} h", seconds / 3600),
         };
-        format!("process {} on `{}`, for {lasts}", self.pid, self.host)
+        format!("process {} on `{}`, for {duration}", self.pid, self.host)
     }
 }
 
@@ -123,8 +124,8 @@ fn now() -> Duration {
         .unwrap_or_default()
 }
 
-/// Who is in the way: the holder of the lock at `path`, or the shards that share it.
-fn taken(folder: &Path, path: &Path) -> Fault {
+/// The error that names the holder of the lock at `path`, or the shards that share it.
+fn already_locked(folder: &Path, path: &Path) -> Fault {
     let is_free = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_ok());
     let shared = File::open(path).is_ok_and(|file| file.try_lock_shared().is_ok());
     let holders: Vec<String> = if shared {
@@ -142,10 +143,10 @@ fn taken(folder: &Path, path: &Path) -> Fault {
         Holder::of(path).iter().map(Holder::describe).collect()
     };
     let fault = Fault::failed(format!(
-        "another run works on output folder `{}`",
+        "another run is using output folder `{}`",
         folder.display()
     ))
-    .hint("wait for its end, or choose another folder with -o");
+    .hint("wait until it ends, or choose another folder with -o");
     if holders.is_empty() {
         fault
     } else {
@@ -159,20 +160,20 @@ mod tests {
     use crate::error::Report;
 
     #[test]
-    fn whole_runs_keep_all_out_and_shards_only_themselves() {
+    fn whole_runs_exclude_all_others_and_shards_only_themselves() {
         let dir = tempfile::tempdir().unwrap();
         let shard = |text: &str| text.parse().ok();
         let take = |shard| Lock::take(dir.path(), shard);
-        let told = |result: Result<Lock>| Report::of(&result.unwrap_err()).causes.join("\n");
+        let holders = |result: Result<Lock>| Report::of(&result.unwrap_err()).causes.join("\n");
         let whole = take(None).unwrap();
         let me = format!("process {} on `", std::process::id());
-        assert!(told(take(None)).starts_with(&me));
-        assert!(told(take(shard("0/2"))).starts_with(&me));
+        assert!(holders(take(None)).starts_with(&me));
+        assert!(holders(take(shard("0/2"))).starts_with(&me));
         drop(whole);
         let first = take(shard("0/2")).unwrap();
         let _second = take(shard("1/2")).unwrap();
-        assert!(told(take(shard("0/2"))).starts_with(&me));
-        assert!(told(take(None)).starts_with(&me));
+        assert!(holders(take(shard("0/2"))).starts_with(&me));
+        assert!(holders(take(None)).starts_with(&me));
         drop(first);
         let _again = take(shard("0/2")).unwrap();
     }

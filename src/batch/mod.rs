@@ -1,15 +1,30 @@
-//! Many clips: what is typed or listed -> jobs -> clips in one output folder, of which nothing is lost.
+//! Many clips in one run: inputs -> jobs -> clips in an output folder. A run can be killed at any moment and resumed.
 //!
 //! ```text
-//! INPUT.. --inputs, jobs_file--> jobs --survey--> frames of each --shard--> this run's share
+//! INPUT.. --inputs, jobs_file--> jobs --survey--> frames of each job --shard--> the jobs of this run
 //!
-//!              planner (contents: keys)        lane 1, lane 2, ..         journal, then in its place
-//! share of jobs ---------------------> plans -------------------> clips -----------------------------> output folder
-//!                                            networks of the stock
+//!       planner (contents: digests)         worker 1, worker 2, ..     journal, then published
+//! jobs ---------------------------> plans ------------------------> clips --------------------> output folder
+//!                                          models from model_pool
 //! ```
 //!
-//! Each lane renders its clips one after the other as `lipsync render` does; all lanes use one stock of networks, so that
-//! these have work while a clip starts or ends.
+//! Each worker renders one clip after the other, as `lipsync render` does. All workers share the loaded models, so that these
+//! stay busy while a clip starts or ends.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `job` | a clip to render, and its line in a jobs file |
+//! | `inputs` | folders, audio files and jobs files -> jobs |
+//! | `jobs_file` | YAML and JSON lines with one job each |
+//! | `survey` | inspects all jobs before the first one is rendered |
+//! | `shard` | the share of one run, if several runs share the jobs |
+//! | `planner` | job -> plan: skips what is finished, protects files of others |
+//! | `contents` | a digest of everything that determines a clip |
+//! | `journal` | which clips are finished, on disk in the output folder |
+//! | `lock` | one run per output folder |
+//! | `model_pool` | loaded models and decoded pictures, within the memory limit |
+//! | `workers` | threads that plan and render, and the events they report |
+//! | `report` | the JSON of `batch --report` |
 
 pub(crate) mod contents;
 pub(crate) mod inputs;
@@ -18,6 +33,7 @@ mod jobs_file;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod model_pool;
+pub(crate) mod planner;
 pub(crate) mod report;
 pub(crate) mod shard;
 pub(crate) mod survey;

@@ -1,4 +1,4 @@
-//! Networks, each loaded once for all clips, and the memory that they, what they keep, and decoded pictures share.
+//! Models, each loaded once for all clips, and the memory that networks, cached features and decoded pictures share.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,102 +17,104 @@ use crate::render::memory::{self, MemoryBudget};
 use crate::render::{calibration, networks};
 use crate::timeline::FrameRate;
 
-/// What decides how networks are made. Those of less than full precision are fitted to a presenter, and where no speech is
-/// bundled, to a sound.
+/// What determines how a model is loaded. Models of reduced precision are calibrated for a presenter and, if no speech is
+/// bundled, for an audio file.
 #[derive(Debug, Clone, PartialEq)]
 struct ModelKey {
     generator: PathBuf,
     audio_encoder: PathBuf,
     precision: Precision,
-    fitted_to: Option<(PathBuf, Option<PathBuf>, FrameRate)>,
-    fitted_with: Option<PathBuf>,
+    /// Background, crop rectangles and frame rate of the calibration.
+    calibrated_for: Option<(PathBuf, Option<PathBuf>, FrameRate)>,
+    /// The audio file of the calibration.
+    calibrated_with: Option<PathBuf>,
 }
 
 impl ModelKey {
     fn of(plan: &Plan) -> Self {
-        let is_fitted = plan.precision != Precision::Exact;
+        let is_calibrated = plan.precision != Precision::Exact;
         let (background, rects) = (&plan.background, &plan.crop_rects);
-        let needs_sound = is_fitted && !calibration::has_speech();
+        let needs_audio = is_calibrated && !calibration::has_speech();
         Self {
             generator: plan.model.generator.clone(),
             audio_encoder: plan.model.audio_encoder.clone(),
             precision: plan.precision,
-            fitted_to: is_fitted.then(|| (background.clone(), rects.clone(), plan.fps)),
-            fitted_with: needs_sound.then(|| plan.sound.path().to_owned()),
+            calibrated_for: is_calibrated.then(|| (background.clone(), rects.clone(), plan.fps)),
+            calibrated_with: needs_audio.then(|| plan.sound.path().to_owned()),
         }
     }
 }
 
-/// A model's networks, ready to be used by several clips at a time.
+/// The networks of a model, ready for several clips at the same time.
 pub(crate) struct PooledModel {
     key: ModelKey,
-    /// Its name in messages.
+    /// The model's name in messages.
     pub model: String,
-    /// Sound to embeddings.
+    /// Audio to embeddings.
     pub encoder: Mutex<OnnxAudioEncoder>,
-    /// Picture and sound to picture.
+    /// Face crops and embeddings to faces.
     pub generators: SharedGenerators<BatchHalving<OnnxGenerator>>,
     features: SharedFeatures,
     has_features: bool,
-    /// Memory that they take themselves.
+    /// Memory of the networks themselves, in bytes.
     bytes: usize,
-    /// What was asked for.
+    /// The requested precision.
     pub precision: Precision,
-    /// What was made of the generator.
+    /// How the generator was rewritten.
     pub tuning: Tuning,
-    /// Where they run.
+    /// Where the networks run.
     pub placement: Placement,
-    /// Frames at a time.
+    /// Frames per run of the generator.
     pub batch: usize,
-    /// How many of them there is memory for.
+    /// The largest batch that fits into memory.
     pub batch_limit: BatchLimit,
 }
 
-/// What a clip works with.
+/// What a clip is rendered with.
 pub(crate) struct ClipResources {
-    /// Its networks.
+    /// The networks.
     pub networks: Arc<PooledModel>,
-    /// Memory for what is kept of its backgrounds.
+    /// Memory for its backgrounds.
     pub room: MemoryBudget,
-    /// Whether the networks were loaded for it.
+    /// Whether the networks were loaded for this clip.
     pub is_new: bool,
-    /// Models that had to go.
+    /// Models that were unloaded to make room.
     pub dropped: Vec<String>,
-    /// Keeps its pictures from being let go.
-    _user: Arc<()>,
+    /// Marks its backgrounds as in use.
+    _background_user: Arc<()>,
 }
 
-/// All networks of a run.
+/// All models of a run.
 pub(crate) struct ModelPool<'a> {
     runtime: &'a Runtime,
-    /// Clips at a time, each with its own encoder.
-    lanes: usize,
-    /// Memory that the process held before the first network.
+    /// Clips at the same time, each with its own video encoder.
+    workers: usize,
+    /// Memory of the process before the first model, in bytes.
     base: usize,
     state: Mutex<PoolState>,
 }
 
-/// Bytes that memory is shared out by.
+/// Sizes in bytes that decide how memory is shared.
 struct PoolLimits {
-    /// Of the generator's file.
+    /// Size of the generator's file.
     file: u64,
-    /// For the encoders of all lanes.
+    /// Memory of the video encoders of all workers.
     encoding: usize,
-    /// To stay within.
+    /// The memory limit.
     memory: usize,
 }
 
-/// What is there; what was used last stands last.
+/// What is in memory, least recently used first.
 #[derive(Default)]
 struct PoolState {
-    loaded: Vec<PoolEntry>,
-    shown: Vec<ActiveBackgrounds>,
+    models: Vec<PoolEntry>,
+    backgrounds: Vec<ActiveBackgrounds>,
 }
 
-/// Backgrounds whose pictures are kept.
+/// Backgrounds with decoded pictures.
 struct ActiveBackgrounds {
     backgrounds: Arc<Backgrounds>,
-    /// Each clip that shows them has a clone.
+    /// Cloned for each clip that shows them.
     users: Arc<()>,
 }
 
@@ -126,136 +128,132 @@ impl ActiveBackgrounds {
     }
 }
 
+/// A model in the pool.
 struct PoolEntry {
     networks: Arc<PooledModel>,
-    /// Memory for features that it may fill.
+    /// Memory that its cached features may take, in bytes.
     budget: usize,
-    /// Which backgrounds it was last used with.
-    seen: Arc<Backgrounds>,
+    /// The backgrounds that it was last used with.
+    last_backgrounds: Arc<Backgrounds>,
 }
 
 impl PoolEntry {
-    /// Nobody but the shelf has it.
+    /// Whether no clip uses it.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.networks) == 1
     }
 
+    /// Memory that it takes, or may take while a clip uses it.
     fn bytes(&self) -> usize {
-        let kept = self.networks.features.bytes();
+        let cached = self.networks.features.bytes();
         let features = if self.is_idle() {
-            kept
+            cached
         } else {
-            kept.max(self.budget)
+            cached.max(self.budget)
         };
         self.networks.bytes + features
     }
 }
 
 impl PoolState {
-    /// Memory that all but `networks` and `backgrounds` take.
-    fn others(&self, networks: &Arc<PooledModel>, backgrounds: &Arc<Backgrounds>) -> usize {
-        let loaded = self.loaded.iter();
-        let loaded = loaded.filter(|entry| !Arc::ptr_eq(&entry.networks, networks));
-        loaded.map(PoolEntry::bytes).sum::<usize>() + self.pictures(Some(backgrounds))
+    /// Memory of everything except `networks` and `backgrounds`.
+    fn bytes_of_others(
+        &self,
+        networks: &Arc<PooledModel>,
+        backgrounds: &Arc<Backgrounds>,
+    ) -> usize {
+        let models = self.models.iter();
+        let models = models.filter(|entry| !Arc::ptr_eq(&entry.networks, networks));
+        models.map(PoolEntry::bytes).sum::<usize>() + self.picture_bytes(Some(backgrounds))
     }
 
-    /// Memory of all decoded pictures but those of `but`.
-    fn pictures(&self, but: Option<&Arc<Backgrounds>>) -> usize {
-        let shown = self.shown.iter();
-        let others = shown.filter(|shown| !but.is_some_and(|but| shown.is(but)));
-        others.map(|shown| shown.backgrounds.kept_bytes()).sum()
+    /// Memory of all models and pictures.
+    fn bytes(&self) -> usize {
+        self.models.iter().map(PoolEntry::bytes).sum::<usize>() + self.picture_bytes(None)
     }
 
-    /// Whether no clip shows these backgrounds.
+    /// Memory of all decoded pictures, except those of `excluded`.
+    fn picture_bytes(&self, excluded: Option<&Arc<Backgrounds>>) -> usize {
+        let all = self.backgrounds.iter();
+        let others = all.filter(|active| !excluded.is_some_and(|excluded| active.is(excluded)));
+        others.map(|active| active.backgrounds.kept_bytes()).sum()
+    }
+
+    /// Whether no clip shows `backgrounds`.
     fn is_idle(&self, backgrounds: &Arc<Backgrounds>) -> bool {
-        let mut shown = self.shown.iter();
-        shown.all(|shown| !shown.is(backgrounds) || shown.is_idle())
+        let mut all = self.backgrounds.iter();
+        all.all(|active| !active.is(backgrounds) || active.is_idle())
     }
 
-    /// Puts these backgrounds last, and counts one clip more that shows them, until the returned value is dropped.
-    fn show(&mut self, backgrounds: &Arc<Backgrounds>) -> Arc<()> {
-        let known = self.shown.iter().position(|shown| shown.is(backgrounds));
-        let shown = known.map(|at| self.shown.remove(at));
-        let shown = shown.unwrap_or_else(|| ActiveBackgrounds {
+    /// Makes `backgrounds` the most recently used. They count as in use until the returned value is dropped.
+    fn use_backgrounds(&mut self, backgrounds: &Arc<Backgrounds>) -> Arc<()> {
+        let known = self
+            .backgrounds
+            .iter()
+            .position(|active| active.is(backgrounds));
+        let active = known.map(|at| self.backgrounds.remove(at));
+        let active = active.unwrap_or_else(|| ActiveBackgrounds {
             backgrounds: Arc::clone(backgrounds),
             users: Arc::default(),
         });
-        let user = Arc::clone(&shown.users);
-        self.shown.push(shown);
+        let user = Arc::clone(&active.users);
+        self.backgrounds.push(active);
         user
     }
 
-    /// Lets the pictures or networks go that were not used for longest, and tells the model's name; false if all are in use.
-    fn drop_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
-        let mut shown = self.shown.iter();
-        let idle = |shown: &&ActiveBackgrounds| {
-            !shown.is(backgrounds) && shown.is_idle() && shown.backgrounds.kept_bytes() > 0
+    /// Frees the pictures, or else the model, that were not used for longest; the name of a model goes to `dropped`. False if
+    /// everything except `backgrounds` is in use.
+    fn free_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
+        let mut all = self.backgrounds.iter();
+        let is_free = |active: &&ActiveBackgrounds| {
+            !active.is(backgrounds) && active.is_idle() && active.backgrounds.kept_bytes() > 0
         };
-        if let Some(idle) = shown.find(idle) {
+        if let Some(idle) = all.find(is_free) {
             idle.backgrounds.forget();
             return true;
         }
-        let Some(at) = self.loaded.iter().position(PoolEntry::is_idle) else {
+        let Some(at) = self.models.iter().position(PoolEntry::is_idle) else {
             return false;
         };
-        dropped.push(self.loaded.remove(at).networks.model.clone());
+        dropped.push(self.models.remove(at).networks.model.clone());
         true
     }
 }
 
 impl<'a> ModelPool<'a> {
-    /// An empty stock for `lanes` clips at a time.
-    pub(crate) fn new(runtime: &'a Runtime, lanes: usize) -> Self {
+    /// An empty pool for `workers` clips at the same time.
+    pub(crate) fn new(runtime: &'a Runtime, workers: usize) -> Self {
         Self {
             runtime,
-            lanes,
+            workers,
             base: memory::held(),
             state: Mutex::default(),
         }
     }
 
-    /// The networks that `plan` asks for, with memory for what is kept of its backgrounds. Those that do not fit into the
-    /// memory limit beside them go, the one first that was not used for longest.
+    /// The networks for `plan`, with memory for its backgrounds. What does not fit into the memory limit with them is freed,
+    /// least recently used first.
     pub(crate) fn get(&self, plan: &Plan) -> Result<ClipResources> {
-        // Held while networks are loaded: two clips never load the same ones.
-        let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Locked while models load: two clips never load the same one.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let backgrounds = &plan.backgrounds;
-        let encoder = memory::encoding_in_turns(backgrounds.size());
-        let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
-        // What one clip may take, and what the others' encoders take beside it.
-        let usual = || MemoryBudget::usual_limit(file) + (self.lanes - 1) * encoder;
-        let limits = PoolLimits {
-            file,
-            encoding: self.lanes * encoder,
-            memory: plan.memory_limit.unwrap_or_else(usual),
-        };
+        let limits = self.limits(plan);
         let mut dropped = Vec::new();
-        let key = ModelKey::of(plan);
-        let mut loaded = held.loaded.iter();
-        let known = loaded.position(|entry| entry.networks.key == key);
-        let is_new = known.is_none();
-        let mut entry = if let Some(at) = known {
-            held.loaded.remove(at)
-        } else {
-            self.make_space(&mut held, backgrounds, &limits, &mut dropped);
-            PoolEntry {
-                networks: Arc::new(self.load(plan, key, limits.file)?),
-                budget: 0,
-                seen: Arc::clone(backgrounds),
-            }
-        };
+        let (mut entry, is_new) = self.entry(plan, &mut state, &limits, &mut dropped)?;
         let networks = Arc::clone(&entry.networks);
-        let user = held.show(backgrounds);
+        let user = state.use_backgrounds(backgrounds);
         let room = loop {
-            let taken = self.base + networks.bytes + held.others(&networks, backgrounds);
+            let taken = self.base + networks.bytes + state.bytes_of_others(&networks, backgrounds);
             let features = networks.has_features;
             let room = MemoryBudget::beside(taken, limits.memory, limits.encoding, features);
-            if room.lacking == 0 || !held.drop_one(backgrounds, &mut dropped) {
+            if room.lacking == 0 || !state.free_one(backgrounds, &mut dropped) {
                 break room;
             }
         };
-        // What the networks keep of backgrounds that are not shown any more would keep out what they could keep of these.
-        if !Arc::ptr_eq(&entry.seen, backgrounds) && held.is_idle(&entry.seen) {
+        // Cached features of backgrounds that are not shown any more would leave no memory for those of the new ones.
+        if !Arc::ptr_eq(&entry.last_backgrounds, backgrounds)
+            && state.is_idle(&entry.last_backgrounds)
+        {
             networks.features.forget();
         }
         networks.features.keep(FeatureLimits {
@@ -263,36 +261,66 @@ impl<'a> ModelPool<'a> {
             backgrounds: backgrounds.count(),
         });
         entry.budget = room.features;
-        entry.seen = Arc::clone(backgrounds);
-        held.loaded.push(entry);
+        entry.last_backgrounds = Arc::clone(backgrounds);
+        state.models.push(entry);
         Ok(ClipResources {
             networks,
             room,
             is_new,
             dropped,
-            _user: user,
+            _background_user: user,
         })
     }
 
-    /// Lets go what does not fit beside a model that is to be loaded, which is taken to be as large as the largest known one.
-    fn make_space(
+    fn limits(&self, plan: &Plan) -> PoolLimits {
+        let encoder = memory::encoding_in_turns(plan.backgrounds.size());
+        let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
+        // The usual limit of one clip, and the encoders of the other workers.
+        let usual = || MemoryBudget::usual_limit(file) + (self.workers - 1) * encoder;
+        PoolLimits {
+            file,
+            encoding: self.workers * encoder,
+            memory: plan.memory_limit.unwrap_or_else(usual),
+        }
+    }
+
+    /// Takes the model of `plan` out of the pool, or loads it; true if it is new.
+    fn entry(
         &self,
-        held: &mut PoolState,
+        plan: &Plan,
+        state: &mut PoolState,
+        limits: &PoolLimits,
+        dropped: &mut Vec<String>,
+    ) -> Result<(PoolEntry, bool)> {
+        let key = ModelKey::of(plan);
+        let mut models = state.models.iter();
+        if let Some(at) = models.position(|entry| entry.networks.key == key) {
+            return Ok((state.models.remove(at), false));
+        }
+        self.make_room(state, &plan.backgrounds, limits, dropped);
+        let entry = PoolEntry {
+            networks: Arc::new(self.load(plan, key, limits.file)?),
+            budget: 0,
+            last_backgrounds: Arc::clone(&plan.backgrounds),
+        };
+        Ok((entry, true))
+    }
+
+    /// Makes room for a new model, which is assumed to be as large as the largest loaded one.
+    fn make_room(
+        &self,
+        state: &mut PoolState,
         backgrounds: &Arc<Backgrounds>,
         limits: &PoolLimits,
         dropped: &mut Vec<String>,
     ) {
-        let sizes = held.loaded.iter().map(|entry| entry.networks.bytes);
+        let sizes = state.models.iter().map(|entry| entry.networks.bytes);
         let size = sizes.max().unwrap_or(limits.file as usize);
         let needed = self.base + size + limits.encoding;
-        let taken = |held: &PoolState| -> usize {
-            let loaded = held.loaded.iter().map(PoolEntry::bytes);
-            loaded.sum::<usize>() + held.pictures(None)
-        };
-        while needed + taken(held) > limits.memory && held.drop_one(backgrounds, dropped) {}
+        while needed + state.bytes() > limits.memory && state.free_one(backgrounds, dropped) {}
     }
 
-    /// Loads the networks of `plan`, whose generator's file has so many bytes, and runs them once.
+    /// Loads the networks of `plan` and runs them once; `file` is the size of the generator's file in bytes.
     fn load(&self, plan: &Plan, key: ModelKey, file: u64) -> Result<PooledModel> {
         let before = memory::held();
         let mut networks = networks::load(plan, self.runtime)?;
@@ -315,7 +343,7 @@ impl<'a> ModelPool<'a> {
             generators: SharedGenerators::new(generators),
             features,
             has_features,
-            // Memory of networks that went before is used again, and does not grow.
+            // A model that reuses the memory of an earlier one does not let the process grow.
             bytes: grown.max(file as usize),
             precision: plan.precision,
             tuning,

@@ -1,4 +1,4 @@
-//! What a run of many clips did, for scripts: the JSON of `batch --report`, described by `docs/batch-report.schema.json`.
+//! What a run did, for scripts: the JSON of `batch --report`, described by `docs/batch-report.schema.json`.
 
 use std::collections::BTreeMap;
 
@@ -7,59 +7,59 @@ use serde::Serialize;
 use crate::error;
 use crate::render::report::{RenderReport, peak_mb, rounded, seconds, versions};
 
-/// Version of the report's shape; it changes when a field changes its meaning or goes.
+/// Version of the schema; it changes when a field changes its meaning or is removed.
 const SCHEMA_VERSION: u32 = 1;
 
-/// A run, as far as it came.
+/// A run, complete or interrupted.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct BatchReport {
     /// Set at the end.
     pub schema_version: u32,
     /// The output folder.
     pub output: String,
-    /// Which share of the jobs, `K-of-N`; all if none.
+    /// The shard, `K-of-N`; none for all jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    /// How many clips were worked on side by side.
+    /// How many clips were rendered at the same time.
     pub jobs: usize,
-    /// How many clips came to which end.
+    /// How many clips ended in which way.
     pub totals: Totals,
     /// Frames rendered.
     pub frames: u64,
-    /// Length of the clips that were rendered, seconds.
+    /// Length of the rendered clips, in seconds.
     pub seconds: f64,
-    /// Time from the start of the program to the end of the work, seconds.
+    /// Time from the start of the program to the end of the work, in seconds.
     pub wall_s: f64,
-    /// Frames rendered a second of `wall_s`.
+    /// Frames rendered per second of `wall_s`.
     pub frames_per_s: f64,
-    /// Seconds of clips rendered a second of `wall_s`.
+    /// Seconds of clips rendered per second of `wall_s`.
     pub realtime_factor: f64,
-    /// Most memory that the process held, MB (10^6 bytes).
+    /// Peak memory of the process, in MB (10^6 bytes).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
-    /// What was warned of.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// What it was made with.
+    /// Versions of lipsync and its libraries.
     pub versions: BTreeMap<&'static str, String>,
-    /// Each clip of the share, in the order of the jobs.
+    /// Each clip of this run, in the order of the jobs.
     pub clips: Vec<ClipReport>,
-    /// Why the run did not do all of its work.
+    /// Why the run did not finish all of its work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<serde_json::Value>,
 }
 
-/// How many clips came to which end.
+/// How many clips ended in which way.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
-    /// All of the share.
+    /// All clips of this run.
     pub clips: usize,
-    /// In their places, by this run.
+    /// Rendered by this run.
     pub rendered: usize,
-    /// In their places, by an earlier one.
+    /// Already rendered by an earlier run.
     pub skipped: usize,
-    /// With an error.
+    /// Failed with an error.
     pub failed: usize,
-    /// Not begun or not ended, as the run was stopped.
+    /// Not started or not finished, because the run was stopped.
     pub stopped: usize,
 }
 
@@ -67,13 +67,13 @@ pub(crate) struct Totals {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
-    /// It is in its place.
+    /// This run has rendered it.
     Rendered,
-    /// It was in its place already.
+    /// An earlier run has rendered it.
     Skipped,
-    /// See its error.
+    /// It failed; see its error.
     Failed,
-    /// The run was stopped before.
+    /// The run was stopped before it was finished.
     #[default]
     Stopped,
 }
@@ -81,20 +81,20 @@ pub(crate) enum End {
 /// A clip of the run.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ClipReport {
-    /// Its job's name.
+    /// The id of its job.
     pub id: String,
     /// How it ended.
     pub end: End,
-    /// As `render --report` writes it; none where the clip was not begun.
+    /// As `render --report` writes it; none if the clip was not started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub render: Option<Box<RenderReport>>,
-    /// Why it failed; the render's report says it too.
+    /// Why it failed; also in the report of the render.
     #[serde(skip)]
     pub error: Option<error::Report>,
 }
 
 impl BatchReport {
-    /// The clips that failed: name, why, and what to do.
+    /// The clips that failed: id, error and hint.
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, String, Option<String>)> {
         self.clips.iter().filter_map(|clip| {
             let error = clip.error.as_ref()?;
@@ -102,7 +102,7 @@ impl BatchReport {
         })
     }
 
-    /// Sums up the clips, `wall_s` seconds after the program's start.
+    /// Sums up the clips, `wall_s` seconds after the start of the program.
     pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
         self.schema_version = SCHEMA_VERSION;
         let count = |end| self.clips.iter().filter(|clip| clip.end == end).count();
@@ -115,17 +115,17 @@ impl BatchReport {
         };
         let rendered = self.clips.iter().filter(|clip| clip.end == End::Rendered);
         let reports = rendered.filter_map(|clip| clip.render.as_ref());
-        let (frames, lasts) = reports.fold((0, 0.0), |(frames, lasts), report| {
+        let (frames, length) = reports.fold((0, 0.0), |(frames, length), report| {
             (
                 frames + report.frames.unwrap_or(0),
-                lasts + report.seconds.unwrap_or(0.0),
+                length + report.seconds.unwrap_or(0.0),
             )
         });
         self.frames = frames;
-        self.seconds = seconds(lasts);
+        self.seconds = seconds(length);
         self.wall_s = seconds(wall_s);
         self.frames_per_s = rounded(frames as f64 / wall_s);
-        self.realtime_factor = rounded(lasts / wall_s);
+        self.realtime_factor = rounded(length / wall_s);
         self.peak_rss_mb = peak_mb();
         self.versions.extend(versions());
         self.error = error.map(error::Report::to_json);

@@ -1,4 +1,4 @@
-//! A run's share of the jobs, where several runs, on one machine or on many, share the work without talking to each other.
+//! The share of one run, if several runs on one or more machines split the jobs without communicating.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +16,7 @@ pub(crate) struct Shard {
     count: usize,
 }
 
-/// Looks an environment variable up.
+/// Looks up an environment variable.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Shard {
@@ -24,8 +24,8 @@ impl Shard {
         (index < count).then_some(Self { index, count })
     }
 
-    /// The shard that an array job of Slurm or an indexed job of Kubernetes gives this run, and the variable that says so;
-    /// none outside such jobs.
+    /// The shard that a Slurm array job or a Kubernetes indexed job assigns to this run, and the variable that says so; none
+    /// outside such jobs.
     pub(crate) fn of_array_job() -> Result<Option<(Self, &'static str)>> {
         Self::in_environment(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
@@ -34,7 +34,7 @@ impl Shard {
         const SLURM: &str = "SLURM_ARRAY_TASK_ID";
         const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
         if environment(SLURM).is_some() {
-            // Ids of an array are START, START + STEP, ..
+            // The ids of an array are MIN, MIN + STEP, ..
             let id = number(environment, SLURM)?;
             let or = |name, default| match environment(name) {
                 Some(_) => number(environment, name),
@@ -63,10 +63,10 @@ impl Shard {
         Ok(None)
     }
 
-    /// Which of the jobs with so many frames each are this shard's, by their number, rising.
+    /// The indices of this shard's jobs, ascending; `frames` has the frames of each job.
     ///
-    /// Each job goes to the shard with the fewest frames so far, the longest job first, so that no shard has more than the
-    /// lightest one and one job. It depends on the order and the frames of the jobs alone: every run sees the same split.
+    /// The longest job goes first, each to the shard with the fewest frames so far: no shard exceeds the lightest one by more
+    /// than one job. The result depends only on the order and the frames of the jobs, so every run computes the same split.
     pub(crate) fn choose(self, frames: &[u64]) -> Vec<usize> {
         let mut longest_first: Vec<usize> = (0..frames.len()).collect();
         longest_first.sort_by_key(|&job| Reverse(frames[job]));
@@ -80,7 +80,7 @@ impl Shard {
             if shard == self.index {
                 mine.push(job);
             }
-            // One frame more for what each clip takes beside its frames; and clips that cannot be read are spread, too.
+            // One extra frame for the fixed cost of a clip; it also spreads clips that cannot be read.
             loads.push(Reverse((load + frames[job] + 1, shard)));
         }
         mine.sort_unstable();
@@ -88,7 +88,7 @@ impl Shard {
     }
 }
 
-/// `K-of-N`, as it stands in the names of a shard's files.
+/// `K-of-N`, as in the file names of a shard.
 impl fmt::Display for Shard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-of-{}", self.index, self.count)
@@ -115,17 +115,17 @@ fn number(environment: Environment<'_>, name: &str) -> Result<usize> {
             None => "is not set".into(),
         };
         Fault::usage(format!(
-            "this is an array job, and the variable {name} {found}"
+            "this is an array job, but the variable {name} {found}"
         ))
-        .hint("set it, or say the share with --shard K/N; --shard 0/1 renders all")
+        .hint("set it, or choose the share with --shard K/N; --shard 0/1 renders everything")
     })?)
 }
 
 fn outside(name: &str, index: usize, count: usize) -> Fault {
     Fault::usage(format!(
-        "{name} is {index}, which is none of {count} shards"
+        "{name} is {index}, but there are only {count} shards"
     ))
-    .hint("say the share with --shard K/N; --shard 0/1 renders all")
+    .hint("choose the share with --shard K/N; --shard 0/1 renders everything")
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn array_jobs_say_their_share() {
+    fn array_jobs_determine_the_shard() {
         let found = |pairs: &'static [(&str, &str)]| {
             Shard::in_environment(&|name| {
                 let pair = pairs.iter().find(|(known, _)| *known == name);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_written_as_two_numbers() {
+    fn shards_are_written_as_two_numbers() {
         assert_eq!("0/4".parse(), Ok(Shard { index: 0, count: 4 }));
         for wrong in ["", "4", "4/4", "0/0", "-1/2", "a/b", "0/4/1"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");

@@ -1,6 +1,5 @@
-//! Clips side by side: a planner looks ahead, lanes render, and one thread hears of all of it.
+//! Several clips at the same time: one thread plans ahead, workers render, and the calling thread receives their events.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,81 +8,25 @@ use std::time::Instant;
 use anyhow::{Error, Result};
 use serde_json::Value;
 
-use super::contents::{ClipDigest, ContentDigests};
+use super::contents::ClipDigest;
 use super::job::Job;
-use super::journal::{Journal, Known};
+use super::journal::Journal;
 use super::model_pool::{ModelPool, PooledModel};
+use super::planner::Planner;
 use crate::cancel::Cancel;
-use crate::config::file::ConfigFile;
 use crate::error::{Exit, Report};
 use crate::inference::shared::SharedEncoder;
 use crate::inference::threads;
-use crate::output::Target;
-use crate::plan::{OpenBackgrounds, Plan};
+use crate::plan::Plan;
 use crate::render::ClipRender;
 use crate::render::report::RenderReport;
 
-/// Plans that wait for a lane.
+/// Plans that wait for a worker.
 const PLANS_AHEAD: usize = 1;
 
-/// How jobs become plans.
-pub(crate) struct Planner<'a> {
-    /// The output folder.
-    pub output: PathBuf,
-    /// `lipsync.yaml`.
-    pub config: Option<&'a ConfigFile>,
-    /// Backgrounds that are open.
-    pub backdrops: OpenBackgrounds,
-    /// Digests of what clips are made of.
-    pub contents: ContentDigests,
-    /// Whether to skip what is finished, and to replace what earlier runs wrote.
-    pub resume: bool,
-    /// Whether to replace what somebody else wrote.
-    pub force: bool,
-}
-
-impl Planner<'_> {
-    /// What is to be done for a job, whatever is in the places of its outputs.
-    pub(crate) fn look(&self, job: &Job) -> Result<Plan> {
-        let mut request = job.request_in(&self.output);
-        request.force = true;
-        Plan::among(request, self.config, &self.backdrops)
-    }
-
-    /// Lets `plan` replace what it may: everything by force, and what earlier runs wrote if this one goes on with them;
-    /// `known` tells which that is. All else is an error.
-    pub(crate) fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
-        for target in plan.outputs_mut() {
-            // What appears later is somebody else's.
-            target.force = target.is_taken();
-            if !target.force || self.force {
-                continue;
-            }
-            if !self.resume {
-                return Err(target.taken().into());
-            }
-            let inside = target.path.strip_prefix(&self.output);
-            if !known.is_ours(inside.unwrap_or(&target.path)) {
-                return Err(target
-                    .taken()
-                    .because("no run of lipsync batch in this folder wrote what is in it")
-                    .into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this run is to skip the job: `known` says that it is finished, and nothing has changed since.
-    pub(crate) fn is_finished(&self, job: &Job, plan: &Plan, known: &Known) -> Result<bool> {
-        // The sound is read only where the answer is not clear without it.
-        let may_be = self.resume && plan.outputs().all(Target::is_taken);
-        Ok(may_be && known.is_finished(&self.contents.key(job, plan)?))
-    }
-}
-
-/// What happens to the job of a number.
+/// What happens to a job; `job` is its index.
 pub(crate) enum JobEvent {
-    /// Its networks are there; new ones if `is_new`, for which those of `dropped` had to go.
+    /// Its networks are resources.
     Networks {
         /// The job.
         job: usize,
@@ -91,82 +34,82 @@ pub(crate) enum JobEvent {
         networks: Arc<PooledModel>,
         /// Whether they were loaded for it.
         is_new: bool,
-        /// Models that had to go.
+        /// Models that were unloaded to make room.
         dropped: Vec<String>,
-        /// How many bytes too few the memory limit has.
+        /// Bytes by which the memory limit is too low.
         lacking: usize,
     },
-    /// Rendering begins.
+    /// Rendering starts.
     Start {
         /// The job.
         job: usize,
-        /// What the event of that name tells.
+        /// The progress event of this name.
         event: Value,
-        /// What its user should know.
+        /// Warnings of its plan.
         warnings: Vec<String>,
     },
-    /// So many of its frames are written.
+    /// Some of its frames are written.
     Progress {
         /// The job.
         job: usize,
-        /// Frames written.
+        /// Frames written so far.
         done: u64,
     },
-    /// It ended; without an error, its outputs are in their places.
+    /// It ended; without an error, its outputs are published.
     End {
         /// The job.
         job: usize,
-        /// What is known of it.
+        /// The report of its render.
         report: Box<RenderReport>,
         /// Why it failed.
         error: Option<Report>,
     },
 }
 
-/// What all lanes share.
+/// What all workers share.
 pub(crate) struct Workers<'a> {
     /// All jobs.
     pub jobs: &'a [Job],
-    /// How they become plans.
+    /// Turns jobs into plans.
     pub planner: &'a Planner<'a>,
-    /// The networks.
+    /// The loaded models.
     pub stock: &'a ModelPool<'a>,
-    /// What is finished.
+    /// Records finished clips.
     pub journal: &'a Journal,
-    /// Stops all clips; they leave nothing.
+    /// Stops all clips; unfinished outputs are removed.
     pub cancel: &'a Cancel,
     /// Whether the first clip that fails stops all others.
     pub fail_fast: bool,
-    /// ONNX Runtime's version.
+    /// The version of ONNX Runtime.
     pub runtime: String,
 }
 
-/// A job's number, and its plan or why there is none.
+/// The index of a job, and its plan or the error.
 type Planned = (usize, Result<(Plan, ClipDigest)>);
 
 impl Workers<'_> {
-    /// Works on the jobs of these numbers, in this order, `count` at a time, and tells what happens on the calling thread.
-    /// Jobs of which no end is told were stopped.
+    /// Renders the jobs with these indices, in this order, `count` at a time. `on_event` is called on this thread. A job
+    /// without an `End` event was stopped.
     pub(crate) fn run(
         &self,
         todo: &[usize],
         count: usize,
-        mut tell: impl FnMut(JobEvent),
+        mut on_event: impl FnMut(JobEvent),
     ) -> Result<()> {
         let (plans, planned) = sync_channel(PLANS_AHEAD);
-        // Gone with the last lane, which ends the planner.
+        // The last worker closes the channel, which ends the planner.
         let planned = Arc::new(Mutex::new(planned));
-        let (news, heard) = channel();
+        let (events, received) = channel();
         thread::scope(|scope| {
             let spawn = |name: String| thread::Builder::new().name(name);
             spawn("planner".into()).spawn_scoped(scope, move || self.plan_all(todo, &plans))?;
-            for lane in 0..count {
-                let (planned, news) = (Arc::clone(&planned), news.clone());
-                let lane = spawn(format!("lane {lane}"));
-                lane.spawn_scoped(scope, move || self.lane(&planned, &news))?;
+            for worker in 0..count {
+                let (planned, events) = (Arc::clone(&planned), events.clone());
+                let thread = spawn(format!("worker {worker}"));
+                thread.spawn_scoped(scope, move || self.work(&planned, &events))?;
             }
-            drop((planned, news));
-            heard.into_iter().for_each(&mut tell);
+            drop((planned, events));
+            received.into_iter().for_each(&mut on_event);
             Ok(())
         })
     }
@@ -186,8 +129,9 @@ impl Workers<'_> {
         }
     }
 
-    fn lane(&self, planned: &Mutex<Receiver<Planned>>, news: &Sender<JobEvent>) {
-        // The others wait for the lock instead of for the plan.
+    /// Renders plans until there are no more.
+    fn work(&self, planned: &Mutex<Receiver<Planned>>, events: &Sender<JobEvent>) {
+        // One worker waits for the next plan; the others wait for the lock.
         let next = || {
             planned
                 .lock()
@@ -199,7 +143,7 @@ impl Workers<'_> {
             let mut report = RenderReport::default();
             report.versions.insert("onnxruntime", self.runtime.clone());
             let result =
-                plan.and_then(|(plan, key)| self.clip(job, &plan, &key, &mut report, news));
+                plan.and_then(|(plan, key)| self.render(job, &plan, &key, &mut report, events));
             let error = result.err().map(|error| Report::of(&error));
             threads::give_memory_back();
             if error
@@ -212,8 +156,8 @@ impl Workers<'_> {
                 self.cancel.cancel();
             }
             report.set_end(started.elapsed().as_secs_f64(), error.as_ref());
-            // Nobody hears it only if that thread has panicked.
-            let _ = news.send(JobEvent::End {
+            // Sending fails only if the receiving thread has panicked.
+            let _ = events.send(JobEvent::End {
                 job,
                 report: Box::new(report),
                 error,
@@ -221,45 +165,45 @@ impl Workers<'_> {
         }
     }
 
-    fn clip(
+    fn render(
         &self,
         job: usize,
         plan: &Plan,
         key: &ClipDigest,
         report: &mut RenderReport,
-        news: &Sender<JobEvent>,
+        events: &Sender<JobEvent>,
     ) -> Result<()> {
         report.set_plan(plan);
         report.warnings.clone_from(&plan.warnings);
         self.cancel.check()?;
-        let ready = self.stock.get(plan)?;
-        let networks = &ready.networks;
+        let resources = self.stock.get(plan)?;
+        let networks = &resources.networks;
         report.device = Some(networks.placement.device());
         report.device_reason = networks.placement.reason();
         report.batch = Some(networks.batch);
         report.tuning = Some(networks.tuning.clone());
-        let tell = |what| drop(news.send(what));
-        tell(JobEvent::Networks {
+        let send = |event| drop(events.send(event));
+        send(JobEvent::Networks {
             job,
             networks: Arc::clone(networks),
-            is_new: ready.is_new,
-            dropped: ready.dropped,
-            lacking: ready.room.lacking,
+            is_new: resources.is_new,
+            dropped: resources.dropped,
+            lacking: resources.room.lacking,
         });
         for target in plan.outputs() {
             target.make_folders()?;
         }
-        let work = ClipRender::new(plan, networks.batch, ready.room);
-        tell(JobEvent::Start {
+        let clip = ClipRender::new(plan, networks.batch, resources.room);
+        send(JobEvent::Start {
             job,
-            event: work.start(&networks.placement.device()),
+            event: clip.start(&networks.placement.device()),
             warnings: plan.warnings.clone(),
         });
-        let rendered = work.render(
+        let rendered = clip.render(
             &mut SharedEncoder(&networks.encoder),
             &mut networks.generators.borrowers(),
             self.cancel,
-            |done| tell(JobEvent::Progress { job, done }),
+            |done| send(JobEvent::Progress { job, done }),
         )?;
         report.batch_limit = networks.batch_limit.get();
         report.set_rendered(&rendered);

@@ -1,19 +1,30 @@
-//! Where the time of a render goes: each part alone, all together, and the generator as ONNX Runtime runs it by itself.
+//! Where the time of a render goes: each component on its own, the full render, and a plain run of the generator in ONNX
+//! Runtime.
 //!
-//! Nothing here is a copy of what a render does: each part calls what the pipeline calls. Runs go round, one of everything
-//! after the other, so that a machine that is busy for a while slows all alike; the first round is told apart.
+//! In: a plan that writes a clip. Out: a [`BenchReport`], its [`table`] and its picture. Nothing is a copy of what a render
+//! does: each component calls what the pipeline calls. A round runs everything once, so that a machine that is busy for a
+//! while slows all of it alike; the first round is the warm-up and is reported on its own.
+//!
+//! - `components`: what is measured on its own
+//! - `fixtures`: what the components work on
+//! - `full_render`: the render as a whole
+//! - `measure`: wall time and CPU time, medians
+//! - `system_load`: CPU time that other programs used meanwhile
+//! - `scratch`: the temporary folder for the clips
+//! - `report`, `table`, `picture`: the results for scripts and for people
 
-mod cost;
-mod material;
-mod parts;
+mod components;
+mod fixtures;
+mod full_render;
+mod measure;
 mod picture;
 mod report;
+mod scratch;
+mod system_load;
 mod table;
-mod whole;
 
-use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +35,7 @@ use crate::cancel::Cancel;
 use crate::encode::clip::ClipFormat;
 use crate::encode::codec::VideoSettings;
 use crate::encode::composed::ComposedFrame;
-use crate::error::{Fault, plain_io};
+use crate::error::Fault;
 use crate::face::Paster;
 use crate::image::Picture;
 use crate::image::pool::Pool;
@@ -32,66 +43,41 @@ use crate::inference::onnx::{BaselineGenerator, Networks, Runtime};
 use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
 use crate::render::memory::peak_memory;
-use crate::render::pipeline::{Clip, FrameSelection, StageTime};
+use crate::render::pipeline::{Clip, FrameSelection};
 use crate::render::{self, networks};
-use cost::{Cost, Others, Runs};
-use material::Material;
-use parts::{AudioEncoder, Counts, Crop, Decode, Encode, Generator, Mel, Part, Paste, Plain};
+use components::{
+    AudioEncoder, Component, Crop, Decode, Encode, Generator, Mel, Paste, PlainRun, Role,
+};
+use fixtures::Fixtures;
+use full_render::{FullRender, RenderedClip};
+use measure::{Cost, Runs};
 pub(crate) use picture::draw;
 pub(crate) use report::BenchReport;
 use report::rounded;
+pub(crate) use scratch::Scratch;
+use system_load::SystemLoad;
 pub(crate) use table::table;
 
-/// What is measured beside what the plan says.
+/// What is measured, besides the plan.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Later runs of everything, of which the median is taken.
+    /// Warm runs of everything, of which the median is taken.
     pub runs: NonZeroUsize,
-    /// Presets that the encoder is measured at, beside the plan's own.
+    /// Presets that the encoder is measured with, besides the plan's own.
     pub presets: Vec<String>,
 }
 
-/// A folder of this process's own for the clips, removed in the end.
-#[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Makes it where the system keeps temporary files.
-    pub(crate) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("lipsync-bench-{}", std::process::id()));
-        // A killed process of the same number may have left one.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).map_err(|e| {
-            Fault::machine(format!("cannot make the folder `{}`", path.display()))
-                .because(plain_io(&e))
-                .hint("set TMPDIR to a folder that can be written to")
-        })?;
-        Ok(Self(path))
-    }
-
-    /// Where a clip of the name `name` goes.
-    pub(crate) fn clip(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing can be done about what cannot be removed.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Measures the render of `plan`, which writes a clip, with ONNX Runtime from `runtime`. `tell` hears what is done next.
+/// Measures the render of `plan`, which writes a clip, with the ONNX Runtime library `runtime`. `progress` is called with
+/// what runs next.
 pub(crate) fn run(
     plan: &Plan,
     options: &Options,
     runtime: &Path,
     cancel: &Cancel,
-    tell: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(&str),
 ) -> Result<BenchReport> {
     let (Some(target), Some(format)) = (&plan.target, &plan.format) else {
-        return Err(Fault::usage("only the render of a clip can be measured").into());
+        return Err(Fault::usage("only a render to a clip can be measured").into());
     };
     let formats = formats(format, &options.presets)?;
     let started = Instant::now();
@@ -109,51 +95,34 @@ pub(crate) fn run(
         cancel,
     };
 
-    let others = Others::now();
-    tell("the whole, first run");
-    let (cold, rendered) = Cost::of(|| bench.whole(&mut networks))?;
-    let mut whole = Whole {
+    let load_before = SystemLoad::now();
+    progress("full render, first run");
+    let (cold, rendered) = Cost::of(|| bench.full_render(&mut networks))?;
+    let mut whole = FullRender {
         runs: Runs::new(cold),
         first_frame: load + rendered.first_frame,
         stages: rendered.stages,
-        // Before the parts' material takes more.
+        // Before the components' fixtures take more.
         peak_rss: peak_memory(),
     };
-    let material = Material::gather(plan, bench.clip, bench.forms(), &mut networks)?;
-    let composed = bench.composed(&material);
-    let original = BaselineGenerator::load(&library, &plan.model.generator, &networks.placement)?;
-    let mut parts = bench.parts(&material, &composed, original, &formats);
-    let mut measured = Vec::new();
-    for part in &mut parts {
-        cancel.check()?;
-        tell(&format!("{}, first run", part.name()));
-        let (cold, ()) = Cost::of(|| part.run(&mut networks))?;
-        measured.push(Runs::new(cold));
-    }
-    for run in 1..=options.runs.get() {
-        tell(&format!("everything, run {run} of {}", options.runs));
-        let (cost, rendered) = Cost::of(|| bench.whole(&mut networks))?;
-        whole.runs.warm.push(cost);
-        whole.stages = rendered.stages;
-        for (part, runs) in parts.iter_mut().zip(&mut measured) {
-            cancel.check()?;
-            let (cost, ()) = Cost::of(|| part.run(&mut networks))?;
-            runs.warm.push(cost);
-        }
-    }
-    let parts = parts.iter().map(AsRef::as_ref).zip(&measured);
-    let mut report = BenchReport::new(plan, &networks, batch, options.runs.get());
-    report
-        .versions
-        .insert("onnxruntime", Runtime::version(runtime));
-    report.set_measured(&whole, load, parts);
-    report.others_share = others
-        .zip(Others::now())
-        .map(|(earlier, now)| rounded(now.share_since(earlier)));
+    let fixtures = Fixtures::new(plan, bench.clip, bench.frame_formats(), &mut networks)?;
+    let composed = bench.composed(&fixtures);
+    let baseline = BaselineGenerator::load(&library, &plan.model.generator, &networks.placement)?;
+    let mut components = bench.components(&fixtures, &composed, baseline, &formats);
+    let runs = options.runs.get();
+    let costs = bench.measure(runs, &mut networks, &mut whole, &mut components, progress)?;
+    let components = components.iter().map(AsRef::as_ref).zip(&costs);
+    let mut report = BenchReport::new(plan, &networks, batch, runs);
+    report.set_measured(&whole, load, components);
+    let onnxruntime = Runtime::version(runtime);
+    report.versions.insert("onnxruntime", onnxruntime);
+    report.others_share = load_before
+        .zip(SystemLoad::now())
+        .map(|(before, now)| rounded(now.others_since(before)));
     Ok(report)
 }
 
-/// The plan's own compression, then the same at the other presets.
+/// The plan's own format, then the same with the other presets.
 fn formats(own: &ClipFormat, presets: &[String]) -> Result<Vec<ClipFormat>> {
     let mut formats = vec![own.clone()];
     for preset in presets {
@@ -169,16 +138,6 @@ fn formats(own: &ClipFormat, presets: &[String]) -> Result<Vec<ClipFormat>> {
     Ok(formats)
 }
 
-/// The render again and again.
-struct Whole {
-    runs: Runs,
-    /// From before the networks were loaded to the first encoded frame, in the first run.
-    first_frame: std::time::Duration,
-    /// Of the last run.
-    stages: Vec<StageTime>,
-    peak_rss: Option<u64>,
-}
-
 /// What is measured.
 struct Bench<'a> {
     plan: &'a Plan,
@@ -189,8 +148,8 @@ struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    fn whole(&self, networks: &mut Networks) -> Result<whole::RenderedClip> {
-        whole::render(
+    fn full_render(&self, networks: &mut Networks) -> Result<RenderedClip> {
+        full_render::render(
             self.plan,
             self.clip,
             self.format.clone(),
@@ -200,63 +159,94 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// What the clip's frames are put together from.
-    fn forms(&self) -> FrameFormats {
+    /// Runs each component once to warm up, then everything `runs` times. Adds the full render's costs to `whole`; returns
+    /// those of the components.
+    fn measure(
+        &self,
+        runs: usize,
+        networks: &mut Networks,
+        whole: &mut FullRender,
+        components: &mut [Box<dyn Component + '_>],
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Runs>> {
+        let mut costs = Vec::new();
+        for component in &mut *components {
+            self.cancel.check()?;
+            progress(&format!("{}, first run", component.name()));
+            let (cold, ()) = Cost::of(|| component.run(networks))?;
+            costs.push(Runs::new(cold));
+        }
+        for run in 1..=runs {
+            progress(&format!("everything, run {run} of {runs}"));
+            let (cost, rendered) = Cost::of(|| self.full_render(networks))?;
+            whole.runs.warm.push(cost);
+            whole.stages = rendered.stages;
+            for (component, runs) in components.iter_mut().zip(&mut costs) {
+                self.cancel.check()?;
+                let (cost, ()) = Cost::of(|| component.run(networks))?;
+                runs.warm.push(cost);
+            }
+        }
+        Ok(costs)
+    }
+
+    /// The formats in which the encoder takes frames.
+    fn frame_formats(&self) -> FrameFormats {
         self.format.video.encoder.forms()
     }
 
-    /// The held frames as they come to the encoder.
-    fn composed(&self, material: &Material) -> Vec<ComposedFrame> {
+    /// The held frames as the encoder gets them.
+    fn composed(&self, fixtures: &Fixtures) -> Vec<ComposedFrame> {
         let (pool, mut paster) = (Pool::<Picture>::default(), Paster::default());
-        let composed = material.held.iter().map(|held| {
+        let composed = fixtures.painted.iter().map(|frame| {
             let mut patch = pool.take();
-            held.paste(self.plan.paste, &mut paster, &mut patch);
+            frame.paste(self.plan.paste, &mut paster, &mut patch);
             ComposedFrame {
-                background: Arc::clone(&held.background),
+                background: Arc::clone(&frame.background),
                 patch: Some(patch),
             }
         });
         composed.collect()
     }
 
-    /// In the order of the flow.
-    fn parts<'p>(
+    /// In the order of the pipeline.
+    fn components<'c>(
         &self,
-        material: &'p Material,
-        composed: &'p [ComposedFrame],
-        original: BaselineGenerator,
+        fixtures: &'c Fixtures,
+        composed: &'c [ComposedFrame],
+        baseline: BaselineGenerator,
         formats: &[ClipFormat],
-    ) -> Vec<Box<dyn Part + 'p>>
+    ) -> Vec<Box<dyn Component + 'c>>
     where
-        'a: 'p,
+        'a: 'c,
     {
         let plan = self.plan;
-        let mut parts: Vec<Box<dyn Part + 'p>> = vec![
+        let mut components: Vec<Box<dyn Component + 'c>> = vec![
             Box::new(Decode {
                 plan,
                 clip: self.clip,
-                forms: self.forms(),
+                formats: self.frame_formats(),
             }),
-            Box::new(Crop { material }),
+            Box::new(Crop { fixtures }),
             Box::new(Mel { plan }),
             Box::new(AudioEncoder {
-                material,
+                fixtures,
                 embeddings: Vec::new(),
             }),
             Box::new(Generator {
-                material,
+                fixtures,
                 batch: self.clip.batch,
             }),
-            Box::new(Plain::new(material, original)),
+            Box::new(PlainRun::new(fixtures, baseline)),
             Box::new(Paste {
                 plan,
-                material,
+                fixtures,
                 paster: Paster::default(),
                 patch: Picture::default(),
             }),
         ];
         for (n, format) in formats.iter().enumerate() {
-            parts.push(Box::new(Encode {
+            components.push(Box::new(Encode {
                 plan,
                 format: format.clone(),
                 frames: composed,
@@ -268,18 +258,18 @@ impl<'a> Bench<'a> {
                     kind: OutputKind::File,
                     force: true,
                 },
-                counts: if n == 0 {
-                    Counts::Whole
+                role: if n == 0 {
+                    Role::Whole
                 } else {
-                    Counts::Instead("encode")
+                    Role::Instead("encode")
                 },
             }));
         }
-        parts
+        components
     }
 }
 
-/// The end of the clip's name, which says what kind of file it is.
+/// The extension of the clip's name, which chooses the container.
 fn extension(target: &Target) -> String {
     let extension = target.path.extension().unwrap_or_default();
     extension.to_string_lossy().into_owned()

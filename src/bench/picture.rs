@@ -1,207 +1,171 @@
-//! What was measured, as a picture that is read at a glance: where a frame's time goes, and what waits for what.
+//! The results as a picture: where a frame's time goes, and which stage waits for which.
 
 use image::RgbImage;
 
-use super::report::{BenchReport, PartReport};
-use super::table::conclusions;
-use crate::draw::plot::Axis;
+use super::report::{BenchReport, ComponentReport};
+use super::table::{name, runs, summary};
 use crate::draw::{
-    Area, BLUE, Canvas, Colour, FAINT, GREEN, GRID, INK, MARGIN, ORANGE, PAPER, RED, Type, WIDTH,
+    Area, BLUE, CYAN, Canvas, Chart, Colour, GREEN, GRID, INK, MARGIN, MUTED, OLIVE, ORANGE,
+    PURPLE, TextStyle, WIDTH, ink_on,
 };
 
 /// Columns on the left of the bars for names.
-const NAMES: i32 = 190;
+const NAMES: i32 = 210;
 /// Columns on the right of the bars for numbers.
-const NUMBERS: i32 = 230;
-/// Rows of a bar, and from one to the next.
+const NUMBERS: i32 = 264;
+/// Where the first column of numbers ends, from the bars.
+const FIRST_NUMBER: i32 = 104;
+/// Height of a bar's row, in pixels.
+const ROW: i32 = 36;
+/// Height of a bar, in pixels.
 const BAR: i32 = 22;
-const STEP: i32 = 34;
-const VIOLET: Colour = [118, 70, 160];
-const TEAL: Colour = [16, 130, 140];
-/// Waiting for work, and for room.
+/// Height of the bar that is divided among the components, in pixels.
+const SHARES: i32 = 60;
+/// Waiting for the previous stage, and for the next one.
 const STARVED: Colour = GRID;
-const BLOCKED: Colour = [164, 168, 176];
+const BLOCKED: Colour = [156, 163, 175];
 
 /// Draws the report.
 pub(crate) fn draw(report: &BenchReport) -> RgbImage {
-    let title = format!("{:.1} frames a second", report.whole.frames_per_s);
-    let below = format!(
-        "{}; median of {}",
-        report.subject(),
-        match report.runs {
-            1 => "one run".to_owned(),
-            n => format!("{n} runs"),
-        }
-    );
-    let mut canvas = Canvas::new(&title, &below);
+    let title = format!("{:.1} frames per second", report.whole.frames_per_s);
+    let subtitle = format!("{}; median of {}", report.subject(), runs(report.runs));
+    let mut canvas = Canvas::new(&title, &subtitle);
     draw_shares(&mut canvas, report);
-    draw_parts(&mut canvas, report);
+    draw_components(&mut canvas, report);
     draw_stages(&mut canvas, report);
-    canvas.heading("What follows", &[]);
-    for (what, value) in conclusions(report) {
-        canvas.text(MARGIN, canvas.y, Type::Body, FAINT, &what);
-        canvas.text(MARGIN + 440, canvas.y, Type::Body, INK, &value);
-        canvas.y += Type::Body.line();
-    }
+    canvas.heading("Summary", &[]);
+    canvas.rows(&summary(report));
     canvas.finish()
 }
 
-/// The colour of a part, and of the stage that does it.
+/// The colour of a component, and of the stage that runs it.
 fn colour(name: &str) -> Colour {
     match name {
         "decode" | "crop" | "prepare" => GREEN,
-        "mel" => TEAL,
-        "audio encoder" | "listen" => VIOLET,
+        "mel" => CYAN,
+        "audio encoder" | "listen" => PURPLE,
         "generator" | "infer" => BLUE,
         "paste" | "composite" => ORANGE,
-        "plain run" => FAINT,
-        _ => RED,
+        "plain run" => MUTED,
+        _ => OLIVE,
     }
 }
 
-/// One bar: the time of all cores for a frame, cut into its parts.
+/// One bar: the CPU time of a frame, divided among the components.
 fn draw_shares(canvas: &mut Canvas, report: &BenchReport) {
     let whole = report.whole.cpu_ms_per_frame;
     let parts: f64 = report.counted().map(|p| p.timing.cpu_ms_per_frame).sum();
     canvas.heading(
-        &format!("Where a frame's {whole:.1} ms of CPU time go"),
-        &[(GRID, "lost in being together")],
+        &format!("CPU time per frame: {whole:.1} ms"),
+        &[(GRID, "cost of running together")],
     );
-    let area = Area::new(MARGIN, canvas.y, WIDTH - 2 * MARGIN, 46);
+    let area = Area::new(MARGIN, canvas.y, WIDTH - 2 * MARGIN, SHARES);
     canvas.fill(area, GRID);
     let all = whole.max(parts).max(1e-9);
     let (mut x, mut sum) = (area.x, 0.0);
     for part in report.counted() {
         sum += part.timing.cpu_ms_per_frame;
         let end = area.x + (sum / all * f64::from(area.width)).round() as i32;
-        let range = Area::new(x, area.y, end - x, area.height);
-        canvas.fill(range, colour(&part.name));
-        let share = format!("{:.0} %", 100.0 * part.timing.cpu_ms_per_frame / all);
-        for (line, text) in [part.name.as_str(), &share].iter().enumerate() {
-            let width = text.chars().count() as i32 * Type::Body.advance();
-            if width + 8 <= range.width {
-                let y = range.y + 5 + line as i32 * Type::Body.line();
-                canvas.text_centred(range.x + range.width / 2, y, Type::Body, PAPER, text);
+        let share = Area::new(x, area.y, end - x, area.height);
+        let tone = colour(&part.name);
+        canvas.fill(share, tone);
+        let percent = format!("{:.0} %", 100.0 * part.timing.cpu_ms_per_frame / all);
+        let style = TextStyle::Small;
+        let mut y = share.middle() - style.line();
+        for text in [part.name.as_str(), &percent] {
+            if style.width(text) + 8 <= share.width {
+                canvas.text_centred(share.centre(), y, style, ink_on(tone), text);
             }
+            y += style.line();
         }
         x = end;
     }
-    canvas.y += area.height + 6;
+    canvas.y = area.bottom() + 6;
 }
 
-/// A bar for each part alone: its time, and thinner that of all cores.
-fn draw_parts(canvas: &mut Canvas, report: &BenchReport) {
+/// Two bars for each component on its own: wall time, and thinner CPU time.
+fn draw_components(canvas: &mut Canvas, report: &BenchReport) {
     canvas.heading(
-        "Each part alone: milliseconds for a frame",
-        &[(INK, "the whole"), (FAINT, "thin: time of all cores")],
+        "Each part on its own: ms per frame",
+        &[
+            (BLUE, "thick bar: wall time"),
+            (MUTED, "thin bar: CPU time"),
+            (INK, "line: whole render"),
+        ],
     );
-    let millis = |part: &PartReport| {
+    let longest = |part: &ComponentReport| {
         let timing = part.timing;
         timing.ms_per_frame.max(timing.cpu_ms_per_frame)
     };
-    let most = report.parts.iter().map(millis).fold(0.0, f64::max);
-    let axis = bars(
-        canvas,
-        report.parts.len(),
-        most.max(report.whole.ms_per_frame),
-    );
-    axis.grid(canvas);
+    let most = report.parts.iter().map(longest).fold(0.0, f64::max);
+    let most = most.max(report.whole.ms_per_frame);
+    let chart = bars(canvas, report.parts.len(), 1.04 * most);
+    chart.grid(canvas);
     for (n, part) in (0..).zip(&report.parts) {
-        let y = axis.area.y + n * STEP + 5;
-        let (name, tone) = match part.counts {
-            "whole" => (part.name.clone(), INK),
-            "within" => (format!("of it {}", part.name), FAINT),
-            _ => (format!("or {}", part.name), FAINT),
+        let row = [chart.area.y + n * ROW, ROW];
+        let (tone, share) = match part.counts {
+            "whole" => (INK, 1.0),
+            _ => (MUTED, 0.5),
         };
-        label(canvas, y, tone, &name);
-        let bar = |from: i32, millis: f64, height: i32| {
-            Area::new(
-                axis.area.x,
-                from,
-                (axis.x(millis) - axis.area.x).max(1),
-                height,
-            )
-        };
-        let time = bar(y, part.timing.ms_per_frame, BAR - 8);
-        canvas.fill(time, PAPER);
-        let share = if part.counts == "whole" { 1.0 } else { 0.45 };
-        canvas.tint(time, colour(&part.name), share);
-        canvas.tint(
-            bar(y + BAR - 6, part.timing.cpu_ms_per_frame, 4),
-            FAINT,
-            1.0,
-        );
+        chart.name(canvas, row, tone, name(part).trim_start());
         let timing = part.timing;
-        let number = format!(
-            "{:>7.2} ms {:>6.0} a second",
-            timing.ms_per_frame, timing.frames_per_s
-        );
-        canvas.text(
-            axis.area.x + axis.area.width + 8,
-            y + 2,
-            Type::Small,
-            tone,
-            &number,
-        );
+        let top = row[0] + (ROW - BAR) / 2;
+        let wall = chart.bar(timing.ms_per_frame, top, BAR - 6);
+        canvas.tint(wall, colour(&part.name), share);
+        let cpu = chart.bar(timing.cpu_ms_per_frame, top + BAR - 5, 5);
+        canvas.fill(cpu, MUTED);
+        let time = format!("{:.2} ms", timing.ms_per_frame);
+        chart.note(canvas, row, FIRST_NUMBER, tone, &time);
+        let speed = format!("{:.0} frames/s", timing.frames_per_s);
+        chart.note(canvas, row, NUMBERS, tone, &speed);
     }
-    axis.mark(canvas, report.whole.ms_per_frame, INK, 2);
-    axis.labels(canvas, " ms");
+    chart.mark(canvas, report.whole.ms_per_frame, INK, 3);
+    chart.labels(canvas, " ms");
 }
 
-/// A bar for each stage of the whole: at work, and waiting for the one before or the one after.
+/// A bar for each stage of the full render: working, and waiting for the previous or the next stage.
 fn draw_stages(canvas: &mut Canvas, report: &BenchReport) {
     canvas.heading(
-        "All together: what waits for what",
+        "Running together: share of each stage's time",
         &[
-            (INK, "at work"),
-            (STARVED, "waits for the stage before"),
-            (BLOCKED, "waits for the stage after"),
+            (BLUE, "coloured: working"),
+            (STARVED, "waiting for the previous stage"),
+            (BLOCKED, "waiting for the next stage"),
         ],
     );
-    let axis = bars(canvas, report.stages.len(), 100.0);
+    let chart = bars(canvas, report.stages.len(), 100.0);
+    chart.grid(canvas);
     for (n, stage) in (0..).zip(&report.stages) {
-        let y = axis.area.y + n * STEP + 5;
+        let row = [chart.area.y + n * ROW, ROW];
         let name = match stage.workers {
             1 => stage.name.to_owned(),
-            n => format!("{} ({n} side by side)", stage.name),
+            n => format!("{} ({n} in parallel)", stage.name),
         };
-        label(canvas, y, INK, &name);
+        chart.name(canvas, row, INK, &name);
         let all = (stage.busy_s + stage.starved_s + stage.blocked_s).max(1e-9);
-        let (mut x, mut sum) = (axis.area.x, 0.0);
+        let (mut x, mut sum) = (chart.area.x, 0.0);
         for (time, tone) in [
             (stage.busy_s, colour(stage.name)),
             (stage.starved_s, STARVED),
             (stage.blocked_s, BLOCKED),
         ] {
             sum += time;
-            let end = axis.x(100.0 * sum / all);
-            canvas.fill(Area::new(x, y, end - x, BAR), tone);
+            let end = chart.column(100.0 * sum / all);
+            let bar = Area::new(x, row[0] + (ROW - BAR) / 2, end - x, BAR);
+            canvas.fill(bar, tone);
             x = end;
         }
-        let number = format!("{:>4.0} % of {all:.2} s", 100.0 * stage.busy_s / all);
-        let x = axis.area.x + axis.area.width + 8;
-        canvas.text(x, y + 4, Type::Small, INK, &number);
+        let percent = format!("{:.0} %", 100.0 * stage.busy_s / all);
+        chart.note(canvas, row, FIRST_NUMBER, INK, &percent);
+        chart.note(canvas, row, NUMBERS, INK, &format!("of {all:.2} s"));
     }
-    axis.labels(canvas, " %");
+    chart.labels(canvas, " %");
 }
 
-/// Room for `count` bars from 0 to `most`.
-fn bars(canvas: &Canvas, count: usize, most: f64) -> Axis {
+/// A chart for `count` bars from 0 to `most`.
+fn bars(canvas: &mut Canvas, count: usize, most: f64) -> Chart {
     let x = MARGIN + NAMES;
-    Axis {
-        area: Area::new(
-            x,
-            canvas.y,
-            WIDTH - MARGIN - NUMBERS - x,
-            count as i32 * STEP,
-        ),
-        from: 0.0,
-        to: most.max(1e-3),
-    }
-}
-
-/// A name on the left of a bar.
-fn label(canvas: &mut Canvas, y: i32, tone: Colour, name: &str) {
-    let width = name.chars().count() as i32 * Type::Small.advance();
-    canvas.text(MARGIN + NAMES - 10 - width, y + 2, Type::Small, tone, name);
+    let width = WIDTH - MARGIN - NUMBERS - x;
+    let area = Area::new(x, canvas.y, width, count as i32 * ROW);
+    Chart::within(canvas, area, [0.0, most.max(1e-3)], [0.0, 1.0])
 }

@@ -1,4 +1,4 @@
-//! What was measured, for scripts: the JSON of `bench --json`, described by `docs/bench.schema.json`.
+//! The results for scripts: the JSON of `bench --json`, described by `docs/bench.schema.json`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,91 +8,91 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Whole;
-use super::cost::Runs;
-use super::parts::{Counts, Part};
+use super::components::{Component, Role};
+use super::full_render::FullRender;
+use super::measure::Runs;
 use crate::inference::onnx::Networks;
 use crate::inference::precision::Tuning;
 use crate::plan::Plan;
 use crate::render::pipeline::StageTime;
 use crate::render::report::{Background, Input, ModelReport, versions, write_json};
 
-/// Version of the report's shape; it changes when a field changes its meaning or goes.
+/// Version of the report's schema; it changes when a field is removed or changes its meaning.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
 
-/// What a render costs, and its parts.
+/// The cost of a render and of its components.
 #[derive(Debug, Serialize)]
 pub(crate) struct BenchReport {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// What it was made with.
+    /// Versions of lipsync and its libraries.
     pub versions: BTreeMap<&'static str, String>,
     /// CPU cores of the machine.
     pub cores: usize,
-    /// The speech.
+    /// The audio file.
     pub input: Input,
-    /// The networks.
+    /// The model.
     pub model: ModelReport,
-    /// The presenter.
+    /// The background.
     pub background: Background,
-    /// Columns of the frames.
+    /// Width of the frames, pixels.
     pub width: u32,
-    /// Rows of the frames.
+    /// Height of the frames, pixels.
     pub height: u32,
     /// Frames of the clip.
     pub frames: u64,
-    /// FFmpeg's name of the video encoder.
+    /// The video encoder's name in FFmpeg.
     pub encoder: String,
     /// Where the networks run: `CPU`, `CUDA:0`, ..
     pub device: String,
-    /// How exactly the networks are computed, and what was made of the generator for it.
+    /// The precision of the networks, and how the generator was tuned for it.
     pub tuning: Tuning,
-    /// Generators that work side by side.
+    /// Generators that run in parallel.
     pub generators: usize,
-    /// Frames that go through a generator at a time.
+    /// Frames per generator call.
     pub batch: usize,
     /// CPU threads.
     pub threads: usize,
-    /// Later runs of everything, of which medians are taken.
+    /// Warm runs of everything, of which medians are taken.
     pub runs: usize,
     /// Time to load the networks, seconds.
     pub load_s: f64,
-    /// From before the networks were loaded to the first encoded frame, in the first run, seconds.
+    /// From the start of loading the networks to the first encoded frame, in the first run, seconds.
     pub first_frame_s: f64,
-    /// Most memory that the process held in the first run of the whole, MB (10^6 bytes).
+    /// Peak memory of the process in the first full render, MB (10^6 bytes).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss_mb: Option<f64>,
-    /// Share of all cores' time that other programs took meanwhile, 0..=1: what else the machine did slows all.
+    /// Share of CPU time that other programs used meanwhile, 0..=1: they slow every measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub others_share: Option<f64>,
-    /// All together.
+    /// The full render.
     pub whole: Timing,
-    /// How the stages of the whole spent their time in the last run, in the order of the flow.
+    /// How the stages of the full render spent their time in the last run, in the order of the pipeline.
     pub stages: Vec<Stage>,
-    /// Each part alone, in the order of the flow.
-    pub parts: Vec<PartReport>,
-    /// What follows from all that.
+    /// Each component on its own, in the order of the pipeline.
+    pub parts: Vec<ComponentReport>,
+    /// Comparisons of the above.
     pub ratios: Ratios,
 }
 
-/// What some work took.
+/// The cost of some work.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(crate) struct Timing {
     /// The first run, seconds.
     pub cold_s: f64,
-    /// The median of the later runs, seconds.
+    /// The median of the warm runs, seconds.
     pub warm_s: f64,
-    /// The shortest of the later runs, seconds.
+    /// The shortest of the warm runs, seconds.
     pub least_s: f64,
-    /// The longest of the later runs, seconds.
+    /// The longest of the warm runs, seconds.
     pub most_s: f64,
-    /// The median of the later runs' time on all cores together, seconds.
+    /// The median CPU time of the warm runs, seconds.
     pub cpu_s: f64,
-    /// `warm_s` for each frame, milliseconds.
+    /// `warm_s` per frame, milliseconds.
     pub ms_per_frame: f64,
-    /// `cpu_s` for each frame, milliseconds.
+    /// `cpu_s` per frame, milliseconds.
     pub cpu_ms_per_frame: f64,
-    /// Frames in a second of `warm_s`.
+    /// Frames per second of `warm_s`.
     pub frames_per_s: f64,
 }
 
@@ -115,39 +115,40 @@ impl Timing {
     }
 }
 
-/// A part alone.
+/// A component on its own.
 #[derive(Debug, Serialize)]
-pub(crate) struct PartReport {
+pub(crate) struct ComponentReport {
     /// Its name.
     pub name: String,
-    /// `whole`: the whole does it. `within`: it is contained in the part `of`. `instead`: the whole does `of` in its place.
+    /// `whole`: the full render does it. `within`: it is contained in the component `of`. `instead`: the full render does
+    /// `of` instead.
     pub counts: &'static str,
     /// See `counts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<&'static str>,
-    /// Frames that a run handles.
+    /// Frames per run.
     pub frames: usize,
-    /// What it took.
+    /// Its cost.
     #[serde(flatten)]
     pub timing: Timing,
-    /// Bytes that go in for a frame, by arithmetic.
+    /// Bytes of its inputs per frame, calculated.
     pub bytes_read_per_frame: usize,
-    /// Bytes that come out for a frame, by arithmetic.
+    /// Bytes of its outputs per frame, calculated.
     pub bytes_written_per_frame: usize,
 }
 
-/// How a stage of the whole spent its time.
+/// How a stage of the full render spent its time.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stage {
     /// Its name.
     pub name: &'static str,
-    /// Threads that work side by side; times are their sums.
+    /// Parallel workers; times are their sums.
     pub workers: usize,
-    /// Seconds at work.
+    /// Seconds working.
     pub busy_s: f64,
-    /// Seconds spent waiting for work from the stage before.
+    /// Seconds waiting for input from the previous stage.
     pub starved_s: f64,
-    /// Seconds spent waiting for room before the next stage.
+    /// Seconds waiting for the next stage to take output.
     pub blocked_s: f64,
 }
 
@@ -163,29 +164,29 @@ impl From<&StageTime> for Stage {
     }
 }
 
-/// How the measurements stand to each other.
+/// Comparisons of the measurements.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Ratios {
-    /// The part that takes longest alone.
+    /// The component that takes longest on its own.
     pub slowest_part: String,
-    /// Speed of the whole, of the slowest part's alone. 1: everything else is hidden behind it.
+    /// Speed of the full render over that of the slowest component. 1: everything else is hidden behind it.
     pub whole_to_slowest_part: f64,
-    /// Time of the parts on all cores, of the whole's. 1: being together costs nothing.
+    /// CPU time of all components over that of the full render. 1: running together costs nothing extra.
     pub parts_cpu_to_whole_cpu: f64,
-    /// Time of the whole on all cores, of the time that all cores had.
+    /// CPU utilization of the full render, 0..=1, where 1 is all cores.
     pub cores_busy: f64,
-    /// Speed of the whole, of ONNX Runtime's own `run` of the unmodified generator.
+    /// Speed of the full render over that of a plain run: the unmodified generator in ONNX Runtime.
     pub whole_to_plain_run: f64,
-    /// The same with the first run of the whole, which found no background ready; the networks were loaded.
+    /// The same for the first full render, with no background decoded yet but the networks loaded.
     pub cold_whole_to_plain_run: f64,
-    /// CPU time of that `run` for a frame, of the whole's: what a busy machine changes least.
+    /// CPU time of a plain run per frame over that of the full render: a busy machine changes it least.
     pub plain_run_cpu_to_whole_cpu: f64,
-    /// Speed of the generator alone, of that `run`.
+    /// Speed of the generator on its own over that of a plain run.
     pub generator_to_plain_run: f64,
 }
 
 impl BenchReport {
-    /// What is known before anything is measured.
+    /// What is known before the measurements.
     pub(super) fn new(plan: &Plan, networks: &Networks, batch: usize, runs: usize) -> Self {
         let size = plan.backgrounds.size();
         let video = plan.format.as_ref().map(|format| &format.video);
@@ -217,12 +218,12 @@ impl BenchReport {
         }
     }
 
-    /// Takes over what was measured.
+    /// Adds the measurements.
     pub(super) fn set_measured<'a>(
         &mut self,
-        whole: &Whole,
+        whole: &FullRender,
         load: Duration,
-        parts: impl Iterator<Item = (&'a dyn Part, &'a Runs)>,
+        parts: impl Iterator<Item = (&'a dyn Component, &'a Runs)>,
     ) {
         self.load_s = seconds(load);
         self.first_frame_s = seconds(whole.first_frame);
@@ -235,11 +236,11 @@ impl BenchReport {
         self.ratios = self.ratios();
     }
 
-    /// What was measured, in a line.
+    /// What was measured, in one line.
     pub(super) fn subject(&self) -> String {
         let psnr = self.tuning.psnr_db;
         format!(
-            "{} frames of {} at {}x{} on {} ({} cores), {}{}, {}, batches of {}",
+            "{} frames of {} at {}x{} on {} ({} cores), {}{}, {}, batch size {}",
             self.frames,
             self.model.model_id,
             self.width,
@@ -250,19 +251,19 @@ impl BenchReport {
             psnr.map_or_else(String::new, |db| format!(" ({db:.1} dB)")),
             match self.generators {
                 1 => "one generator".to_owned(),
-                n => format!("{n} generators side by side"),
+                n => format!("{n} generators in parallel"),
             },
             self.batch,
         )
     }
 
-    /// The part of this name.
-    pub(crate) fn part(&self, name: &str) -> Option<&PartReport> {
+    /// The component called `name`.
+    pub(crate) fn part(&self, name: &str) -> Option<&ComponentReport> {
         self.parts.iter().find(|part| part.name == name)
     }
 
-    /// The parts that make up the whole.
-    pub(crate) fn counted(&self) -> impl Iterator<Item = &PartReport> {
+    /// The components that make up the full render.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = &ComponentReport> {
         self.parts.iter().filter(|part| part.counts == "whole")
     }
 
@@ -297,25 +298,25 @@ impl BenchReport {
     }
 }
 
-fn report(part: &dyn Part, runs: &Runs) -> PartReport {
-    let bytes = part.bytes();
-    let (counts, of) = match part.counts() {
-        Counts::Whole => ("whole", None),
-        Counts::Within(other) => ("within", Some(other)),
-        Counts::Instead(other) => ("instead", Some(other)),
+fn report(component: &dyn Component, runs: &Runs) -> ComponentReport {
+    let traffic = component.traffic();
+    let (counts, of) = match component.role() {
+        Role::Whole => ("whole", None),
+        Role::Within(other) => ("within", Some(other)),
+        Role::Instead(other) => ("instead", Some(other)),
     };
-    PartReport {
-        name: part.name(),
+    ComponentReport {
+        name: component.name(),
         counts,
         of,
-        frames: part.frames(),
-        timing: Timing::new(runs, part.frames()),
-        bytes_read_per_frame: bytes.read,
-        bytes_written_per_frame: bytes.written,
+        frames: component.frames(),
+        timing: Timing::new(runs, component.frames()),
+        bytes_read_per_frame: traffic.read,
+        bytes_written_per_frame: traffic.written,
     }
 }
 
-/// Tenths of a millisecond: some parts take little more.
+/// Seconds, to a tenth of a millisecond: some components take little more.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10_000.0
 }

@@ -1,62 +1,78 @@
-//! How much two pictures differ: PSNR, SSIM and the largest difference, as FFmpeg's filters `psnr` and `ssim` define them.
+//! PSNR, SSIM and the largest difference of two pictures, defined as in FFmpeg's filters `psnr` and `ssim`.
 
 use crate::background::video::{PlanarPicture, Plane};
 
-/// Columns and rows of a block; a window of SSIM is two by two of them, and windows overlap by one.
+/// Width and height of a block. An SSIM window is 2x2 blocks; windows overlap by one block.
 const BLOCK: usize = 4;
 
-/// What was measured in a pair of pictures.
+/// How much two pictures differ.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Score {
-    /// Mean squared error of all planes, each weighted by its number of samples.
+pub(crate) struct PictureDifference {
+    /// Mean squared error over all planes, each weighted by its number of samples.
     pub mse: f64,
-    /// Structural similarity of all planes, weighted alike, at most 1.
+    /// Structural similarity over all planes, weighted the same way, at most 1.
     pub ssim: f64,
-    /// Largest difference of two samples.
+    /// Largest difference between two samples.
     pub max_abs: u16,
-    /// Where that is: column and row of the picture.
+    /// Its column and row in the picture.
     pub at: [usize; 2],
-    /// Of each plane: its letter, mean squared error, SSIM.
-    pub planes: Vec<(char, f64, f64)>,
+    /// Each plane alone.
+    pub planes: Vec<PlaneDifference>,
 }
 
-/// Compares pictures with equal planes.
-pub(crate) fn score(expected: &PlanarPicture, actual: &PlanarPicture) -> Score {
+/// How much two planes differ.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct PlaneDifference {
+    /// `Y`, `U`, `V`, `R`, `G`, `B` or `A`.
+    pub letter: char,
+    /// Mean squared error.
+    pub mse: f64,
+    /// Structural similarity, at most 1.
+    pub ssim: f64,
+}
+
+/// Measures how much two pictures with the same planes differ.
+pub(crate) fn measure(expected: &PlanarPicture, actual: &PlanarPicture) -> PictureDifference {
     let count = |plane: &Plane| plane.samples.len() as f64;
-    let all: f64 = expected.planes.iter().map(count).sum();
-    let mut score = Score::default();
+    let total: f64 = expected.planes.iter().map(count).sum();
+    let mut all = PictureDifference::default();
     for (a, b) in expected.planes.iter().zip(&actual.planes) {
-        let (mse, max_abs, place) = errors(a, b);
+        let (mse, max_abs, position) = errors(a, b);
         let ssim = if mse == 0.0 {
             1.0
         } else {
             ssim(a, b, expected.depth)
         };
-        let weight = count(a) / all;
-        score.mse += weight * mse;
-        score.ssim += weight * ssim;
-        if max_abs > score.max_abs {
-            score.max_abs = max_abs;
-            let whole = &expected.planes[0];
-            score.at = [
-                place % a.width * whole.width / a.width,
-                place / a.width * whole.height / a.height,
+        let weight = count(a) / total;
+        all.mse += weight * mse;
+        all.ssim += weight * ssim;
+        if max_abs > all.max_abs {
+            all.max_abs = max_abs;
+            // The first plane is as large as the picture.
+            let picture = &expected.planes[0];
+            all.at = [
+                position % a.width * picture.width / a.width,
+                position / a.width * picture.height / a.height,
             ];
         }
-        score.planes.push((a.letter, mse, ssim));
+        all.planes.push(PlaneDifference {
+            letter: a.letter,
+            mse,
+            ssim,
+        });
     }
-    score
+    all
 }
 
-/// Peak signal-to-noise ratio in dB of samples of `depth` bits; infinite where there is no error.
+/// Peak signal-to-noise ratio in dB of samples of `depth` bits; infinite if there is no error.
 pub(crate) fn psnr(mse: f64, depth: u32) -> f64 {
     let peak = f64::from((1_u32 << depth) - 1);
     10.0 * (peak * peak / mse).log10()
 }
 
-/// Mean squared error, the largest difference, and the first sample that has it.
+/// Mean squared error, largest difference, and the index of the first sample that has it.
 fn errors(a: &Plane, b: &Plane) -> (f64, u16, usize) {
-    let (mut sum, mut most, mut place) = (0_u64, 0, 0);
+    let (mut sum, mut max, mut position) = (0_u64, 0, 0);
     let rows = a.samples.chunks(a.width).zip(b.samples.chunks(b.width));
     for (y, (a_row, b_row)) in rows.enumerate() {
         let squares = a_row.iter().zip(b_row).map(|(a, b)| {
@@ -65,35 +81,35 @@ fn errors(a: &Plane, b: &Plane) -> (f64, u16, usize) {
         });
         sum += squares.sum::<u64>();
         let differences = || a_row.iter().zip(b_row).map(|(a, b)| a.abs_diff(*b));
-        let row_most = differences().max().unwrap_or(0);
-        if row_most > most {
-            most = row_most;
-            place = y * a.width + differences().position(|d| d == most).unwrap_or(0);
+        let row_max = differences().max().unwrap_or(0);
+        if row_max > max {
+            max = row_max;
+            position = y * a.width + differences().position(|d| d == max).unwrap_or(0);
         }
     }
-    (sum as f64 / a.samples.len().max(1) as f64, most, place)
+    (sum as f64 / a.samples.len().max(1) as f64, max, position)
 }
 
-/// Sums over a block or a window.
+/// SampleSums over the sample pairs of a block or a window.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sums {
+struct SampleSums {
     a: u64,
     b: u64,
-    /// Of the squares of both.
+    /// Squares of both.
     squares: u64,
     products: u64,
 }
 
-impl Sums {
-    fn add(&mut self, other: Sums) {
+impl SampleSums {
+    fn add(&mut self, other: SampleSums) {
         self.a += other.a;
         self.b += other.b;
         self.squares += other.squares;
         self.products += other.products;
     }
 
-    /// The similarity of `count` samples with the given peak (Z. Wang et al., Image quality assessment, 2004), with the
-    /// constants as x264 and FFmpeg weigh them, so that figures can be compared.
+    /// The similarity of `count` samples with the given peak (Z. Wang et al., Image quality assessment, 2004). The
+    /// constants are weighted as in x264 and FFmpeg, so that the figures are comparable.
     fn ssim(self, count: f64, peak: f64) -> f64 {
         let c1 = ((0.01 * peak).powi(2) * count).round();
         let c2 = ((0.03 * peak).powi(2) * count * (count - 1.0)).round();
@@ -104,24 +120,27 @@ impl Sums {
     }
 }
 
-/// Mean similarity of all windows of 8x8 samples, 4 apart. What does not fill a block at the right and lower edge does not
-/// count; a plane that holds no window is one.
+/// Mean similarity of all windows of 8x8 samples, 4 apart. Samples at the right and bottom edge that do not fill a block
+/// are ignored; a plane smaller than a window is one window.
 fn ssim(a: &Plane, b: &Plane, depth: u32) -> f64 {
     let peak = f64::from((1_u32 << depth) - 1);
     let (across, down) = (a.width / BLOCK, a.height / BLOCK);
     if across < 2 || down < 2 {
-        let mut all = Sums::default();
+        let mut all = SampleSums::default();
         for (a, b) in a.samples.iter().zip(&b.samples) {
-            all.add(of_pair(*a, *b));
+            all.add(pair_sums(*a, *b));
         }
         return all.ssim((a.samples.len() as f64).max(2.0), peak);
     }
-    let (mut above, mut now) = (vec![Sums::default(); across], vec![Sums::default(); across]);
+    let (mut above, mut current) = (
+        vec![SampleSums::default(); across],
+        vec![SampleSums::default(); across],
+    );
     let mut sum = 0.0;
     for row in 0..down {
-        blocks(a, b, row, &mut now);
+        sum_blocks(a, b, row, &mut current);
         if row > 0 {
-            let windows = above.windows(2).zip(now.windows(2));
+            let windows = above.windows(2).zip(current.windows(2));
             for (upper, lower) in windows {
                 let mut window = upper[0];
                 window.add(upper[1]);
@@ -130,14 +149,14 @@ fn ssim(a: &Plane, b: &Plane, depth: u32) -> f64 {
                 sum += window.ssim((4 * BLOCK * BLOCK) as f64, peak);
             }
         }
-        std::mem::swap(&mut above, &mut now);
+        std::mem::swap(&mut above, &mut current);
     }
     sum / ((across - 1) * (down - 1)) as f64
 }
 
-fn of_pair(a: u16, b: u16) -> Sums {
+fn pair_sums(a: u16, b: u16) -> SampleSums {
     let (a, b) = (u64::from(a), u64::from(b));
-    Sums {
+    SampleSums {
         a,
         b,
         squares: a * a + b * b,
@@ -146,15 +165,15 @@ fn of_pair(a: u16, b: u16) -> Sums {
 }
 
 /// The sums of a row of blocks.
-fn blocks(a: &Plane, b: &Plane, row: usize, out: &mut [Sums]) {
-    out.fill(Sums::default());
+fn sum_blocks(a: &Plane, b: &Plane, row: usize, out: &mut [SampleSums]) {
+    out.fill(SampleSums::default());
     for y in row * BLOCK..(row + 1) * BLOCK {
         let line = y * a.width..(y + 1) * a.width;
         let a_blocks = a.samples[line.clone()].chunks_exact(BLOCK);
         let b_blocks = b.samples[line].chunks_exact(BLOCK);
         for ((sums, a), b) in out.iter_mut().zip(a_blocks).zip(b_blocks) {
             for (a, b) in a.iter().zip(b) {
-                sums.add(of_pair(*a, *b));
+                sums.add(pair_sums(*a, *b));
             }
         }
     }
@@ -193,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn equal_pictures_are_equal() {
+    fn identical_pictures_are_identical() {
         let picture = grey(8, plane('Y', 32, 24, texture));
-        let score = score(&picture, &picture);
-        assert_eq!((score.mse, score.ssim, score.max_abs), (0.0, 1.0, 0));
-        assert_eq!(psnr(score.mse, 8), f64::INFINITY);
-        // The formula says so too, not only the short cut.
+        let found = measure(&picture, &picture);
+        assert_eq!((found.mse, found.ssim, found.max_abs), (0.0, 1.0, 0));
+        assert_eq!(psnr(found.mse, 8), f64::INFINITY);
+        // Not only the shortcut for identical planes says so, but the formula too.
         let plane = &picture.planes[0];
         assert!((ssim(plane, plane, 8) - 1.0).abs() < 1e-12);
     }
@@ -207,7 +226,7 @@ mod tests {
     fn a_known_error_has_its_psnr() {
         let expected = grey(8, plane('Y', 32, 24, texture));
         let actual = grey(8, plane('Y', 32, 24, |x, y| texture(x, y) + 5));
-        let found = score(&expected, &actual);
+        let found = measure(&expected, &actual);
         assert_eq!((found.mse, found.max_abs, found.at), (25.0, 5, [0, 0]));
         // 20 log10(255 / 5)
         assert!((psnr(found.mse, 8) - 34.151_4).abs() < 1e-4);
@@ -215,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn planes_count_by_their_samples_and_places_are_the_pictures() {
+    fn planes_are_weighted_by_their_samples_and_positions_are_those_of_the_picture() {
         let planes = |dot: u16| PlanarPicture {
             depth: 8,
             full_range: false,
@@ -225,19 +244,19 @@ mod tests {
                 plane('V', 8, 8, |_, _| 100),
             ],
         };
-        let found = score(&planes(100), &planes(180));
+        let found = measure(&planes(100), &planes(180));
         assert_eq!((found.max_abs, found.at), (80, [6, 10]));
         assert!((found.mse - 6400.0 / 384.0).abs() < 1e-9);
-        assert_eq!(found.planes[1].1, 100.0);
+        assert_eq!(found.planes[1].mse, 100.0);
     }
 
     #[test]
-    fn the_opposite_is_not_similar() {
+    fn an_inverted_picture_is_dissimilar() {
         let waves = |x: usize, y: usize| if (x + y).is_multiple_of(2) { 200 } else { 50 };
         let a = plane('Y', 16, 16, waves);
         let b = plane('Y', 16, 16, |x, y| waves(x + 1, y));
         assert!(ssim(&a, &b, 8) < -0.9);
-        // A plane too small for a window.
+        // A plane smaller than a window.
         let small = |shift| plane('U', 4, 4, move |x, y| waves(x + shift, y));
         assert!(ssim(&small(0), &small(1), 8) < -0.9);
     }

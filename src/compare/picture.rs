@@ -1,21 +1,20 @@
-//! A comparison drawn: a plot over time, and the worst frames beside what was expected of them.
+//! Draws a comparison: the figures over time, and each of the worst frames beside the expected one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use image::RgbImage;
 
-use super::text::psnr_words;
+use super::text::format_psnr;
 use super::{Comparison, FrameFigures};
 use crate::cancel::Cancel;
-use crate::draw::plot::Axis;
-use crate::draw::{self, BLUE, Canvas, Cell, GREEN, ORANGE, RED};
+use crate::draw::{self, BLUE, Canvas, Cell, Chart, GREEN, ORANGE, RED};
 use crate::image::{Picture, Rect};
 use crate::output::Target;
 
-/// Rows of a curve.
+/// Height of a curve, in pixels.
 const CURVE: i32 = 130;
-/// The side of what is enlarged round the largest difference, as a share of the picture's height.
+/// The picture's height over the side of the square that is enlarged around the largest difference.
 const ENLARGED: u32 = 4;
 /// Lowest and highest PSNR of the plot, dB; equal frames are drawn at the top.
 const PSNR_DB: [f64; 2] = [20.0, 60.0];
@@ -23,19 +22,19 @@ const PSNR_DB: [f64; 2] = [20.0, 60.0];
 /// Draws `plot.png`, and a page for each of the worst frames, named by its number, into the folder `target`.
 pub(crate) fn draw(comparison: &Comparison, target: Target, cancel: &Cancel) -> Result<()> {
     let pages = pages(comparison, cancel)?;
-    let part = target.begin()?;
-    let write = |name: &str, page: &RgbImage| draw::write(page, &part.path().join(name), &part);
+    let staged = target.begin()?;
+    let write = |name: &str, page: &RgbImage| draw::write(page, &staged.path().join(name), &staged);
     write("plot.png", &plot(comparison))?;
     for (frame, page) in &pages {
         write(&format!("{frame:06}.png"), page)?;
     }
-    part.commit()
+    staged.commit()
 }
 
 /// The page of each of the worst frames.
 fn pages(comparison: &Comparison, cancel: &Cancel) -> Result<Vec<(usize, RgbImage)>> {
     let wanted: BTreeSet<usize> = comparison.worst.iter().copied().collect();
-    let [expected, actual] = &comparison.sides;
+    let [expected, actual] = &comparison.inputs;
     let mut first = BTreeMap::new();
     if !wanted.is_empty() {
         expected.pictures(&wanted, cancel, |frame, picture| {
@@ -64,18 +63,18 @@ fn page(
     let time = figures.seconds.map(|s| format!(", {s:.2} s"));
     let [x, y] = figures.at;
     let below = format!(
-        "PSNR {} dB, SSIM {:.4}, largest difference {} of {} at {x}, {y} (in {})",
-        psnr_words(figures.psnr_db),
+        "PSNR {} dB, SSIM {:.4}, largest difference {} of {} at ({x}, {y}) in {}",
+        format_psnr(figures.psnr_db),
         figures.ssim,
         figures.max_abs,
         (1_u32 << comparison.depth) - 1,
         comparison.compared_in
     );
-    let title = format!("frame {}{}", figures.frame, time.unwrap_or_default());
+    let title = format!("Frame {}{}", figures.frame, time.unwrap_or_default());
     let mut canvas = Canvas::new(&title, &below);
     canvas.heading(
         "Expected, difference, actual",
-        &[(BLUE, "enlarged below: round the largest difference")],
+        &[(BLUE, "around the largest difference, enlarged below")],
     );
     let (difference, gain) = amplified(expected, actual);
     let rect = around(figures.at, expected);
@@ -87,15 +86,14 @@ fn page(
     };
     let cells = [
         cell(draw::to_image(expected), "expected".into()),
-        cell(difference, format!("difference, x {gain}")),
+        cell(difference, format!("difference × {gain}")),
         cell(draw::to_image(actual), "actual".into()),
     ];
     draw::grid(&mut canvas, &cells, 3, true);
     canvas.finish()
 }
 
-/// How far the colours of two pictures are apart, and how many times that is enlarged: the largest difference is as bright
-/// as it can be.
+/// The difference of two pictures, amplified so that the largest is as bright as possible, and the factor.
 fn amplified(expected: &Picture, actual: &Picture) -> (RgbImage, u32) {
     let (a, b) = (draw::to_image(expected), draw::to_image(actual));
     let pairs = || a.as_raw().iter().zip(b.as_raw());
@@ -106,7 +104,7 @@ fn amplified(expected: &Picture, actual: &Picture) -> (RgbImage, u32) {
     (image.unwrap_or_default(), gain)
 }
 
-/// A square round a place, inside the picture.
+/// A square around a place, inside the picture.
 fn around([x, y]: [usize; 2], picture: &Picture) -> Rect {
     let size = picture.size();
     let edge = (size.height / ENLARGED)
@@ -126,17 +124,16 @@ fn around([x, y]: [usize; 2], picture: &Picture) -> Rect {
     }
 }
 
-/// All that was found, and the figures over time.
+/// All findings, and the figures over time.
 fn plot(comparison: &Comparison) -> RgbImage {
     let title = if comparison.same {
-        "as expected"
+        "As expected"
     } else {
-        "differs"
+        "Differs"
     };
-    let mut canvas = Canvas::new(title, "lipsync compare");
+    let mut canvas = Canvas::new(title, "Comparison of two clips, frame by frame");
     canvas.rows(&comparison.rows());
-    canvas.y += 6;
-    canvas.warnings(&comparison.differences, 8);
+    canvas.findings(&comparison.differences, 8);
     if comparison.frames.len() > 1 {
         curves(&mut canvas, comparison);
     }
@@ -145,15 +142,17 @@ fn plot(comparison: &Comparison) -> RgbImage {
 
 fn curves(canvas: &mut Canvas, comparison: &Comparison) {
     let (limits, frames) = (comparison.limits, &comparison.frames);
-    let [low, high] = PSNR_DB;
-    let psnr = |db: f64| (db - low) / (high - low);
-    curve(
+    draw_figure(
         canvas,
         comparison,
-        ("PSNR over the frames, dB", BLUE),
-        &[(1.0, "60"), (0.5, "40"), (0.0, "20")],
-        limits.min_psnr_db.map(psnr),
-        frames.iter().map(|f| psnr(f.psnr())),
+        &Figure {
+            heading: "PSNR, dB",
+            colour: BLUE,
+            range: PSNR_DB,
+            scale: &[(60.0, "60"), (40.0, "40"), (20.0, "20")],
+            limit: limits.min_psnr_db,
+        },
+        frames.iter().map(FrameFigures::psnr),
     );
     // As far down as there is something to see.
     let lowest = frames.iter().map(|f| f.ssim).fold(1.0, f64::min);
@@ -161,56 +160,72 @@ fn curves(canvas: &mut Canvas, comparison: &Comparison) {
         .into_iter()
         .find(|floor| lowest > *floor);
     let floor = floor.unwrap_or(-1.0);
-    let ssim = |value: f64| (value - floor) / (1.0 - floor);
-    curve(
+    draw_figure(
         canvas,
         comparison,
-        ("SSIM over the frames", GREEN),
-        &[(1.0, "1"), (0.0, &floor.to_string())],
-        limits.min_ssim.map(ssim),
-        frames.iter().map(|f| ssim(f.ssim)),
+        &Figure {
+            heading: "SSIM",
+            colour: GREEN,
+            range: [floor, 1.0],
+            scale: &[(1.0, "1"), (floor, &floor.to_string())],
+            limit: limits.min_ssim,
+        },
+        frames.iter().map(|f| f.ssim),
     );
     let most = frames.iter().map(|f| f.max_abs).max().unwrap_or(0).max(1);
-    let share = |value: u16| f64::from(value) / f64::from(most);
-    curve(
+    let range = [0.0, f64::from(most)];
+    draw_figure(
         canvas,
         comparison,
-        ("Largest difference over the frames", ORANGE),
-        &[(1.0, &most.to_string()), (0.0, "0")],
-        limits.max_abs.map(share),
-        frames.iter().map(|f| share(f.max_abs)),
+        &Figure {
+            heading: "Largest difference of a sample",
+            colour: ORANGE,
+            range,
+            scale: &[(range[1], &most.to_string()), (0.0, "0")],
+            limit: limits.max_abs.map(f64::from),
+        },
+        frames.iter().map(|f| f64::from(f.max_abs)),
     );
 }
 
-/// One figure over all frames, with its limit, and the worst frames marked.
-fn curve(
+/// A figure that each frame has.
+struct Figure<'a> {
+    heading: &'a str,
+    colour: draw::Colour,
+    /// At the lower and at the upper edge of its chart.
+    range: [f64; 2],
+    /// Values that are named beside the chart.
+    scale: &'a [(f64, &'a str)],
+    limit: Option<f64>,
+}
+
+/// Draws a figure over all frames, with its limit and the worst frames marked.
+fn draw_figure(
     canvas: &mut Canvas,
     comparison: &Comparison,
-    (heading, colour): (&str, draw::Colour),
-    scale: &[(f64, &str)],
-    limit: Option<f64>,
-    shares: impl Iterator<Item = f64>,
+    figure: &Figure<'_>,
+    values: impl Iterator<Item = f64>,
 ) {
     let mut legend = vec![(draw::MASK, "worst frames")];
-    if limit.is_some() {
+    if figure.limit.is_some() {
         legend.push((RED, "limit"));
     }
-    canvas.heading(heading, &legend);
+    canvas.heading(figure.heading, &legend);
     let last = comparison.frames.len() - 1;
-    let axis = Axis::new(canvas, CURVE, 0.0, last as f64);
-    axis.grid(canvas);
+    let chart = Chart::new(canvas, CURVE, [0.0, last as f64], figure.range);
+    chart.grid(canvas);
+    chart.scale(canvas, figure.scale);
     for frame in &comparison.worst {
-        axis.mark(canvas, *frame as f64, draw::MASK, 1);
+        chart.mark(canvas, *frame as f64, draw::MASK, 2);
     }
-    if let Some(limit) = limit.filter(|limit| (0.0..=1.0).contains(limit)) {
-        axis.curve(canvas, [(0.0, limit), (last as f64, limit)], RED);
+    if let Some(limit) = figure.limit {
+        chart.level(canvas, limit, RED);
     }
-    let points = shares
-        .enumerate()
-        .map(|(frame, share)| (frame as f64, share));
-    axis.curve(canvas, points, colour);
-    axis.scale(canvas, scale);
-    axis.labels(canvas, "");
+    let points = values.enumerate();
+    let points = points.map(|(frame, value)| (frame as f64, value));
+    chart.curve(canvas, points, figure.colour);
+    chart.labels(canvas, "");
+    chart.title(canvas, "frame");
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! Moments side by side: frames with their times, and the crops that the networks repaint.
+//! Contact sheets: frames side by side with their times, and the crops that the generator repaints.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-use super::{Area, BLUE, Canvas, Colour, GRID, INK, MARGIN, MASK, Type, WIDTH};
+use super::canvas::{Area, Canvas, MARGIN, WIDTH};
+use super::page::Key;
+use super::palette::{BLUE, GRID, INK, MASK, PAPER};
+use super::text::TextStyle;
 use crate::face::{CROP, MASK_COLUMNS, MASK_ROWS, RIM};
 use crate::image::{Picture, Rect};
 use crate::timeline::FrameIndex;
@@ -21,33 +24,36 @@ pub(crate) struct SheetFrame {
     pub seconds: f64,
 }
 
-/// A picture of so many moments: each frame with its time, and below it the crop, enlarged.
-pub(crate) fn contact_sheet(moments: &[SheetFrame], title: &str, below: &str) -> RgbImage {
-    let mut canvas = Canvas::new(title, below);
-    canvas.heading(
-        &format!(
-            "{} moments, and the repainted square of each",
-            moments.len()
-        ),
-        &[
-            (BLUE, "crop rectangle"),
-            (MASK, "masked: drawn by the network"),
-        ],
-    );
-    let cells: Vec<Cell> = moments
+/// What is drawn over a crop, for the legend.
+pub(crate) const CROP_LEGEND: [Key<'static>; 2] = [
+    (BLUE, "crop rectangle"),
+    (MASK, "masked: drawn by the generator"),
+];
+
+/// A contact sheet: each frame with its time, and below it the crop, enlarged.
+pub(crate) fn contact_sheet(frames: &[SheetFrame], title: &str, subtitle: &str) -> RgbImage {
+    let mut canvas = Canvas::new(title, subtitle);
+    let heading = format!("{} frames, and the crop of each, enlarged", frames.len());
+    canvas.heading(&heading, &CROP_LEGEND);
+    let cells: Vec<Cell> = frames
         .iter()
-        .map(|moment| Cell {
-            picture: to_image(&moment.frame),
-            rect: Some(moment.rect),
+        .map(|frame| Cell {
+            picture: to_image(&frame.frame),
+            rect: Some(frame.rect),
             masked: true,
-            label: format!("{:.2} s  frame {}", moment.seconds, moment.index.0),
+            label: time_label(frame.seconds, frame.index.0),
         })
         .collect();
     grid(&mut canvas, &cells, 6, true);
     canvas.finish()
 }
 
-/// A picture of a grid, with the rectangle that matters in it and what is written over it.
+/// The label of a frame that is shown at `seconds`.
+pub(crate) fn time_label(seconds: f64, frame: impl std::fmt::Display) -> String {
+    format!("{seconds:.2} s · frame {frame}")
+}
+
+/// A picture of a grid, with a rectangle in it and a label over it.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     pub(crate) picture: RgbImage,
@@ -57,7 +63,7 @@ pub(crate) struct Cell {
     pub(crate) label: String,
 }
 
-/// Puts `cells` on the canvas, `columns` in a row; with `enlarge`, each rectangle's content stands below its picture.
+/// Draws `cells`, `columns` in a row; with `enlarge`, the content of each rectangle is shown enlarged below its picture.
 pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge: bool) {
     const GAP: i32 = 8;
     let width = (WIDTH - 2 * MARGIN - GAP * (columns as i32 - 1)) / columns as i32;
@@ -65,10 +71,9 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
         let mut lowest = 0;
         for (i, cell) in row.iter().enumerate() {
             let x = MARGIN + i as i32 * (width + GAP);
-            let most = (width / Type::Small.advance()) as usize;
-            let label: String = cell.label.chars().take(most).collect();
-            canvas.text(x, canvas.y, Type::Small, INK, &label);
-            let top = canvas.y + Type::Small.line();
+            let label = TextStyle::Small.fit(&cell.label, width);
+            canvas.text(x, canvas.y, TextStyle::Small, INK, &label);
+            let top = canvas.y + TextStyle::Small.line() + 2;
             let mut bottom = top + frame(canvas, x, top, width, cell, cell.masked && !enlarge);
             if let (true, Some(rect)) = (enlarge, cell.rect) {
                 let rows = width * rect.height() as i32 / rect.width().max(1) as i32;
@@ -78,11 +83,11 @@ pub(crate) fn grid(canvas: &mut Canvas, cells: &[Cell], columns: usize, enlarge:
             }
             lowest = lowest.max(bottom);
         }
-        canvas.y = lowest + GAP;
+        canvas.y = lowest + GAP + 4;
     }
 }
 
-/// One picture `width` columns wide, with its rectangle, and the masked area in it if it is `tinted`. Returns its rows.
+/// One picture, `width` pixels wide, with its rectangle, and with the masked area `tinted`. Returns its height.
 fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell, tinted: bool) -> i32 {
     let scale = f64::from(width) / f64::from(cell.picture.width().max(1));
     let height = (f64::from(cell.picture.height()) * scale).round().max(1.0) as i32;
@@ -102,14 +107,17 @@ fn frame(canvas: &mut Canvas, x: i32, y: i32, width: i32, cell: &Cell, tinted: b
             at(rect.y1 - rect.y0),
         );
         if tinted {
-            canvas.tint(masked(area), MASK, 0.16);
+            canvas.tint(masked(area), MASK, 0.2);
         }
+        // A thin bright line around it, for dark pictures.
+        let around = Area::new(area.x - 1, area.y - 1, area.width + 2, area.height + 2);
+        canvas.outline(around, PAPER, 1);
         canvas.outline(area, BLUE, 2);
     }
     height
 }
 
-/// The rectangle's content in `area`, with the outline of the masked area if there is one.
+/// The rectangle's content in `area`, and the outline of the masked area if it is a crop.
 fn enlarged(canvas: &mut Canvas, area: Area, cell: &Cell, rect: Rect) {
     let content = imageops::crop_imm(
         &cell.picture,
@@ -127,11 +135,11 @@ fn enlarged(canvas: &mut Canvas, area: Area, cell: &Cell, rect: Rect) {
     canvas.picture(area.x, area.y, &content);
     canvas.outline(area, BLUE, 2);
     if cell.masked {
-        dashed(canvas, masked(area), MASK);
+        canvas.dashed(masked(area), MASK);
     }
 }
 
-/// The area of a crop that is hidden from the networks, where the crop fills `area`.
+/// The masked area of a crop that fills `area`.
 fn masked(area: Area) -> Area {
     let along = |start: i32, length: i32, at: usize| {
         start + (f64::from(length) * (RIM + at) as f64 / CROP as f64).round() as i32
@@ -146,23 +154,7 @@ fn masked(area: Area) -> Area {
     )
 }
 
-fn dashed(canvas: &mut Canvas, area: Area, colour: Colour) {
-    const DASH: usize = 8;
-    for at in (0..area.width).step_by(DASH) {
-        let dash = (DASH as i32 / 2).min(area.width - at);
-        for y in [area.y, area.y + area.height - 1] {
-            canvas.fill(Area::new(area.x + at, y, dash, 1), colour);
-        }
-    }
-    for at in (0..area.height).step_by(DASH) {
-        let dash = (DASH as i32 / 2).min(area.height - at);
-        for x in [area.x, area.x + area.width - 1] {
-            canvas.fill(Area::new(x, area.y + at, 1, dash), colour);
-        }
-    }
-}
-
-/// The picture's colours; where nothing is opaque, what is behind it.
+/// The picture as RGB; where it is transparent, it is grey.
 pub(crate) fn to_image(picture: &Picture) -> RgbImage {
     let (width, height) = (picture.width as u32, picture.height as u32);
     let mut image = RgbImage::from_raw(width, height, picture.pixels.clone()).unwrap_or_default();
@@ -192,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sheet_shows_every_moment() {
-        let moments: Vec<SheetFrame> = (0..12)
+    fn a_sheet_shows_every_frame() {
+        let frames: Vec<SheetFrame> = (0..12)
             .map(|i| SheetFrame {
                 frame: Picture {
                     pixels: vec![20 * i as u8; 64 * 36 * 3],
@@ -209,7 +201,7 @@ mod tests {
                 seconds: i as f64 / 25.0,
             })
             .collect();
-        let sheet = contact_sheet(&moments, "a clip", "");
+        let sheet = contact_sheet(&frames, "a clip", "");
         for i in 0..12_u8 {
             let tone = [20 * i; 3];
             assert!(

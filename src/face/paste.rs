@@ -1,79 +1,81 @@
-//! The generator's picture -> the frame.
+//! The generator's output -> the finished frame.
 
 use rayon::prelude::*;
 
-use super::rim::RimError;
-use super::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, PLANE, RIM, ROWS_AT_LEAST, inner_rows};
-use crate::image::bicubic::{Bicubic, Line, View};
+use super::colour_error::ColourError;
+use super::input::{
+    CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, PLANE, RIM, inner_rows,
+};
+use crate::image::bicubic::{Bicubic, PixelView, RowBuffer};
 use crate::image::pool::Pool;
 use crate::image::{Picture, Rect};
 
-/// How the network's picture gets into the frame.
+/// How the generator's picture is pasted into the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Paste {
-    /// only what the network may change, colour-matched and feathered, at the frame's own resolution
+    /// only what the network may change, colour-matched and feathered, at the resolution of the frame
     Seamless,
-    /// the whole crop, resized back: to the pixel as the reference renderer does it
+    /// the whole crop, resized back, exactly like the reference renderer
     Reference,
 }
 
-/// Puts network outputs into frames, with memory and plans that stay from one to the next.
+/// Pastes network outputs into frames. Buffers and plans are used again for the next frame.
 #[derive(Debug, Default)]
 pub struct Paster {
-    /// The crop with the network's picture in it.
+    /// The crop with the generator's picture in it.
     patch: Picture,
-    /// What the network changes, `[328, 328, 3]` R G B, in levels; zero on the crop's rim.
+    /// What the generator changes, `[328, 328, 3]` R G B, in levels of 255; zero on the border of the crop.
     change: Vec<f32>,
-    /// The pixels under the rectangle.
-    under: Vec<u8>,
-    back: Option<Back>,
+    /// The pixels of the crop rectangle before pasting.
+    original: Vec<u8>,
+    plan: Option<PastePlan>,
 }
 
-/// The way back from the crop into a rectangle of one size.
+/// How to paste a crop into a rectangle of one size.
 #[derive(Debug)]
-struct Back {
+struct PastePlan {
     resize: Bicubic,
-    /// How much of the change each value of a line of the rectangle takes (three a column), 0..=1.
+    /// Feather weight of each value in a row of the rectangle (three per column), 0..=1.
     columns: Vec<f32>,
-    /// And each row.
+    /// Feather weight of each row, 0..=1.
     rows: Vec<f32>,
-    lines: Pool<Lines>,
+    buffers: Pool<RowBuffers>,
 }
 
-/// Memory for one row at a time.
+/// Buffers for one row.
 #[derive(Debug, Default)]
-struct Lines {
-    change: Line,
-    crop: Line,
-    lost: Vec<f32>,
+struct RowBuffers {
+    change: RowBuffer,
+    crop: RowBuffer,
+    detail_loss: Vec<f32>,
 }
 
-impl Back {
+impl PastePlan {
     fn new(size: (usize, usize)) -> Self {
         let columns = feather(size.0, &MASK_COLUMNS);
         Self {
             resize: Bicubic::new((CROP, CROP), size),
-            columns: columns.iter().flat_map(|share| [*share; 3]).collect(),
+            columns: columns.iter().flat_map(|weight| [*weight; 3]).collect(),
             rows: feather(size.1, &MASK_ROWS),
-            lines: Pool::default(),
+            buffers: Pool::default(),
         }
     }
 }
 
-/// Pixels of the crop over which the change fades in, from the masked area's edge inwards.
+/// Pixels of the crop over which the change fades in, from the edge of the masked area inwards.
 const FEATHER: f32 = 24.0;
-/// A change of so many levels is none: the frame's own detail is kept ..
-const SAME: f32 = 2.0;
-/// .. and of so many or more, it would show through and is given up.
-const OTHER: f32 = 12.0;
+/// Up to this change, in levels of 255, all detail of the frame is kept ..
+const UNCHANGED_BELOW: f32 = 2.0;
+/// .. and from this change on, it is dropped, because it would show through.
+const REPLACED_ABOVE: f32 = 12.0;
 
 impl Paster {
-    /// Repaints `rect` of `frame` from its `crop` and the network's `output`, `[3, 320, 320]`, B G R, 0..1.
+    /// Repaints `rect` of `frame`, given its `crop` and the network `output`, `[3, 320, 320]`, B G R, 0..1.
     ///
-    /// `weight` (0..=1) is how far the frame goes from what it was to the new mouth.
+    /// `weight` (0..=1) blends from the original frame to the new mouth.
     pub fn paste(
         &mut self,
-        how: Paste,
+        mode: Paste,
         weight: f32,
         frame: &mut Picture,
         rect: Rect,
@@ -81,37 +83,38 @@ impl Paster {
         output: &[f32],
     ) {
         let size = (rect.width(), rect.height());
-        let back = match self.back.take() {
-            Some(back) if back.resize.fits((CROP, CROP), size) => back,
-            _ => Back::new(size),
+        let plan = match self.plan.take() {
+            Some(plan) if plan.resize.is_for((CROP, CROP), size) => plan,
+            _ => PastePlan::new(size),
         };
-        match how {
-            Paste::Seamless => self.seamless(&back, weight, frame, rect, crop, output),
-            Paste::Reference if weight >= 1.0 => self.reference(&back, frame, rect, crop, output),
+        match mode {
+            Paste::Seamless => self.seamless(&plan, weight, frame, rect, crop, output),
+            Paste::Reference if weight >= 1.0 => self.reference(&plan, frame, rect, crop, output),
             Paste::Reference => {
-                self.under.clear();
+                self.original.clear();
                 for row in rows_of(frame, rect) {
-                    self.under.extend_from_slice(row);
+                    self.original.extend_from_slice(row);
                 }
-                self.reference(&back, frame, rect, crop, output);
-                let rows = rows_of(frame, rect).zip(self.under.chunks_exact(rect.width() * 3));
-                for (row, under) in rows {
-                    for (value, under) in row.iter_mut().zip(under) {
-                        let under = f32::from(*under);
-                        *value = (under + weight * (f32::from(*value) - under) + 0.5) as u8;
+                self.reference(&plan, frame, rect, crop, output);
+                let rows = rows_of(frame, rect).zip(self.original.chunks_exact(rect.width() * 3));
+                for (row, original) in rows {
+                    for (value, original) in row.iter_mut().zip(original) {
+                        let original = f32::from(*original);
+                        *value = (original + weight * (f32::from(*value) - original) + 0.5) as u8;
                     }
                 }
             }
         }
-        self.back = Some(back);
+        self.plan = Some(plan);
     }
 
-    /// The network's change, freed of its error in colour, is added to the frame inside the masked area.
+    /// Adds the generator's change, without its colour error, to the frame inside the masked area.
     ///
-    /// Where nothing changes, the frame keeps every level and all its detail; where much does, the crop's detail goes.
+    /// Where nothing changes, the frame keeps every level and all its detail. Where much changes, its detail is
+    /// dropped.
     fn seamless(
         &mut self,
-        back: &Back,
+        plan: &PastePlan,
         weight: f32,
         frame: &mut Picture,
         rect: Rect,
@@ -119,47 +122,41 @@ impl Paster {
         output: &[f32],
     ) {
         self.change.resize(CROP * CROP * 3, 0.0);
-        take_change(crop, output, &mut self.change);
-        RimError::of(&self.change).subtract_from(&mut self.change);
-        let change = View {
-            pixels: self.change.as_slice(),
-            stride: CROP * 3,
-        };
-        let crop = View {
-            pixels: crop.pixels.as_slice(),
-            stride: CROP * 3,
-        };
+        fill_change(crop, output, &mut self.change);
+        ColourError::measure(&self.change).subtract_from(&mut self.change);
+        let change = crop_view(&self.change);
+        let crop = crop_view(&crop.pixels);
         let stride = frame.width * 3;
         let start = rect.y0 as usize * stride;
         frame.pixels[start..start + rect.height() * stride]
             .par_chunks_exact_mut(stride)
             .enumerate()
-            .with_min_len(ROWS_AT_LEAST)
+            .with_min_len(MIN_ROWS_PER_TASK)
             .for_each_init(
-                || back.lines.take(),
-                |lines, (y, row)| {
-                    let weight = weight * back.rows[y];
+                || plan.buffers.take(),
+                |buffers, (y, row)| {
+                    let weight = weight * plan.rows[y];
                     if weight == 0.0 {
                         return;
                     }
-                    let Lines {
+                    let RowBuffers {
                         change: c,
                         crop: k,
-                        lost,
-                    } = &mut **lines;
-                    let change = back.resize.row(change, y, c);
-                    let crop = back.resize.row(crop, y, k);
-                    lose_detail(change, lost);
+                        detail_loss,
+                    } = &mut **buffers;
+                    let change = plan.resize.row(change, y, c);
+                    let crop = plan.resize.row(crop, y, k);
+                    fill_detail_loss(change, detail_loss);
                     let row = &mut row[rect.x0 as usize * 3..rect.x1 as usize * 3];
-                    mix_row(row, weight, &back.columns, change, crop, lost);
+                    blend_row(row, weight, &plan.columns, change, crop, detail_loss);
                 },
             );
     }
 
-    /// The inner picture replaces the crop's, and the whole crop, resized back, replaces the rectangle.
+    /// Replaces the inner picture of the crop, then the rectangle with the whole crop, resized back.
     fn reference(
         &mut self,
-        back: &Back,
+        plan: &PastePlan,
         frame: &mut Picture,
         rect: Rect,
         crop: &Picture,
@@ -167,10 +164,10 @@ impl Paster {
     ) {
         self.patch.copy_from(crop);
         let rows = self.patch.pixels[inner_rows()].par_chunks_exact_mut(CROP * 3);
-        let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+        let rows = rows.enumerate().with_min_len(MIN_ROWS_PER_TASK);
         rows.for_each(|(y, row)| {
-            let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
-            let (blue, green, red) = (line(0), line(1), line(2));
+            let plane_row = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
+            let (blue, green, red) = (plane_row(0), plane_row(1), plane_row(2));
             let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
             for (x, pixel) in pixels.enumerate() {
                 // Truncated, as in the reference; the cast saturates.
@@ -181,12 +178,15 @@ impl Paster {
         });
         let stride = frame.width * 3;
         let start = rect.y0 as usize * stride + rect.x0 as usize * 3;
-        let view = View {
-            pixels: self.patch.pixels.as_slice(),
-            stride: CROP * 3,
-        };
-        back.resize.resize(view, &mut frame.pixels[start..], stride);
+        let view = crop_view(&self.patch.pixels);
+        plan.resize.resize(view, &mut frame.pixels[start..], stride);
     }
+}
+
+/// A view of a whole crop, or of values laid out like one.
+fn crop_view<T>(pixels: &[T]) -> PixelView<'_, T> {
+    let stride = CROP * 3;
+    PixelView { pixels, stride }
 }
 
 /// The pixels of each row of `rect`.
@@ -197,13 +197,14 @@ fn rows_of(frame: &mut Picture, rect: Rect) -> impl Iterator<Item = &mut [u8]> {
         .map(move |row| &mut row[rect.x0 as usize * 3..rect.x1 as usize * 3])
 }
 
-/// Output minus input of the inner picture, in levels, laid into the crop; NaN counts as no change.
-fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
+/// Writes output minus input of the inner picture, in levels of 255, at its position in the crop. NaN counts as no
+/// change.
+fn fill_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     let rows = change[inner_rows()].par_chunks_exact_mut(CROP * 3);
-    let rows = rows.enumerate().with_min_len(ROWS_AT_LEAST);
+    let rows = rows.enumerate().with_min_len(MIN_ROWS_PER_TASK);
     rows.for_each(|(y, row)| {
-        let line = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
-        let (blue, green, red) = (line(0), line(1), line(2));
+        let plane_row = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
+        let (blue, green, red) = (plane_row(0), plane_row(1), plane_row(2));
         let start = ((y + RIM) * CROP + RIM) * 3;
         let old = crop.pixels[start..start + INNER * 3].as_chunks::<3>().0;
         let pixels = row[RIM * 3..(RIM + INNER) * 3].as_chunks_mut::<3>().0;
@@ -216,48 +217,50 @@ fn take_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     });
 }
 
-/// How much of the frame's detail goes where so much changes: 0..=1 for each value, the same for a pixel's three.
-fn lose_detail(change: &[f32], lost: &mut Vec<f32>) {
-    lost.resize(change.len(), 0.0);
+/// Writes how much of the frame's detail is dropped, given the change: 0..=1 per value, equal for all three of a pixel.
+fn fill_detail_loss(change: &[f32], detail_loss: &mut Vec<f32>) {
+    detail_loss.resize(change.len(), 0.0);
     let changes = change.as_chunks::<3>().0;
-    for (lost, change) in lost.as_chunks_mut::<3>().0.iter_mut().zip(changes) {
-        let most = change[0].abs().max(change[1].abs()).max(change[2].abs());
-        *lost = [smooth((most - SAME) / (OTHER - SAME)); 3];
+    for (detail_loss, change) in detail_loss.as_chunks_mut::<3>().0.iter_mut().zip(changes) {
+        let largest = change[0].abs().max(change[1].abs()).max(change[2].abs());
+        *detail_loss =
+            [smoothstep((largest - UNCHANGED_BELOW) / (REPLACED_ABOVE - UNCHANGED_BELOW)); 3];
     }
 }
 
-/// Adds a row's change to the frame: `shares`, `change`, `crop` and `lost` have a number for each of its values.
-fn mix_row(
+/// Adds the change to a row of the frame. `feather`, `change`, `crop` and `detail_loss` have one number per value.
+fn blend_row(
     row: &mut [u8],
     weight: f32,
-    shares: &[f32],
+    feather: &[f32],
     change: &[f32],
     crop: &[f32],
-    lost: &[f32],
+    detail_loss: &[f32],
 ) {
-    let [shares, change, crop, lost] = [shares, change, crop, lost].map(|line| &line[..row.len()]);
+    let [feather, change, crop, detail_loss] =
+        [feather, change, crop, detail_loss].map(|plane_row| &plane_row[..row.len()]);
     for (i, value) in row.iter_mut().enumerate() {
-        let own = f32::from(*value);
-        let detail = own - crop[i];
-        let new = own + weight * shares[i] * (change[i] - lost[i] * detail);
+        let original = f32::from(*value);
+        let detail = original - crop[i];
+        let new = original + weight * feather[i] * (change[i] - detail_loss[i] * detail);
         *value = (new + 0.5) as u8;
     }
 }
 
-/// How much each of `length` columns or rows takes of a change: 0 outside the mask, 1 from [`FEATHER`] on.
+/// Feather weights of `length` columns or rows: 0 outside the mask, 1 from [`FEATHER`] pixels inside it.
 fn feather(length: usize, mask: &std::ops::Range<usize>) -> Vec<f32> {
     let scale = CROP as f32 / length as f32;
     let (start, end) = ((mask.start + RIM) as f32, (mask.end + RIM) as f32);
     (0..length)
         .map(|i| {
             let at = (i as f32 + 0.5) * scale;
-            smooth((at - start).min(end - at) / FEATHER)
+            smoothstep((at - start).min(end - at) / FEATHER)
         })
         .collect()
 }
 
-/// 0 to 1 with a level start and end.
-fn smooth(x: f32) -> f32 {
+/// 0 to 1 with zero slope at both ends.
+fn smoothstep(x: f32) -> f32 {
     let x = x.clamp(0.0, 1.0);
     x * x * (3.0 - 2.0 * x)
 }
@@ -267,7 +270,7 @@ mod tests {
     use super::*;
     use crate::face::{INPUT_LEN, OUTPUT_LEN, crop, network_input};
 
-    /// A frame with something to see in it, and a rectangle.
+    /// A frame with texture, and a crop rectangle.
     fn frame() -> (Picture, Rect) {
         let mut frame = Picture::new(100, 80);
         for (i, value) in frame.pixels.iter_mut().enumerate() {
@@ -282,7 +285,7 @@ mod tests {
         (frame, rect)
     }
 
-    /// The generator's first three planes: the whole picture, as it came.
+    /// The first three planes of the network input: the picture unchanged.
     fn unchanged(crop: &Picture) -> Vec<f32> {
         let mut input = vec![0.0; INPUT_LEN];
         network_input(crop, &mut input);
@@ -290,12 +293,12 @@ mod tests {
         input
     }
 
-    fn pasted(how: Paste, weight: f32, output: impl Fn(Vec<f32>) -> Vec<f32>) -> Picture {
+    fn pasted(mode: Paste, weight: f32, output: impl Fn(Vec<f32>) -> Vec<f32>) -> Picture {
         let (frame, rect) = frame();
         let crop = crop(&frame, rect);
         let mut out = frame.clone();
         Paster::default().paste(
-            how,
+            mode,
             weight,
             &mut out,
             rect,
@@ -306,13 +309,13 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_the_rectangle_stays() {
+    fn pixels_outside_the_rectangle_do_not_change() {
         let (frame, rect) = frame();
-        for (how, edge) in [
+        for (mode, edge) in [
             (Paste::Reference, 0.0),
             (Paste::Seamless, 9.0 / 328.0 * 60.0),
         ] {
-            let out = pasted(how, 1.0, |_| vec![0.5; OUTPUT_LEN]);
+            let out = pasted(mode, 1.0, |_| vec![0.5; OUTPUT_LEN]);
             for y in 0..80_u32 {
                 for x in 0..100_u32 {
                     let inside = |at: u32, start: u32, end: u32| {
@@ -321,7 +324,7 @@ mod tests {
                     };
                     let at = (y as usize * 100 + x as usize) * 3;
                     if !inside(x, rect.x0, rect.x1) || !inside(y, rect.y0, rect.y1) {
-                        assert_eq!(out.pixels[at..at + 3], frame.pixels[at..at + 3], "{how:?}");
+                        assert_eq!(out.pixels[at..at + 3], frame.pixels[at..at + 3], "{mode:?}");
                     }
                 }
             }
@@ -337,8 +340,8 @@ mod tests {
     }
 
     #[test]
-    fn seamless_takes_an_error_in_colour_off() {
-        // 6 levels too bright, and unevenly so: up to 4 more from left to right.
+    fn seamless_removes_a_colour_error() {
+        // 6 levels too bright, and up to 4 more from left to right.
         let bright = |mut picture: Vec<f32>| {
             for (i, value) in picture.iter_mut().enumerate() {
                 *value += (6.0 + 4.0 * (i % INNER) as f32 / 320.0) / 255.0;
@@ -350,20 +353,20 @@ mod tests {
             pasted(Paste::Reference, 1.0, bright),
         );
         let (frame, _) = frame();
-        let most = |out: &Picture| {
+        let largest = |out: &Picture| {
             out.pixels
                 .iter()
                 .zip(&frame.pixels)
                 .map(|(a, b)| a.abs_diff(*b))
                 .max()
         };
-        assert!(most(&seamless) <= Some(1), "{:?}", most(&seamless));
-        assert!(most(&reference) >= Some(9), "{:?}", most(&reference));
+        assert!(largest(&seamless) <= Some(1), "{:?}", largest(&seamless));
+        assert!(largest(&reference) >= Some(9), "{:?}", largest(&reference));
     }
 
     #[test]
     fn seamless_lets_nothing_of_the_old_mouth_show_through() {
-        // The middle becomes flat grey: no trace of the frame's texture stays in it.
+        // The middle becomes flat grey, without a trace of the frame's texture.
         let out = pasted(Paste::Seamless, 1.0, |mut picture| {
             for plane in 0..3 {
                 for y in 60..260 {
@@ -380,21 +383,21 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_goes_from_the_frame_to_the_new_mouth() {
+    fn a_weight_blends_from_the_frame_to_the_new_mouth() {
         let (frame, _) = frame();
-        for how in [Paste::Seamless, Paste::Reference] {
-            let at = |weight| pasted(how, weight, |_| vec![0.9; OUTPUT_LEN]);
+        for mode in [Paste::Seamless, Paste::Reference] {
+            let at = |weight| pasted(mode, weight, |_| vec![0.9; OUTPUT_LEN]);
             let (none, half, full) = (at(0.0), at(0.5), at(1.0));
-            assert!(none == frame, "{how:?}");
+            assert!(none == frame, "{mode:?}");
             for ((none, half), full) in none.pixels.iter().zip(&half.pixels).zip(&full.pixels) {
                 let middle = f64::midpoint(f64::from(*none), f64::from(*full));
-                assert!((f64::from(*half) - middle).abs() <= 1.0, "{how:?}");
+                assert!((f64::from(*half) - middle).abs() <= 1.0, "{mode:?}");
             }
         }
     }
 
     #[test]
-    fn a_network_that_fails_to_a_nan_changes_nothing() {
+    fn nan_changes_nothing() {
         assert!(pasted(Paste::Seamless, 1.0, |_| vec![f32::NAN; OUTPUT_LEN]) == frame().0);
     }
 }

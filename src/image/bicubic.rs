@@ -1,29 +1,29 @@
-//! The contract's resize: bicubic with a = -0.75, half-pixel centres, no antialiasing, edges replicated
-//! (what OpenCV calls `INTER_CUBIC`).
+//! The resize that the contract defines: bicubic with a = -0.75, half-pixel centres, no antialiasing, replicated edges
+//! (OpenCV's `INTER_CUBIC`).
 
 use rayon::prelude::*;
 
 use crate::image::pool::Pool;
 
-/// Values of a pixel.
+/// Values per pixel.
 const CHANNELS: usize = 3;
-/// Source pixels under the kernel, in each direction.
+/// Source pixels of the kernel, in each direction.
 const TAPS: usize = 4;
-/// Pixels by which the kernel reaches over the source's edges.
-const OVER: usize = 2;
-/// Target rows that are worth a task of their own.
-const ROWS_AT_LEAST: usize = 16;
+/// Pixels by which the kernel extends beyond the edges of the source.
+const EDGE: usize = 2;
+/// Fewest target rows per parallel task.
+const MIN_ROWS_PER_TASK: usize = 16;
 
 /// The source rows and weights of one target row.
 #[derive(Debug, Clone, Copy)]
-struct Tap {
+struct RowTaps {
     at: [usize; TAPS],
     weight: [f32; TAPS],
 }
 
-/// The first value of the blended line under the kernel of one target column, and the pixels' weights.
+/// Where the source pixels of one target column start in the blended row, and their weights.
 #[derive(Debug, Clone, Copy)]
-struct Column {
+struct ColumnTaps {
     at: usize,
     weight: [f32; TAPS],
 }
@@ -31,59 +31,59 @@ struct Column {
 /// A resize between two fixed sizes, planned once.
 #[derive(Debug)]
 pub(crate) struct Bicubic {
-    columns: Vec<Column>,
-    rows: Vec<Tap>,
+    columns: Vec<ColumnTaps>,
+    rows: Vec<RowTaps>,
     from: (usize, usize),
-    lines: Pool<Line>,
+    buffers: Pool<RowBuffer>,
 }
 
 /// A view of interleaved pixels inside a larger picture, 8-bit or float.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a, T = u8> {
-    /// Values from the view's first one on.
+pub(crate) struct PixelView<'a, T = u8> {
+    /// Values from the first one in the view on.
     pub pixels: &'a [T],
     /// Values from one row to the next.
     pub stride: usize,
 }
 
 impl Bicubic {
-    /// Plans from `(width, height)` to `(width, height)`, all at least 1.
+    /// Plans a resize from `(width, height)` to `(width, height)`, all at least 1.
     pub(crate) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         let columns = (0..to.0).map(|x| {
-            let (first, weight) = kernel_at(x, from.0, to.0);
-            let at = (first + OVER as i64) as usize * CHANNELS;
-            Column { at, weight }
+            let (first, weight) = taps_at(x, from.0, to.0);
+            let at = (first + EDGE as i64) as usize * CHANNELS;
+            ColumnTaps { at, weight }
         });
         let rows = (0..to.1).map(|y| {
-            let (first, weight) = kernel_at(y, from.1, to.1);
+            let (first, weight) = taps_at(y, from.1, to.1);
             let last = from.1 as i64 - 1;
             let at = std::array::from_fn(|k| (first + k as i64).clamp(0, last) as usize);
-            Tap { at, weight }
+            RowTaps { at, weight }
         });
         Self {
             columns: columns.collect(),
             rows: rows.collect(),
             from,
-            lines: Pool::default(),
+            buffers: Pool::default(),
         }
     }
 
-    /// Whether the plan leads from `from` to `to`.
-    pub(crate) fn fits(&self, from: (usize, usize), to: (usize, usize)) -> bool {
+    /// Whether the plan is for these sizes.
+    pub(crate) fn is_for(&self, from: (usize, usize), to: (usize, usize)) -> bool {
         self.from == from && (self.columns.len(), self.rows.len()) == to
     }
 
     /// Resizes three interleaved 8-bit channels, rows in parallel; `target` rows are `stride` bytes apart.
-    pub(crate) fn resize(&self, source: View<'_>, target: &mut [u8], stride: usize) {
+    pub(crate) fn resize(&self, source: PixelView<'_>, target: &mut [u8], stride: usize) {
         target
             .par_chunks_mut(stride)
             .take(self.rows.len())
             .enumerate()
-            .with_min_len(ROWS_AT_LEAST)
+            .with_min_len(MIN_ROWS_PER_TASK)
             .for_each_init(
-                || self.lines.take(),
-                |line, (y, target)| {
-                    let values = self.row(source, y, line);
+                || self.buffers.take(),
+                |buffer, (y, target)| {
+                    let values = self.row(source, y, buffer);
                     for (target, value) in target.iter_mut().zip(values) {
                         // A float to u8 cast saturates; OpenCV rounds to the nearest.
                         *target = (value + 0.5) as u8;
@@ -95,64 +95,67 @@ impl Bicubic {
     /// Row `y` of the result, three interleaved channels, before it is rounded.
     pub(crate) fn row<'l, T: Copy + Into<f32>>(
         &self,
-        source: View<'_, T>,
+        source: PixelView<'_, T>,
         y: usize,
-        line: &'l mut Line,
+        buffer: &'l mut RowBuffer,
     ) -> &'l [f32] {
-        let wide = self.from.0 * CHANNELS;
-        let before = OVER * CHANNELS;
-        line.blend.resize(before + wide + before + 1, 0.0);
-        line.values.resize(self.columns.len() * CHANNELS + 1, 0.0);
+        let width = self.from.0 * CHANNELS;
+        let before = EDGE * CHANNELS;
+        buffer.blend.resize(before + width + before + 1, 0.0);
+        buffer.values.resize(self.columns.len() * CHANNELS + 1, 0.0);
         let row = &self.rows[y];
-        let above = |k: usize| &source.pixels[row.at[k] * source.stride..][..wide];
+        let source_row = |k: usize| &source.pixels[row.at[k] * source.stride..][..width];
         blend(
-            [above(0), above(1), above(2), above(3)],
+            [source_row(0), source_row(1), source_row(2), source_row(3)],
             row.weight,
-            &mut line.blend[before..before + wide],
+            &mut buffer.blend[before..before + width],
         );
-        for over in 0..OVER {
-            let end = before + wide;
-            line.blend
-                .copy_within(before..before + CHANNELS, over * CHANNELS);
-            line.blend
-                .copy_within(end - CHANNELS..end, end + over * CHANNELS);
+        for edge_pixel in 0..EDGE {
+            let end = before + width;
+            buffer
+                .blend
+                .copy_within(before..before + CHANNELS, edge_pixel * CHANNELS);
+            buffer
+                .blend
+                .copy_within(end - CHANNELS..end, end + edge_pixel * CHANNELS);
         }
-        // Four values at a time, so that a pixel is one register: the fourth is written over by the next pixel.
+        // Four values at a time, so that a pixel fits a register. The next pixel overwrites the fourth value.
         for (x, column) in self.columns.iter().enumerate() {
-            let under = &line.blend[column.at..][..=TAPS * CHANNELS];
-            let out = &mut line.values[x * CHANNELS..x * CHANNELS + 4];
+            let taps = &buffer.blend[column.at..][..=TAPS * CHANNELS];
+            let out = &mut buffer.values[x * CHANNELS..x * CHANNELS + 4];
             let mut sum = [0.0; 4];
             for (pixel, weight) in column.weight.iter().enumerate() {
-                let pixel = &under[pixel * CHANNELS..pixel * CHANNELS + 4];
+                let pixel = &taps[pixel * CHANNELS..pixel * CHANNELS + 4];
                 for (sum, value) in sum.iter_mut().zip(pixel) {
                     *sum += value * weight;
                 }
             }
             out.copy_from_slice(&sum);
         }
-        &line.values[..self.columns.len() * CHANNELS]
+        &buffer.values[..self.columns.len() * CHANNELS]
     }
 }
 
-/// Memory for one row at a time, which stays from row to row.
+/// Buffers for one row, which are used again for the next row.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
-    /// The source rows under the kernel, blended, with the edges repeated.
+pub(crate) struct RowBuffer {
+    /// The weighted sum of the source rows, with replicated edges.
     blend: Vec<f32>,
+    /// The resized row.
     values: Vec<f32>,
 }
 
-/// The weighted sum of four lines.
-fn blend<T: Copy + Into<f32>>(lines: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
-    let [a, b, c, d] = lines.map(|line| &line[..out.len()]);
+/// The weighted sum of four rows.
+fn blend<T: Copy + Into<f32>>(rows: [&[T]; TAPS], weights: [f32; TAPS], out: &mut [f32]) {
+    let [a, b, c, d] = rows.map(|row| &row[..out.len()]);
     let [wa, wb, wc, wd] = weights;
     for (i, out) in out.iter_mut().enumerate() {
         *out = a[i].into() * wa + b[i].into() * wb + c[i].into() * wc + d[i].into() * wd;
     }
 }
 
-/// The first of the source pixels under the kernel of target pixel `i`, which may lie outside, and their weights.
-fn kernel_at(i: usize, from: usize, to: usize) -> (i64, [f32; TAPS]) {
+/// The first source pixel of target pixel `i`, which may lie outside the source, and the weights from there on.
+fn taps_at(i: usize, from: usize, to: usize) -> (i64, [f32; TAPS]) {
     let scale = from as f64 / to as f64;
     let centre = (i as f64 + 0.5) * scale - 0.5;
     let before = centre.floor();
@@ -175,7 +178,7 @@ mod tests {
 
     fn resize(pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
         let mut out = vec![0; to.0 * to.1 * 3];
-        let view = View {
+        let view = PixelView {
             pixels,
             stride: from.0 * 3,
         };

@@ -1,4 +1,4 @@
-//! Pictures, their size, and rectangles in them.
+//! Pictures, their sizes, and rectangles in them.
 
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +29,17 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// Columns covered.
+    /// Width in pixels.
     pub fn width(self) -> usize {
         (self.x1 - self.x0) as usize
     }
 
-    /// Rows covered.
+    /// Height in pixels.
     pub fn height(self) -> usize {
         (self.y1 - self.y0) as usize
     }
 
-    /// The same place as seen from the upper left corner of `area`, in which it lies.
+    /// The same rectangle relative to the upper left corner of `area`, in which it lies.
     #[must_use]
     pub fn within(self, area: Rect) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl std::fmt::Display for Rect {
     }
 }
 
-/// An 8-bit picture, R G B interleaved, rows from the top without padding.
+/// An 8-bit picture: R G B interleaved, rows from top to bottom without padding.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Picture {
     /// Columns.
@@ -66,7 +66,7 @@ pub struct Picture {
     pub height: usize,
     /// `[height, width, 3]`, R G B, 0..=255.
     pub pixels: Vec<u8>,
-    /// `[height, width]`, 0 transparent to 255 opaque; none where all is opaque.
+    /// `[height, width]`, 0 (transparent) to 255 (opaque); None if the whole picture is opaque.
     pub alpha: Option<Vec<u8>>,
 }
 
@@ -81,7 +81,7 @@ impl Picture {
         }
     }
 
-    /// Becomes a copy of `other`, keeping its own memory.
+    /// Becomes a copy of `other`, and reuses its own memory.
     pub fn copy_from(&mut self, other: &Picture) {
         self.width = other.width;
         self.height = other.height;
@@ -93,7 +93,7 @@ impl Picture {
         }
     }
 
-    /// Becomes a copy of a part of `other`, opaque, keeping its own memory.
+    /// Becomes an opaque copy of a part of `other`, and reuses its own memory.
     pub fn copy_part(&mut self, other: &Picture, part: Rect) {
         (self.width, self.height) = (part.width(), part.height());
         self.alpha = None;
@@ -105,7 +105,7 @@ impl Picture {
         }
     }
 
-    /// Replaces the colours of `place` by those of `part`, which has its size.
+    /// Replaces the colours in `place` with those of `part`, which has the same size.
     pub fn put(&mut self, part: &Picture, place: Rect) {
         let rows = self.pixels.chunks_exact_mut(self.width * 3);
         let rows = rows.skip(place.y0 as usize);
@@ -114,7 +114,7 @@ impl Picture {
         }
     }
 
-    /// Takes the pixels, and the alpha if any of it is not opaque, from R G B A interleaved; the size stays.
+    /// Sets the pixels from R G B A, interleaved, and the alpha if any pixel is not opaque. The size stays the same.
     pub fn set_rgba(&mut self, rgba: &[u8]) {
         let pixels = rgba.chunks_exact(4);
         self.pixels.clear();
@@ -124,7 +124,7 @@ impl Picture {
         self.alpha = transparent.then(|| pixels.map(|p| p[3]).collect());
     }
 
-    /// Becomes opaque: what shows through is black.
+    /// Puts the picture on black, so that it becomes opaque.
     pub fn flatten(&mut self) {
         let Some(alpha) = self.alpha.take() else {
             return;
@@ -136,7 +136,7 @@ impl Picture {
         }
     }
 
-    /// Columns and rows.
+    /// Width and height.
     pub fn size(&self) -> Size {
         Size {
             width: self.width as u32,

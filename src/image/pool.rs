@@ -1,29 +1,29 @@
-//! Buffers that go back to where they came from when the last stage drops them.
+//! Buffers that return to their pool when the last stage drops them.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A stock of buffers. How many exist is bounded by the queues they travel through.
+/// A pool of buffers. Their number is bounded by the queues through which they pass.
 #[derive(Debug, Default)]
 pub struct Pool<T> {
     spare: Arc<Mutex<Vec<T>>>,
 }
 
 impl<T: Default> Pool<T> {
-    /// A buffer of its own for the caller: with its content from the last use, or a new `T::default()`.
+    /// A buffer for the caller alone: with the content of its last use, or a new `T::default()`.
     pub fn take(&self) -> Pooled<T> {
         Pooled {
             value: lock(&self.spare).pop().unwrap_or_default(),
-            home: Arc::clone(&self.spare),
+            pool: Arc::clone(&self.spare),
         }
     }
 }
 
-/// A buffer on loan from a [`Pool`].
+/// A buffer from a [`Pool`].
 #[derive(Debug)]
 pub struct Pooled<T: Default> {
     value: T,
-    home: Arc<Mutex<Vec<T>>>,
+    pool: Arc<Mutex<Vec<T>>>,
 }
 
 impl<T: Default> Deref for Pooled<T> {
@@ -42,16 +42,16 @@ impl<T: Default> DerefMut for Pooled<T> {
 
 impl<T: Default> Drop for Pooled<T> {
     fn drop(&mut self) {
-        lock(&self.home).push(std::mem::take(&mut self.value));
+        lock(&self.pool).push(std::mem::take(&mut self.value));
     }
 }
 
-/// The memory of `items`, for items that borrow from somewhere else: the standard library collects in place.
+/// An empty vector with the memory of `items`, for items with other lifetimes: the standard library collects in place.
 pub(crate) fn emptied<T, U>(items: Vec<T>) -> Vec<U> {
     items.into_iter().filter_map(|_| None).collect()
 }
 
-/// A stage that panicked while it held the lock left a whole `Vec` behind: pushing and popping cannot tear it.
+/// A stage that panicked while it held the lock cannot have left the `Vec` half-changed: it only pushes and pops.
 fn lock<T>(mutex: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_on_loan_is_nobody_elses() {
+    fn a_buffer_has_one_owner() {
         let pool = Pool::<Vec<u8>>::default();
         let mut first = pool.take();
         first.resize(4, 7);
@@ -77,9 +77,12 @@ mod tests {
     #[test]
     fn an_emptied_vector_keeps_its_memory() {
         let numbers = vec![1_u64, 2, 3];
-        let (address, room) = (numbers.as_ptr().addr(), numbers.capacity());
+        let (address, capacity) = (numbers.as_ptr().addr(), numbers.capacity());
         let other: Vec<i64> = emptied(numbers);
         assert!(other.is_empty());
-        assert_eq!((other.as_ptr().addr(), other.capacity()), (address, room));
+        assert_eq!(
+            (other.as_ptr().addr(), other.capacity()),
+            (address, capacity)
+        );
     }
 }

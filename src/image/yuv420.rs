@@ -1,4 +1,4 @@
-//! R G B -> the planes that most video encoders take: Y U V 4:2:0, 8 bit, BT.709, limited range.
+//! R G B -> the planes that most video encoders take: Y U V 4:2:0, 8-bit, BT.709, limited range.
 
 use anyhow::Result;
 use yuv::{
@@ -8,10 +8,10 @@ use yuv::{
 
 use crate::image::{Picture, Rect, Size};
 
-/// Columns and rows of Y that share one U and one V.
-const STEP: u32 = 2;
+/// Columns, and rows, of Y that share one U and one V.
+const CHROMA_STEP: u32 = 2;
 
-/// A picture of an even number of columns and rows as three planes.
+/// A picture with an even number of columns and rows, as three planes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Yuv420 {
     width: usize,
@@ -20,12 +20,12 @@ pub struct Yuv420 {
     values: Vec<u8>,
 }
 
-/// One of the planes.
+/// One plane.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
-    /// Rows from the top, without padding.
+    /// Rows from top to bottom, without padding.
     pub values: &'a [u8],
-    /// Values in a row.
+    /// Values per row.
     pub width: usize,
     /// Columns, and rows, of the picture that share a value.
     pub step: usize,
@@ -34,7 +34,7 @@ pub struct Plane<'a> {
 impl Yuv420 {
     /// Y, U and V.
     pub fn planes(&self) -> [Plane<'_>; 3] {
-        let step = STEP as usize;
+        let step = CHROMA_STEP as usize;
         let luma = self.width * self.height;
         let chroma = luma / (step * step);
         let (y, uv) = self.values.split_at(luma);
@@ -46,44 +46,45 @@ impl Yuv420 {
         })
     }
 
-    /// Memory that a picture of `size` takes, in bytes.
+    /// Memory of a picture of `size`, in bytes.
     pub fn bytes(size: Size) -> usize {
         let even = even(size);
         even.width as usize * even.height as usize * 3 / 2
     }
 }
 
-/// Columns and rows, rounded up to what [`Yuv420`] can hold.
+/// `size`, rounded up to even columns and rows.
 pub(crate) fn even(size: Size) -> Size {
     Size {
-        width: size.width.next_multiple_of(STEP),
-        height: size.height.next_multiple_of(STEP),
+        width: size.width.next_multiple_of(CHROMA_STEP),
+        height: size.height.next_multiple_of(CHROMA_STEP),
     }
 }
 
-/// `rect` grown to whole values of U and V, in a picture of `size`: what is outside has its values for itself.
+/// `rect` extended to whole values of U and V, in a picture of `size`: pixels outside share no value with those inside.
 ///
-/// At an odd picture's last column or row it ends there.
+/// It ends at the last column or row of a picture of odd size.
 pub(crate) fn grown(rect: Rect, size: Size) -> Rect {
     Rect {
-        x0: rect.x0 / STEP * STEP,
-        y0: rect.y0 / STEP * STEP,
-        x1: rect.x1.next_multiple_of(STEP).min(size.width),
-        y1: rect.y1.next_multiple_of(STEP).min(size.height),
+        x0: rect.x0 / CHROMA_STEP * CHROMA_STEP,
+        y0: rect.y0 / CHROMA_STEP * CHROMA_STEP,
+        x1: rect.x1.next_multiple_of(CHROMA_STEP).min(size.width),
+        y1: rect.y1.next_multiple_of(CHROMA_STEP).min(size.height),
     }
 }
 
-/// Converts pictures, with memory that stays from one to the next.
+/// Converts pictures. Its buffer is used again for the next picture.
 #[derive(Debug, Default)]
 pub struct Converter {
-    /// The picture with its last row or column repeated, if its size is odd.
+    /// The picture with its last column and row repeated, if its size is odd.
     padded: Picture,
 }
 
 impl Converter {
-    /// Makes `planes` those of `picture`; where its size is odd, with the last column or row repeated.
+    /// Converts `picture` to `planes`; if its size is odd, the last column or row is repeated.
     ///
-    /// Each value comes of its own pixels alone: a part on even columns and rows becomes that part of the planes.
+    /// Each value depends on its own pixels only, so a part that starts at an even column and row is converted as in
+    /// the whole picture.
     pub fn convert(&mut self, picture: &Picture, planes: &mut Yuv420) -> Result<()> {
         let size = even(picture.size());
         let picture = if picture.size() == size {
@@ -101,9 +102,9 @@ impl Converter {
             y_plane: BufferStoreMut::Borrowed(y),
             y_stride: size.width,
             u_plane: BufferStoreMut::Borrowed(u),
-            u_stride: size.width / STEP,
+            u_stride: size.width / CHROMA_STEP,
             v_plane: BufferStoreMut::Borrowed(v),
-            v_stride: size.width / STEP,
+            v_stride: size.width / CHROMA_STEP,
             width: size.width,
             height: size.height,
         };
@@ -118,7 +119,7 @@ impl Converter {
     }
 }
 
-/// Copies `picture` with its last column and row repeated where their number is odd.
+/// Copies `picture`, with its last column and row repeated if their number is odd.
 fn pad_to_even(picture: &Picture, padded: &mut Picture) {
     let size = even(picture.size());
     (padded.width, padded.height) = (size.width as usize, size.height as usize);
@@ -144,7 +145,7 @@ mod tests {
         planes
     }
 
-    /// No two neighbours alike.
+    /// A picture of noise.
     fn noise(width: usize, height: usize, seed: u64) -> Picture {
         let mut picture = Picture::new(width, height);
         let mut state = seed;
@@ -195,15 +196,15 @@ mod tests {
             };
             for (plane, want) in planes(&picture).planes().iter().zip(yuv) {
                 let got = plane.values[0];
-                assert!(got.abs_diff(want) <= 1, "{rgb:?}: {got}, not {want}");
+                assert!(got.abs_diff(want) <= 1, "{rgb:?}: {got}, expected {want}");
             }
         }
     }
 
     proptest! {
-        /// A rectangle that is converted alone gives the bytes that it has in the whole picture.
+        /// A rectangle converted on its own gives the same bytes as in the whole picture.
         #[test]
-        fn a_part_is_that_part_of_the_whole(
+        fn a_part_is_converted_as_in_the_whole(
             (width, height) in (1_u32..150, 1_u32..40),
             corners in [0.0_f64..1.0, 0.0..1.0, 0.0..1.0, 0.0..1.0],
             seed: u64,

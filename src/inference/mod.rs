@@ -10,18 +10,13 @@ pub(crate) mod shared;
 pub(crate) mod stub;
 pub(crate) mod threads;
 
+pub use crate::audio::AudioEncoder;
 pub use onnx::probe::Probe;
 pub use onnx::{BaselineGenerator, FeatureLimits, Hardware, Networks, Runtime, TuneOptions};
 
 use anyhow::Result;
 
 use crate::image::Picture;
-
-/// mel `[N, 1, 80, 16]` (-4..4) -> embeddings `[N, 512]`.
-pub trait AudioEncoder: Send {
-    /// Encodes `count` blocks.
-    fn encode(&mut self, count: usize, blocks: &[f32], embeddings: &mut [f32]) -> Result<()>;
-}
 
 /// A face to paint: a background's crop.
 #[derive(Debug, Clone, Copy)]

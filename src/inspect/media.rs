@@ -1,4 +1,4 @@
-//! What FFmpeg says of a file of sound or moving pictures.
+//! What FFmpeg says about an audio or video file.
 
 use std::path::Path;
 
@@ -7,95 +7,96 @@ use ffmpeg_next as ff;
 use ffmpeg_next::{Dictionary, codec, format, media};
 use serde::Serialize;
 
+use super::KINDS_HINT;
 use crate::error::Fault;
 use crate::ffmpeg;
 use crate::sync::rounded;
 
-/// A container and its first sound and picture streams.
+/// A container and its first video and audio stream.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Media {
+pub(crate) struct MediaInfo {
     /// FFmpeg's name of the container: `wav`, `mov,mp4,m4a,3gp,3g2,mj2`.
     pub container: String,
-    /// Length that the container states, in seconds.
+    /// Duration stated by the container, in seconds.
     pub seconds: Option<f64>,
-    /// The picture stream; covers of albums do not count.
+    /// The video stream; album covers do not count.
     pub video: Option<VideoStream>,
-    /// The sound stream.
+    /// The audio stream.
     pub audio: Option<AudioStream>,
-    /// Names and values in the container's metadata.
+    /// Names and values of the metadata.
     pub tags: Vec<(String, String)>,
 }
 
-/// A picture stream.
+/// A video stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct VideoStream {
     /// FFmpeg's name of the codec.
     pub codec: String,
-    /// Columns.
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// Frames a second, as an exact fraction: `25/1`.
+    /// Frames per second as an exact fraction: `25/1`.
     pub rate: String,
     /// The same as a number.
     pub fps: f64,
     /// FFmpeg's name of the pixel format.
     pub pix_fmt: String,
-    /// Colour primaries, none where not stated.
+    /// Colour primaries; none if not tagged.
     pub primaries: Option<String>,
-    /// Transfer characteristic, none where not stated.
+    /// Transfer characteristic; none if not tagged.
     pub transfer: Option<String>,
-    /// Colour matrix, none where not stated.
+    /// Colour matrix; none if not tagged.
     pub matrix: Option<String>,
-    /// `tv` or `pc`, none where not stated.
+    /// `tv` or `pc`; none if not tagged.
     pub range: Option<String>,
-    /// When the first frame is shown, in seconds.
+    /// Timestamp of the first frame, in seconds.
     pub start: f64,
-    /// Length in seconds, none where not stated.
+    /// Duration in seconds; none if not stated.
     pub seconds: Option<f64>,
-    /// Frames that the container states, none where it does not.
+    /// Frame count stated by the container; none if it states none.
     pub stated_frames: Option<u64>,
 }
 
-/// A sound stream.
+/// An audio stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct AudioStream {
     /// FFmpeg's name of the codec.
     pub codec: String,
-    /// Bits of a sample, where the codec keeps samples as they are.
+    /// Bits per sample; none for lossy codecs.
     pub bits: Option<u32>,
-    /// Samples a second.
+    /// Sample rate in Hz.
     pub rate: u32,
     /// Channels.
     pub channels: u16,
-    /// When the first sample is heard, in seconds.
+    /// Timestamp of the first sample, in seconds.
     pub start: f64,
-    /// Length in seconds, none where not stated.
+    /// Duration in seconds; none if not stated.
     pub seconds: Option<f64>,
 }
 
-impl Media {
+impl MediaInfo {
     /// Reads the headers of `path`.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
         ffmpeg::init()?;
         let Some(text) = path.to_str() else {
             return Err(fault()
-                .because("FFmpeg takes only paths in UTF-8")
+                .because("FFmpeg needs paths in UTF-8")
                 .hint("rename the file or its folder")
                 .into());
         };
         let mut options = Dictionary::new();
-        // A playlist must not lead to other files, or out into the network.
+        // A playlist must not open other protocols, such as the network.
         options.set("protocol_whitelist", "file");
-        // Where programs write down that a picture is synthetic.
+        // XMP is where programs say that a picture is synthetic.
         options.set("export_xmp", "1");
-        // With the protocol in front, a colon in the name is not taken for one.
+        // With the protocol written out, a colon in the name does not look like one.
         let input =
             format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
                 fault()
-                .because(format!("FFmpeg does not know what it is: {e}"))
-                .hint("give a model folder, an .onnx file, a background folder, a sound or a video")
+                    .because(format!("FFmpeg cannot open it: {e}"))
+                    .hint(KINDS_HINT)
             })?;
         let video = input.streams().find(|stream| {
             let cover = format::stream::Disposition::ATTACHED_PIC;
@@ -112,15 +113,15 @@ impl Media {
         })
     }
 
-    /// Seconds by which the first picture comes after the first sample.
-    pub(crate) fn picture_delay(&self) -> f64 {
+    /// Seconds by which the first frame comes after the first audio sample.
+    pub(crate) fn video_delay(&self) -> f64 {
         let starts = self.video.as_ref().zip(self.audio.as_ref());
         starts.map_or(0.0, |(video, audio)| (video.start - audio.start).max(0.0))
     }
 
-    /// The tag that says that the pictures are made by a machine, if there is one.
-    pub(crate) fn mark(&self) -> Option<&str> {
-        const SAYINGS: [&str; 4] = [
+    /// The tag that says that the video is AI-generated, if there is one.
+    pub(crate) fn ai_mark(&self) -> Option<&str> {
+        const PHRASES: [&str; 4] = [
             "trainedalgorithmicmedia",
             "ai-generated",
             "ai generated",
@@ -128,14 +129,15 @@ impl Media {
         ];
         self.tags.iter().find_map(|(_, value)| {
             let lower = value.to_lowercase();
-            SAYINGS
+            PHRASES
                 .iter()
-                .any(|saying| lower.contains(saying))
+                .any(|phrase| lower.contains(phrase))
                 .then_some(value.as_str())
         })
     }
 }
 
+/// The metadata of the container and of all streams.
 fn tags(input: &format::context::Input) -> Vec<(String, String)> {
     let streams = input.streams().flat_map(|stream| {
         let tags = stream.metadata();
@@ -190,6 +192,7 @@ impl AudioStream {
             .decoder()
             .audio()?;
         let codec = stream.parameters().id().name().to_owned();
+        // `pcm_s16le` -> 16.
         let bits = codec.strip_prefix("pcm_").and_then(|kind| {
             let digits = kind.trim_start_matches(|c: char| !c.is_ascii_digit());
             digits.trim_end_matches(char::is_alphabetic).parse().ok()

@@ -1,6 +1,11 @@
-//! What a model, a background folder, a sound or a video is, and what is wrong with it.
+//! Inspects a file or folder: says what it is and what is wrong with it.
 //!
-//! A survey never stops at the first fault: it lists them all. It fails only where nothing can be read.
+//! A path comes in. An [`Inspection`] goes out, which is printed as text or JSON, or drawn. It does not stop at the first
+//! fault but lists all of them as warnings; it fails only if nothing can be read.
+//!
+//! - `media` reads what FFmpeg says about an audio or video file.
+//! - `audio`, `background`, `model` and `video` each inspect one kind of path: `mod.rs` collects the facts, `text` puts
+//!   them and the warnings into words, and `picture` draws them.
 
 pub(crate) mod audio;
 pub(crate) mod background;
@@ -19,78 +24,82 @@ use serde::Serialize;
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::sync::{Making, rounded};
-use audio::AudioSurvey;
-use background::BackgroundSurvey;
-use media::Media;
-use model::ModelSurvey;
-use video::VideoSurvey;
+use audio::AudioInfo;
+use background::BackgroundInfo;
+use media::MediaInfo;
+use model::ModelInfo;
+use video::VideoInfo;
 
 /// Version of the JSON; keys are only ever added to it.
 const SCHEMA_VERSION: u32 = 1;
 
 /// Extensions of pictures, lower case.
-const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
+const PICTURE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
-/// A name and a value for people to read.
+/// The hint of errors about paths that are none of the kinds.
+const KINDS_HINT: &str =
+    "pass a model folder, an .onnx file, a background folder, an audio file or a video";
+
+/// A label and a value, as people read them.
 type Row = (&'static str, String);
 
-/// All that was found at a path.
+/// What was found at a path.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspection {
     schema_version: u32,
-    /// The path as it was given.
+    /// The path as given.
     path: String,
     /// What it is.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub contents: Contents,
     /// What is wrong with it, one line each.
     pub warnings: Vec<String>,
 }
 
-/// What a path turned out to be.
+/// The facts about a path, by what it is.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Subject {
-    /// One network, or a model's two.
-    Model(ModelSurvey),
-    /// Numbered pictures with rectangles.
-    Background(Box<BackgroundSurvey>),
-    /// A sound.
-    AudioFile(AudioSurvey),
-    /// Moving pictures, perhaps with sound.
-    Video(Box<VideoSurvey>),
+pub(crate) enum Contents {
+    /// A network, or a model folder with its networks.
+    Model(ModelInfo),
+    /// A folder of numbered pictures with crop rectangles.
+    Background(Box<BackgroundInfo>),
+    /// An audio file.
+    #[serde(rename = "sound")]
+    Audio(AudioInfo),
+    /// A video, with or without audio.
+    Video(Box<VideoInfo>),
 }
 
 impl Inspection {
-    /// Finds out what `path` is and surveys it; `making` names the rectangles of a background folder or a video, and the
-    /// backgrounds of a video.
+    /// Finds out what `path` is and inspects it. `making` names the crop rectangles of a background folder or a video, and
+    /// the backgrounds of a video.
     pub(crate) fn of(path: &Path, making: &Making, cancel: &Cancel) -> Result<Self> {
         let mut warnings = Vec::new();
         let found = &mut warnings;
         let kind = kind(path)?;
         if making.background.is_some() && !matches!(kind, Kind::Video(_)) {
-            return Err(Fault::usage("--background is for videos")
-                .because(format!("`{}` is none", path.display()))
+            return Err(Fault::usage("--background is only for videos")
+                .because(format!("`{}` is not a video", path.display()))
                 .into());
         }
         let crop_rects = making.crop_rects.as_deref();
-        let subject = match kind {
-            Kind::Model => Subject::Model(ModelSurvey::of(path, found)?),
-            Kind::Background => Subject::Background(Box::new(BackgroundSurvey::of(
-                path, crop_rects, found, cancel,
-            )?)),
-            Kind::AudioFile(media) => {
-                Subject::AudioFile(AudioSurvey::of(path, media, found, cancel)?)
+        let contents = match kind {
+            Kind::Model => Contents::Model(ModelInfo::of(path, found)?),
+            Kind::Background => {
+                let info = BackgroundInfo::of(path, crop_rects, found, cancel)?;
+                Contents::Background(Box::new(info))
             }
+            Kind::Audio(media) => Contents::Audio(AudioInfo::of(path, media, found, cancel)?),
             Kind::Video(media) => {
-                let survey = VideoSurvey::of(path, media, making, found, cancel)?;
-                Subject::Video(Box::new(survey))
+                let info = VideoInfo::of(path, media, making, found, cancel)?;
+                Contents::Video(Box::new(info))
             }
         };
         Ok(Self {
             schema_version: SCHEMA_VERSION,
             path: path.display().to_string(),
-            subject,
+            contents,
             warnings,
         })
     }
@@ -98,11 +107,11 @@ impl Inspection {
     /// Draws it, 1400 pixels wide.
     pub(crate) fn draw(&self, cancel: &Cancel) -> Result<RgbImage> {
         let (path, warnings) = (self.path.as_str(), self.warnings.as_slice());
-        match &self.subject {
-            Subject::Model(survey) => Ok(survey.draw(path, warnings)),
-            Subject::Background(survey) => survey.draw(path, warnings, cancel),
-            Subject::AudioFile(survey) => survey.draw(path, warnings, cancel),
-            Subject::Video(survey) => survey.draw(path, warnings, cancel),
+        match &self.contents {
+            Contents::Model(info) => Ok(info.draw(path, warnings)),
+            Contents::Background(info) => info.draw(path, warnings, cancel),
+            Contents::Audio(info) => info.draw(path, warnings, cancel),
+            Contents::Video(info) => info.draw(path, warnings, cancel),
         }
     }
 }
@@ -110,16 +119,16 @@ impl Inspection {
 impl fmt::Display for Inspection {
     /// The path, a row for each fact, a line for each warning.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, rows) = match &self.subject {
-            Subject::Model(survey) => ("model", survey.rows()),
-            Subject::Background(survey) => ("background folder", survey.rows()),
-            Subject::AudioFile(survey) => ("sound", survey.rows()),
-            Subject::Video(survey) => ("video", survey.rows()),
+        let (kind, rows) = match &self.contents {
+            Contents::Model(info) => ("model", info.rows()),
+            Contents::Background(info) => ("background folder", info.rows()),
+            Contents::Audio(info) => ("audio file", info.rows()),
+            Contents::Video(info) => ("video", info.rows()),
         };
-        writeln!(f, "{what} `{}`", self.path)?;
-        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, value) in rows {
-            writeln!(f, "  {name:widest$}  {value}")?;
+        writeln!(f, "{kind} `{}`", self.path)?;
+        let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        for (label, value) in rows {
+            writeln!(f, "  {label:width$}  {value}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
@@ -128,21 +137,22 @@ impl fmt::Display for Inspection {
     }
 }
 
+/// What a path is, before it is inspected.
 enum Kind {
     Model,
     Background,
-    AudioFile(Media),
-    Video(Media),
+    Audio(MediaInfo),
+    Video(MediaInfo),
 }
 
 fn kind(path: &Path) -> Result<Kind> {
     let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
-    let about = fs::metadata(path).map_err(|e| fault().because(plain_io(&e)))?;
+    let metadata = fs::metadata(path).map_err(|e| fault().because(plain_io(&e)))?;
     let extension = |path: &Path| {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
         extension.to_ascii_lowercase()
     };
-    if about.is_dir() {
+    if metadata.is_dir() {
         let entries = fs::read_dir(path).map_err(|e| fault().because(plain_io(&e)))?;
         let is_model = entries.flatten().any(|e| extension(&e.path()) == "onnx");
         return Ok(if is_model {
@@ -154,26 +164,26 @@ fn kind(path: &Path) -> Result<Kind> {
     if extension(path) == "onnx" {
         return Ok(Kind::Model);
     }
-    if PICTURES.contains(&extension(path).as_str()) {
+    if PICTURE_EXTENSIONS.contains(&extension(path).as_str()) {
         return Err(fault()
             .because("it is a single picture")
-            .hint("name the folder that holds the frames")
+            .hint("pass the folder that contains the frames")
             .into());
     }
-    let media = Media::open(path)?;
+    let media = MediaInfo::open(path)?;
     if media.video.is_some() {
         Ok(Kind::Video(media))
     } else if media.audio.is_some() {
-        Ok(Kind::AudioFile(media))
+        Ok(Kind::Audio(media))
     } else {
         Err(fault()
-            .because("it holds neither sound nor moving pictures")
-            .hint("give a model folder, an .onnx file, a background folder, a sound or a video")
+            .because("it has neither an audio nor a video stream")
+            .hint(KINDS_HINT)
             .into())
     }
 }
 
-/// A level in dBFS of an amplitude where full scale is 1; -120 at the least.
+/// The level in dBFS of an amplitude with full scale 1; at least -120.
 fn decibels(amplitude: f64) -> f64 {
     rounded(20.0 * amplitude.max(1e-6).log10())
 }
@@ -186,11 +196,11 @@ fn counted(count: usize, what: &str) -> String {
     }
 }
 
-/// At most 20 of a list, and how many more there are.
+/// The first 20 items of a list, and how many more there are.
 fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
-    const MOST: usize = 20;
-    let more = items.len().saturating_sub(MOST);
-    let text = items.take(MOST).collect::<Vec<_>>().join(", ");
+    const MAX_LISTED: usize = 20;
+    let more = items.len().saturating_sub(MAX_LISTED);
+    let text = items.take(MAX_LISTED).collect::<Vec<_>>().join(", ");
     match more {
         0 => text,
         more => format!("{text} and {more} more"),

@@ -1,40 +1,56 @@
-//! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided.
+//! Flags, environment, `lipsync.yaml` and defaults -> a plan in which everything is decided and nothing is loaded.
+//!
+//! A [`Request`] comes in (flags and environment, already parsed) with the [`ConfigFile`]; a [`Plan`] goes out: input files are
+//! opened and checked, outputs are checked, encoders are chosen. No network is loaded, and nothing is written.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `setting` | a value with its origin: flag, environment, line of a file, default |
+//! | `options` | batch size, behaviour in silence |
+//! | `request` | everything a user can ask for; what is not set is open |
+//! | `config_request` | `lipsync.yaml` as a request |
+//! | `model` | the files of a model, found by name or path |
+//! | `open_backgrounds` | backgrounds, opened once for all clips that show them |
+//! | `presenter` | model and background |
+//! | `outputs` | clip, frames and contact sheet; codec and container; who signs |
+//! | `machine` | device, threads, memory |
+//! | `range` | the frames to render: the whole clip or a part |
+//! | `clip` | what the encoder and the caches need to know of a plan |
 
+mod clip;
+mod config_request;
+mod machine;
 pub(crate) mod model;
 mod open_backgrounds;
+mod options;
 mod outputs;
 mod presenter;
 mod range;
 pub(crate) mod request;
 mod setting;
 
-use std::fmt;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
-use std::thread;
 
 use anyhow::Result;
-use clap::ValueEnum;
-use serde_json::{Value, json};
 
 use crate::assets;
 use crate::audio::AudioFile;
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::config::file::ConfigFile;
-use crate::encode::clip::{ClipFormat, ClipSpec};
+use crate::encode::clip::ClipFormat;
 #[cfg(feature = "credentials")]
 use crate::encode::credentials::Signer;
 use crate::encode::mark::Mark;
 use crate::face::Paste;
-use crate::inference::onnx::{Device, Hardware, Placement};
+use crate::inference::onnx::Hardware;
 use crate::inference::precision::Precision;
 use crate::output::Target;
 use crate::timeline::{BackgroundIndex, FrameRate};
 use model::ModelFiles;
 pub(crate) use open_backgrounds::OpenBackgrounds;
+pub(crate) use options::{BatchSize, Silence};
 use outputs::Outputs;
 use presenter::Presenter;
 pub(crate) use range::FrameRange;
@@ -42,124 +58,71 @@ pub(crate) use request::Request;
 use setting::Decisions;
 pub(crate) use setting::{Origin, Setting};
 
-/// Frames that go through the generator at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchSize {
-    /// What suits the device.
-    Auto,
-    /// So many.
-    Fixed(NonZeroUsize),
-}
-
-impl BatchSize {
-    /// The number for networks that run at `placement`.
-    pub fn on(self, placement: &Placement) -> usize {
-        match self {
-            Self::Fixed(n) => n.get(),
-            // A CPU is no faster with more, and each frame takes memory; a GPU needs them to be busy.
-            Self::Auto if placement.on_cpu() => 1,
-            Self::Auto => 16,
-        }
-    }
-}
-
-impl fmt::Display for BatchSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Fixed(n) => write!(f, "{n}"),
-        }
-    }
-}
-
-impl FromStr for BatchSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        let number = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= 256);
-        number
-            .map(Self::Fixed)
-            .ok_or_else(|| "expected auto or 1 to 256".into())
-    }
-}
-
-/// What the mouth does in silence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Silence {
-    /// what the networks make of it
-    Model,
-    /// in pauses of 0.3 s and more it comes to rest: the background's own mouth
-    Rest,
-}
-
-/// A render in which everything is decided and checked, except what the machine can do.
+/// A render in which everything is decided and checked, except what depends on the device.
 #[derive(Debug)]
 pub struct Plan {
-    /// The speech, checked.
+    /// The speech.
     pub sound: AudioFile,
-    /// The networks' files.
+    /// The files of the networks.
     pub model: ModelFiles,
     /// Path of the background folder or video.
     pub background: PathBuf,
-    /// The file or folder of rectangles that was named.
+    /// The file or folder of crop rectangles, if one was named.
     pub crop_rects: Option<PathBuf>,
-    /// The background, checked.
+    /// The background, opened.
     pub backgrounds: Arc<Backgrounds>,
     /// Order of the backgrounds.
     pub order: Order,
     /// The first background.
     pub start: BackgroundIndex,
-    /// Way of pasting.
+    /// How the mouth is pasted.
     pub paste: Paste,
     /// What the mouth does in silence.
     pub silence: Silence,
-    /// Where the clip goes; nowhere if only a contact sheet was asked for.
+    /// Where the clip or the frames go; none if only a contact sheet is written.
     pub target: Option<Target>,
-    /// How the clip is compressed and packed; none where no clip is written.
+    /// Codec and container; none if no clip is written.
     pub format: Option<ClipFormat>,
-    /// What the output says of how it was made.
+    /// The mark that the clip is AI-generated, unless it is switched off.
     pub mark: Option<Mark>,
     /// Who signs the clip.
     #[cfg(feature = "credentials")]
     pub signer: Option<Signer>,
     /// Where the contact sheet goes.
     pub contact_sheet: Option<Target>,
-    /// Frames a second of the clip.
+    /// Frames per second of the clip.
     pub fps: FrameRate,
     /// Frames of the whole clip.
     pub frames: u64,
-    /// Those that are rendered.
+    /// The frames that are rendered.
     pub range: FrameRange,
-    /// Seconds that the sound was shortened to, if it was asked for.
+    /// Seconds that the audio is limited to.
     pub limit: Option<f64>,
-    /// Where to run the networks.
+    /// Where the networks run.
     pub hardware: Hardware,
     /// How exactly the networks are computed.
     pub precision: Precision,
-    /// Frames at a time.
+    /// Frames per run of the generator.
     pub batch: BatchSize,
-    /// Memory to stay within, bytes, if it was said.
+    /// The memory limit in bytes.
     pub memory_limit: Option<usize>,
-    /// What the user should know although it stops nothing.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// The settings as text, and who decided each.
+    /// Each setting as text, with its origin.
     pub settings: Vec<(&'static str, Setting<String>)>,
 }
 
 impl Plan {
-    /// Decides and checks all that `request` and the configuration leave open. Nothing is written.
+    /// Decides and checks everything that `request` and the configuration leave open. Nothing is written.
     pub fn new(request: Request, config: Option<&ConfigFile>) -> Result<Self> {
-        Self::among(request, config, &OpenBackgrounds::default())
+        Self::with_backgrounds(request, config, &OpenBackgrounds::default())
     }
 
-    /// The same for one clip of many: backgrounds are opened once for all of them.
-    pub fn among(
+    /// The same for one clip of many, which share the backgrounds that are already open.
+    pub fn with_backgrounds(
         request: Request,
         config: Option<&ConfigFile>,
-        backdrops: &OpenBackgrounds,
+        opened: &OpenBackgrounds,
     ) -> Result<Self> {
         let mut request = request.filled_from(config);
         let mut decisions = Decisions::default();
@@ -167,7 +130,7 @@ impl Plan {
             Some(path) => path,
             None => assets::home()?.join("samples/hello.wav"),
         };
-        let fps = decisions.choose("fps", request.fps.take(), FrameRate::TRAINED, text);
+        let fps = decisions.choose("fps", request.fps.take(), FrameRate::TRAINED);
         let outputs = Outputs::decide(&mut request, &audio)?;
         let sound = AudioFile::open(&audio, request.limit)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
@@ -177,44 +140,32 @@ impl Plan {
             .as_ref()
             .is_none_or(|format| format.video.encoder.keeps_alpha());
         let open = |background: &Path, crop_rects: Option<&Path>| {
-            backdrops.open(background, crop_rects, fps, keep_alpha)
+            opened.open(background, crop_rects, fps, keep_alpha)
         };
         let presenter = Presenter::decide(&mut request, config, open, &mut decisions)?;
-        let no_mark = decisions.choose("no-mark", request.no_mark.take(), false, text);
-        let mark = (!no_mark).then(|| Mark {
-            model: presenter.model.id.clone(),
-        });
-        let hardware = hardware(&mut request, &mut decisions);
-        let warnings = presenter.backgrounds.warnings.clone();
-        let memory_limit = memory_limit(&mut request, &mut decisions);
+        let mark = mark(&mut request, &presenter.model, &mut decisions);
+        let hardware = machine::hardware(&mut request, &mut decisions);
+        let memory_limit = machine::memory_limit(&mut request, &mut decisions);
         #[cfg(feature = "credentials")]
-        let signer = request
-            .signer
-            .take()
-            .map(|files| {
-                let files = decisions.note("credentials", files, |f| {
-                    f.certificates.display().to_string()
-                });
-                let deterministic = hardware.deterministic;
-                output::signer(&files, format.as_ref(), mark.as_ref(), deterministic)
-            })
-            .transpose()?;
+        let signer = outputs::signer(
+            &mut request,
+            format.as_ref(),
+            mark.as_ref(),
+            hardware.deterministic,
+            &mut decisions,
+        )?;
         Ok(Self {
-            order: decisions.choose("order", request.order, Order::PingPong, value_name),
-            paste: decisions.choose("paste", request.paste, Paste::Seamless, value_name),
-            silence: decisions.choose("silence", request.silence, Silence::Model, value_name),
-            precision: decisions.choose(
-                "precision",
-                request.precision,
-                Precision::Exact,
-                value_name,
-            ),
-            batch: decisions.choose("batch", request.batch, BatchSize::Auto, text),
+            order: decisions.choose_name("order", request.order, Order::PingPong),
+            paste: decisions.choose_name("paste", request.paste, Paste::Seamless),
+            silence: decisions.choose_name("silence", request.silence, Silence::Model),
+            precision: decisions.choose_name("precision", request.precision, Precision::Exact),
+            batch: decisions.choose("batch", request.batch, BatchSize::Auto),
             frames: fps.frames_covering(sound.frames, sound.rate),
-            range: FrameRange::of(request.part, fps, &sound)?,
+            range: FrameRange::new(request.part, fps, &sound)?,
             limit: request.limit,
             fps,
             sound,
+            warnings: presenter.backgrounds.warnings.clone(),
             model: presenter.model,
             background: presenter.background,
             crop_rects: presenter.crop_rects,
@@ -228,117 +179,42 @@ impl Plan {
             signer,
             hardware,
             memory_limit,
-            warnings,
-            settings: decisions.0,
+            settings: decisions.into_settings(),
         })
     }
 
-    /// The clip file, compressed in this way.
-    pub fn clip_spec(&self, format: ClipFormat) -> Result<ClipSpec> {
-        Ok(ClipSpec {
-            size: self.backgrounds.size(),
-            fps: self.fps,
-            frames: self.range.count(),
-            part: self.part_tag(&format)?,
-            format,
-            threads: self.hardware.threads,
-            deterministic: self.hardware.deterministic,
-            mark: self.mark.clone(),
-            #[cfg(feature = "credentials")]
-            signer: self.signer.clone(),
-        })
+    /// Length of the audio that is rendered, in seconds.
+    pub fn seconds(&self) -> f64 {
+        let samples = self.range.samples.end - self.range.samples.start;
+        samples as f64 / f64::from(self.sound.rate)
     }
 
-    /// What shapes the clip beside its files, by the names of the flags with underscores.
-    pub fn shape(&self) -> Vec<(&'static str, Value)> {
-        let mut shape = vec![
-            ("order", value_name(&self.order).into()),
-            ("start_frame", self.start.0.into()),
-            ("fps", self.fps.to_string().into()),
-            ("paste", value_name(&self.paste).into()),
-            ("silence", value_name(&self.silence).into()),
-            ("precision", value_name(&self.precision).into()),
-        ];
-        if let Some(format) = &self.format {
-            let video = &format.video;
-            shape.push(("codec", video.encoder.name.into()));
-            shape.extend(video.crf.map(|crf| ("crf", crf.into())));
-            let preset = video.preset.as_deref();
-            shape.extend(preset.map(|preset| ("preset", preset.into())));
-            let kilobits = format.sound_bits.map(|bits| bits / 1000);
-            shape.extend(kilobits.map(|kilobits| ("audio_bitrate", kilobits.into())));
-        }
-        if self.mark.is_none() {
-            shape.push(("no_mark", json!(true)));
-        }
-        shape
-    }
-
-    /// All that is written.
+    /// Everything that is written.
     pub fn outputs(&self) -> impl Iterator<Item = &Target> {
         self.target.iter().chain(&self.contact_sheet)
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub fn outputs_mut(&mut self) -> impl Iterator<Item = &mut Target> {
         self.target.iter_mut().chain(&mut self.contact_sheet)
     }
 
-    /// What is written: the clip, else the frames, else the contact sheet.
+    /// The main output: the clip or the frames, else the contact sheet.
     pub fn output(&self) -> Option<&Target> {
         self.target.as_ref().or(self.contact_sheet.as_ref())
     }
 
-    /// The path of what is written, as JSON carries it: what is not UTF-8 is replaced.
+    /// The path of the main output for JSON, in which invalid UTF-8 is replaced.
     pub fn output_path(&self) -> Option<String> {
         self.output()
             .map(|target| target.path.display().to_string())
     }
 }
 
-/// What the networks may use of the machine.
-fn hardware(request: &mut Request, decisions: &mut Decisions) -> Hardware {
-    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    Hardware {
-        device: decisions.choose("device", request.device.take(), Device::Auto, text),
-        gpu: decisions.choose("gpu", request.gpu.take(), 0, text),
-        gpu_bytes: request.gpu_gb.take().map(|gb| {
-            let gb = decisions.note("gpu memory", gb, |gb| format!("{gb} GB"));
-            (gb * 1e9) as usize
-        }),
-        threads: decisions
-            .choose("threads", request.threads.take(), cores, text)
-            .get(),
-        deterministic: decisions.choose("deterministic", request.deterministic.take(), false, text),
-    }
-}
-
-/// Memory to stay within, bytes.
-fn memory_limit(request: &mut Request, decisions: &mut Decisions) -> Option<usize> {
-    let limit = request.memory_limit.take()?;
-    let limit = decisions.note("memory-limit", limit, |gb| format!("{gb} GB"));
-    Some((limit * 1e9) as usize)
-}
-
-/// A setting's value as it is written.
-fn text<T: ToString>(value: &T) -> String {
-    value.to_string()
-}
-
-fn value_name<T: ValueEnum>(value: &T) -> String {
-    value
-        .to_possible_value()
-        .map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batch_sizes_are_checked() {
-        assert_eq!("auto".parse(), Ok(BatchSize::Auto));
-        assert!("0".parse::<BatchSize>().is_err());
-        assert!("257".parse::<BatchSize>().is_err());
-    }
+/// The mark that the clip is AI-generated.
+fn mark(request: &mut Request, model: &ModelFiles, decisions: &mut Decisions) -> Option<Mark> {
+    let no_mark = decisions.choose("no-mark", request.no_mark.take(), false);
+    (!no_mark).then(|| Mark {
+        model: model.id.clone(),
+    })
 }

@@ -1,19 +1,20 @@
-//! Which files make up a model.
+//! The files of a model, found by name or path.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde::Deserialize;
 
 use crate::config::file::ConfiguredModel;
-use crate::error::{Fault, plain_io};
+use crate::config::model_yaml::ModelYaml;
+use crate::config::yaml::Located;
+use crate::error::Fault;
 
-/// The family whose contract this renderer speaks.
+/// The family (contract of the networks) that this version renders.
 const FAMILY: &str = "synctalk-328";
-/// The bundled model that is used when none is named.
+/// The bundled model, used if none is named.
 pub(crate) const DEFAULT_MODEL: &str = "ada";
 
-/// A model's files.
+/// The files of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFiles {
     /// Its name in messages.
@@ -22,16 +23,8 @@ pub struct ModelFiles {
     pub generator: PathBuf,
     /// The audio encoder network.
     pub audio_encoder: PathBuf,
-    /// The bundled background folder that goes with it.
+    /// The name of its bundled background folder, if it has one.
     pub background: Option<String>,
-}
-
-/// What is read of a `model.yaml`; the rest of it is for people.
-#[derive(Debug, Default, Deserialize)]
-struct Sidecar {
-    model_id: Option<String>,
-    family: Option<String>,
-    background: Option<String>,
 }
 
 impl ModelFiles {
@@ -47,44 +40,44 @@ impl ModelFiles {
         })
     }
 
-    /// Finds a model by the path of its folder, by its generator's file, or by the name of a bundled one in `home`.
-    /// `others` are names that would have been right, for the message.
+    /// Finds a model by the path of its folder or of its generator, or by the name of a bundled model in `home`.
+    /// `others` are further valid names, for the error message.
     pub fn find(
         name: &Path,
         home: impl FnOnce() -> Result<PathBuf>,
         others: impl FnOnce() -> Vec<String>,
     ) -> Result<Self> {
-        let beside = |generator: PathBuf| {
+        let with_generator = |generator: PathBuf| {
             let audio_encoder = generator.with_file_name("audio_encoder.onnx");
             Self::from_files(generator, audio_encoder)
         };
         if name.is_file() {
-            return beside(name.to_owned());
+            return with_generator(name.to_owned());
         }
         if name.is_dir() {
-            return beside(name.join("generator.onnx"));
+            return with_generator(name.join("generator.onnx"));
         }
         let is_id = name.components().count() == 1 && name.extension().is_none();
         if is_id {
             let models = home()?.join("models");
             let folder = models.join(name);
             if folder.is_dir() {
-                return beside(folder.join("generator.onnx"));
+                return with_generator(folder.join("generator.onnx"));
             }
-            let mut known = others();
-            known.extend(bundled(&models));
+            let mut names = others();
+            names.extend(bundled_names(&models));
             return Err(Fault::failed(format!("there is no model `{}`", name.display()))
-                .because(format!("there are: {}", known.join(", ")))
-                .hint("name one of these, or the path of a folder with generator.onnx and audio_encoder.onnx")
+                .because(format!("available models: {}", names.join(", ")))
+                .hint("choose one of these, or give the path of a folder with generator.onnx and audio_encoder.onnx")
                 .into());
         }
         Err(Fault::failed(format!("model `{}` does not exist", name.display()))
-            .hint("give a folder with generator.onnx and audio_encoder.onnx, or the generator's .onnx file")
+            .hint("give a folder with generator.onnx and audio_encoder.onnx, or the .onnx file of the generator")
             .into())
     }
 
-    /// The `model.yaml` beside the generator, whether there is one or not.
-    pub fn sidecar(&self) -> PathBuf {
+    /// The path of the `model.yaml` next to the generator; it need not exist.
+    pub fn description(&self) -> PathBuf {
         self.generator.with_file_name("model.yaml")
     }
 
@@ -95,7 +88,7 @@ impl ModelFiles {
                     "model file `{}` does not exist",
                     file.display()
                 ))
-                .hint("a model is generator.onnx and audio_encoder.onnx in one folder")
+                .hint("a model is a folder with generator.onnx and audio_encoder.onnx")
                 .into());
             }
         }
@@ -105,41 +98,37 @@ impl ModelFiles {
             audio_encoder,
             background: None,
         };
-        let sidecar = read_sidecar(&model.sidecar())?;
-        model.background = sidecar.background;
-        if let Some(id) = sidecar.model_id {
+        let path = model.description();
+        let described = ModelYaml::read(&path)?;
+        if let Some(Located { value, line }) = described.family
+            && value != FAMILY
+        {
+            return Err(Fault::failed(format!(
+                "cannot use model description `{}`, line {line}",
+                path.display()
+            ))
+            .because(format!(
+                "its family is `{value}`; this version renders `{FAMILY}`"
+            ))
+            .into());
+        }
+        model.background = described.background;
+        if let Some(id) = described.model_id {
             model.id = id;
         }
         Ok(model)
     }
 }
 
-/// The name of the folder that a file lies in.
+/// The name of the folder that contains `file`.
 fn folder_name(file: &Path) -> String {
     let path = std::fs::canonicalize(file).unwrap_or_default();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
     folder.to_string_lossy().into_owned()
 }
 
-fn read_sidecar(path: &Path) -> Result<Sidecar> {
-    if !path.exists() {
-        return Ok(Sidecar::default());
-    }
-    let fault = || Fault::failed(format!("cannot read `{}`", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| fault().because(plain_io(&e)))?;
-    let sidecar: Sidecar = serde_yaml::from_str(&text).map_err(|e| fault().because(e))?;
-    match &sidecar.family {
-        Some(family) if family != FAMILY => Err(fault()
-            .because(format!(
-                "its family is `{family}`; this version renders `{FAMILY}`"
-            ))
-            .into()),
-        _ => Ok(sidecar),
-    }
-}
-
 /// The names of the bundled models.
-fn bundled(models: &Path) -> Vec<String> {
+fn bundled_names(models: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(models).into_iter().flatten().flatten();
     let folders = entries.filter(|e| e.path().is_dir());
     let mut names: Vec<String> = folders

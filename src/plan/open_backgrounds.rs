@@ -1,4 +1,4 @@
-//! Backgrounds that were opened and checked, shared by the clips that show them.
+//! Open backgrounds, shared by all clips that show them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use anyhow::Result;
 use crate::background::Backgrounds;
 use crate::timeline::FrameRate;
 
-/// What decides what is opened: the path, its rectangles, the clip's rate, and whether transparency is kept.
+/// What a background is opened with: its path, crop rectangles, the clip's frame rate, and whether transparency is kept.
 type BackgroundKey = (PathBuf, Option<PathBuf>, FrameRate, bool);
 
-/// Backgrounds by what they were opened with: each is checked, and its pictures are decoded, once for all clips.
+/// Each background is checked, and its pictures are decoded, once for all clips.
 #[derive(Debug, Default)]
 pub struct OpenBackgrounds(Mutex<HashMap<BackgroundKey, Arc<Backgrounds>>>);
 
@@ -31,12 +31,12 @@ impl OpenBackgrounds {
             fps,
             keep_alpha,
         );
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(&key) {
-            return Ok(Arc::clone(known));
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backgrounds) = open.get(&key) {
+            return Ok(Arc::clone(backgrounds));
         }
-        let new = Arc::new(Backgrounds::open(path, crop_rects, fps, keep_alpha)?);
-        opened.insert(key, Arc::clone(&new));
-        Ok(new)
+        let backgrounds = Arc::new(Backgrounds::open(path, crop_rects, fps, keep_alpha)?);
+        open.insert(key, Arc::clone(&backgrounds));
+        Ok(backgrounds)
     }
 }

@@ -1,4 +1,4 @@
-//! Where the results of a render go, and how a clip among them is compressed.
+//! Where the results of a render go, and how a clip is compressed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::encode::clip::ClipFormat;
 use crate::encode::codec::{Codec, VideoEncoder};
 use crate::encode::container::Container;
 #[cfg(feature = "credentials")]
-use crate::encode::credentials::{Signer, SignerFiles};
+use crate::encode::credentials::Signer;
 #[cfg(feature = "credentials")]
 use crate::encode::mark::Mark;
 use crate::encode::segment::Part;
@@ -20,14 +20,14 @@ use crate::output::{OutputKind, Target};
 
 /// What is written.
 pub(super) struct Outputs {
-    /// The clip with the kind of file it is, or the folder of frames.
+    /// The clip with its container, or the folder of frames.
     pub(super) clip: Option<(Target, Option<Container>)>,
-    /// The picture of twelve moments.
+    /// The contact sheet.
     pub(super) contact_sheet: Option<Target>,
 }
 
 impl Outputs {
-    /// Where everything goes; a clip without a name is named after `audio`.
+    /// Decides where everything goes; a clip without a name is named after `audio`.
     pub(super) fn decide(request: &mut Request, audio: &Path) -> Result<Self> {
         let force = request.force;
         let contact_sheet = request.contact_sheet.take().map(|path| Target {
@@ -37,19 +37,19 @@ impl Outputs {
         });
         let clip = match (request.output.take(), request.frames.take()) {
             (None, Some(path)) => {
-                compression_must_be_left_open(request)?;
+                reject_compression(request)?;
                 let kind = OutputKind::Frames;
                 Some((Target { path, kind, force }, None))
             }
             (None, None) if contact_sheet.is_some() => {
-                compression_must_be_left_open(request)?;
+                reject_compression(request)?;
                 None
             }
             (output, _) => {
                 let codec = request.codec.as_ref().map(|codec| &codec.value);
                 let (target, container) = clip_target(audio, output, codec, request.part, force)?;
                 if request.part.is_some() {
-                    must_hold_parts(container)?;
+                    check_holds_parts(container)?;
                 }
                 Some((target, Some(container)))
             }
@@ -60,8 +60,8 @@ impl Outputs {
         })
     }
 
-    /// Fails if an output could not be put into its place, or would replace the sound.
-    /// `makes_folders`: whether missing folders will be made.
+    /// Fails if an output could not be written, or would overwrite the audio file.
+    /// `makes_folders`: whether missing folders will be created.
     pub(super) fn check(&self, audio: &Path, makes_folders: bool) -> Result<()> {
         let clip = self.clip.as_ref().map(|(target, _)| target);
         for target in clip.into_iter().chain(&self.contact_sheet) {
@@ -72,7 +72,7 @@ impl Outputs {
             }
             if same_file(&target.path, audio) {
                 return Err(Fault::usage(format!(
-                    "the output would overwrite the sound `{}`",
+                    "the output would overwrite the audio file `{}`",
                     audio.display()
                 ))
                 .hint("choose another name with -o")
@@ -82,11 +82,11 @@ impl Outputs {
         Ok(())
     }
 
-    /// How the clip is compressed: the encoder that is present on this machine, and checked settings for it.
+    /// How the clip is compressed: an encoder that FFmpeg has here, with checked settings. None if no clip is written.
     pub(super) fn format(
         &self,
         request: &mut Request,
-        sound: &AudioFile,
+        audio: &AudioFile,
         decisions: &mut Decisions,
     ) -> Result<Option<ClipFormat>> {
         let Some((_, Some(container))) = self.clip else {
@@ -108,24 +108,19 @@ impl Outputs {
             format!("{codec} ({})", encoder.name)
         });
         if let Some(value) = video.crf {
-            decisions.note("crf", Setting { value, origin: crf }, ToString::to_string);
+            let crf = Setting { value, origin: crf };
+            decisions.note("crf", crf, ToString::to_string);
         }
         if let Some(value) = video.preset.clone() {
-            decisions.note(
-                "preset",
-                Setting {
-                    value,
-                    origin: preset,
-                },
-                Clone::clone,
-            );
+            let origin = preset;
+            decisions.note("preset", Setting { value, origin }, Clone::clone);
         }
         let sound_bits = request.audio_kilobits.take().map(|kilobits| {
             1000 * decisions.note("audio-bitrate", kilobits, |n| format!("{n} kbit/s")) as usize
         });
         if let Some(bits) = sound_bits {
             let codec = container.sound_codec();
-            codec.check_bits(bits, sound.channels, sound.rate)?;
+            codec.check_bits(bits, audio.channels, audio.rate)?;
         }
         Ok(Some(ClipFormat {
             container,
@@ -135,21 +130,21 @@ impl Outputs {
     }
 }
 
-/// Fails if a flag asks for compression where no clip is written. The environment and the configuration speak of clips
-/// in general.
-fn compression_must_be_left_open(request: &Request) -> Result<()> {
+/// Fails if a flag sets compression where no clip is written. Settings of the environment and the configuration are for clips
+/// in general, and are ignored.
+fn reject_compression(request: &Request) -> Result<()> {
     let is_flag = |origin: Option<&Origin>| origin == Some(&Origin::Flag);
-    let bit_rate = request.audio_kilobits.as_ref();
+    let bitrate = request.audio_kilobits.as_ref();
     let flags = [
         ("--codec", request.codec.as_ref().map(|s| &s.origin)),
         ("--crf", request.crf.as_ref().map(|s| &s.origin)),
         ("--preset", request.preset.as_ref().map(|s| &s.origin)),
-        ("--audio-bitrate", bit_rate.map(|s| &s.origin)),
+        ("--audio-bitrate", bitrate.map(|s| &s.origin)),
     ];
     match flags.into_iter().find(|(_, origin)| is_flag(*origin)) {
         None => Ok(()),
-        Some((flag, _)) => Err(Fault::usage(format!("{flag} has no meaning for pictures"))
-            .hint(format!("leave {flag} out, or name a clip with -o"))
+        Some((flag, _)) => Err(Fault::usage(format!("{flag} does not apply to pictures"))
+            .hint(format!("leave {flag} out, or write a clip with -o"))
             .into()),
     }
 }
@@ -158,7 +153,7 @@ fn origin_of<T>(setting: Option<&Setting<T>>) -> Origin {
     setting.map_or(Origin::Default, |setting| setting.origin.clone())
 }
 
-/// Where the clip goes, and the kind of file it is.
+/// Where the clip goes, and its container.
 fn clip_target(
     audio: &Path,
     output: Option<PathBuf>,
@@ -180,35 +175,42 @@ fn clip_target(
     Ok((Target { path, kind, force }, container))
 }
 
-/// Fails if a part of a clip cannot be such a file.
-fn must_hold_parts(container: Container) -> Result<()> {
+/// Fails if `container` cannot hold a part of a clip.
+fn check_holds_parts(container: Container) -> Result<()> {
     if container.holds_parts() {
         return Ok(());
     }
     Err(
         Fault::usage(format!("--part writes MP4 or MOV files, not {container}"))
-            .because("parts carry exact times and their sound with nothing lost")
+            .because("parts need exact timestamps and lossless audio")
             .hint(
-                "name a file with -o that ends in .mp4 or .mov; lipsync join then writes any kind",
+                "name a file with -o that ends in .mp4 or .mov; lipsync join can then write any container",
             )
             .into(),
     )
 }
 
-/// Who signs the clip, if it is one that can be signed.
+/// Who signs the clip; fails if it cannot be signed.
 #[cfg(feature = "credentials")]
 pub(super) fn signer(
-    files: &SignerFiles,
+    request: &mut Request,
     format: Option<&ClipFormat>,
     mark: Option<&Mark>,
     deterministic: bool,
-) -> Result<Signer> {
+    decisions: &mut Decisions,
+) -> Result<Option<Signer>> {
+    let Some(files) = request.signer.take() else {
+        return Ok(None);
+    };
+    let files = decisions.note("credentials", files, |files| {
+        files.certificates.display().to_string()
+    });
     let contradicts = |flag: &str, why: &str| {
         Fault::usage(format!("--credentials and {flag} contradict each other")).because(why)
     };
     let Some(format) = format else {
-        return Err(Fault::usage("--credentials has no meaning for pictures")
-            .hint("name a clip with -o")
+        return Err(Fault::usage("--credentials does not apply to pictures")
+            .hint("write a clip with -o")
             .into());
     };
     if format.container.signed_as().is_none() {
@@ -222,9 +224,9 @@ pub(super) fn signer(
     if mark.is_none() {
         return Err(contradicts(
             "--no-mark",
-            "what is signed is that the clip is AI-generated",
+            "the signature states that the clip is AI-generated",
         )
-        .hint("leave out one of them; `mark: false` in lipsync.yaml is the same as --no-mark")
+        .hint("leave out one of them; `mark: false` in lipsync.yaml means --no-mark")
         .into());
     }
     if deterministic {
@@ -234,7 +236,7 @@ pub(super) fn signer(
                 .into(),
         );
     }
-    Signer::open(files)
+    Signer::open(&files).map(Some)
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -249,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clip_is_named_after_the_sound() {
+    fn the_clip_is_named_after_the_audio_file() {
         let named = |audio: &str, codec| clip_target(Path::new(audio), None, codec, None, false);
         let name = |audio: &str| named(audio, None).unwrap().0.path;
         assert_eq!(name("talks/day one.wav"), Path::new("day one.mp4"));

@@ -1,26 +1,25 @@
-//! Who is seen and heard to speak: the model's files and the backgrounds.
+//! The presenter: the files of the model, and its background.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::model::{DEFAULT_MODEL, ModelFiles};
 use super::request::Request;
 use super::setting::{Decisions, Origin, Setting};
-use super::text;
 use crate::assets;
 use crate::background::Backgrounds;
 use crate::config::file::{ConfigFile, ConfiguredModel};
 use crate::error::Fault;
-use crate::plan::model::{DEFAULT_MODEL, ModelFiles};
 use crate::timeline::BackgroundIndex;
 
-/// A model, and the backgrounds that its mouth goes into.
+/// A model, and the background that its mouth is pasted into.
 pub(super) struct Presenter {
     pub(super) model: ModelFiles,
     /// Path of the background folder or video.
     pub(super) background: PathBuf,
-    /// The file or folder of rectangles that was named.
+    /// The file or folder of crop rectangles, if one was named.
     pub(super) crop_rects: Option<PathBuf>,
     pub(super) backgrounds: Arc<Backgrounds>,
     /// The first background.
@@ -28,7 +27,7 @@ pub(super) struct Presenter {
 }
 
 impl Presenter {
-    /// Finds the model, then its background, and checks both; `open` opens a background with its rectangles.
+    /// Finds the model, then its background, and checks both; `open` opens a background with its crop rectangles.
     pub(super) fn decide(
         request: &mut Request,
         config: Option<&ConfigFile>,
@@ -40,7 +39,7 @@ impl Presenter {
         let configured = config.and_then(|config| configured_model(config, &name.value));
         let model = match configured {
             Some(model) => ModelFiles::configured(model)?,
-            None => ModelFiles::find(&name.value, assets::home, || known_models(config))?,
+            None => ModelFiles::find(&name.value, assets::home, || configured_names(config))?,
         };
         decisions.note("model", name, |_| model.id.clone());
         let background = background(request.background.take(), configured, config, &model)?;
@@ -52,10 +51,10 @@ impl Presenter {
         let crop_rects =
             crop_rects.map(|path| decisions.note("crop-rects", path, |p| p.display().to_string()));
         let backgrounds = open(&background, crop_rects.as_deref())?;
-        let start = decisions.choose("start-frame", request.start_frame.take(), 0, text);
+        let start = decisions.choose("start-frame", request.start_frame.take(), 0);
         if start >= backgrounds.count() {
             return Err(Fault::usage(format!(
-                "--start-frame {start} is past the last background: `{}` has 0 to {}",
+                "--start-frame {start} is past the end: the backgrounds of `{}` are 0 to {}",
                 background.display(),
                 backgrounds.count() - 1
             ))
@@ -76,11 +75,12 @@ fn configured_model<'a>(config: &'a ConfigFile, name: &Path) -> Option<&'a Confi
     models.find(|model| Path::new(&model.model_id.value) == name)
 }
 
-fn known_models(config: Option<&ConfigFile>) -> Vec<String> {
+fn configured_names(config: Option<&ConfigFile>) -> Vec<String> {
     let models = config.map_or(&[][..], |config| &config.models);
     models.iter().map(|m| m.model_id.value.clone()).collect()
 }
 
+/// The background: asked for, configured with the model, or named by its description.
 fn background(
     asked: Option<Setting<PathBuf>>,
     configured: Option<&ConfiguredModel>,
@@ -96,11 +96,11 @@ fn background(
     match &model.background {
         Some(name) => Ok(Setting {
             value: assets::home()?.join("backgrounds").join(name),
-            origin: Origin::Model(model.sidecar()),
+            origin: Origin::Model(model.description()),
         }),
         None => Err(
-            Fault::usage(format!("model `{}` names no background", model.id))
-                .hint("name a folder of frames or a video with --background")
+            Fault::usage(format!("model `{}` has no background of its own", model.id))
+                .hint("choose a folder of frames or a video with --background")
                 .into(),
         ),
     }

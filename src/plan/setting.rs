@@ -1,9 +1,11 @@
-//! A value that was decided, and who decided it: a flag, the environment, the configuration file or nobody.
+//! A value and its origin: a flag, the environment, a file, or the default.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Who decided a value.
+use clap::ValueEnum;
+
+/// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The command line.
@@ -14,7 +16,7 @@ pub enum Origin {
     File(PathBuf, usize),
     /// A `model.yaml`.
     Model(PathBuf),
-    /// Nobody.
+    /// The program's default.
     Default,
 }
 
@@ -30,17 +32,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value and who decided it.
+/// A value and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
-    /// What was decided.
+    /// The value.
     pub value: T,
-    /// By whom.
+    /// Where it comes from.
     pub origin: Origin,
 }
 
 impl<T> Setting<T> {
-    /// A value that nobody asked for.
+    /// A default value.
     pub fn default(value: T) -> Self {
         Self {
             value,
@@ -48,7 +50,7 @@ impl<T> Setting<T> {
         }
     }
 
-    /// The same decision about another value.
+    /// Converts the value; the origin stays.
     pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Setting<U> {
         Setting {
             value: to(self.value),
@@ -57,39 +59,58 @@ impl<T> Setting<T> {
     }
 }
 
-/// The choice for each setting, written down as it is made.
+/// The setting of each option, recorded as it is decided.
 #[derive(Default)]
-pub(super) struct Decisions(pub(super) Vec<(&'static str, Setting<String>)>);
+pub(super) struct Decisions(Vec<(&'static str, Setting<String>)>);
 
 impl Decisions {
-    /// What was asked for wins over the default.
-    pub(super) fn choose<T>(
+    /// What was asked for, else the default; recorded as text.
+    pub(super) fn choose<T: ToString>(
         &mut self,
         name: &'static str,
         asked: Option<Setting<T>>,
         default: T,
-        show: impl FnOnce(&T) -> String,
     ) -> T {
         let chosen = asked.unwrap_or_else(|| Setting::default(default));
-        self.note(name, chosen, show)
+        self.note(name, chosen, ToString::to_string)
     }
 
-    /// Writes a choice down, as `show` says it.
+    /// The same for a choice with names; recorded as its name.
+    pub(super) fn choose_name<T: ValueEnum>(
+        &mut self,
+        name: &'static str,
+        asked: Option<Setting<T>>,
+        default: T,
+    ) -> T {
+        let chosen = asked.unwrap_or_else(|| Setting::default(default));
+        self.note(name, chosen, name_of)
+    }
+
+    /// Records a setting as `show` formats it, and returns its value.
     pub(super) fn note<T>(
         &mut self,
         name: &'static str,
         chosen: Setting<T>,
         show: impl FnOnce(&T) -> String,
     ) -> T {
-        let text = show(&chosen.value);
         let Setting { value, origin } = chosen;
-        self.0.push((
-            name,
-            Setting {
-                value: text,
-                origin,
-            },
-        ));
+        let shown = Setting {
+            value: show(&value),
+            origin,
+        };
+        self.0.push((name, shown));
         value
     }
+
+    /// All settings, in the order of the decisions.
+    pub(super) fn into_settings(self) -> Vec<(&'static str, Setting<String>)> {
+        self.0
+    }
+}
+
+/// The name of a choice on the command line.
+pub(super) fn name_of<T: ValueEnum>(value: &T) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }

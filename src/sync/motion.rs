@@ -1,62 +1,60 @@
-//! How bright each part of the picture is from frame to frame, and where the picture stands still.
+//! The brightness of each part of the picture from frame to frame, and where the picture is frozen.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Scenery;
+use super::grid::{RECT_CELLS, cell_means, whole_cells, whole_grid, whole_rect};
+use super::known_backgrounds::KnownBackgrounds;
 use crate::background;
 use crate::background::crop_rects;
 use crate::cancel::Cancel;
-use crate::image::{Picture, Rect, Size};
+use crate::image::{Rect, Size};
 
-/// Cells across: a mouth covers several, at any size of the picture that shows one.
-const ACROSS: usize = 64;
-/// Cells across and down a crop rectangle.
-const IN_RECT: usize = 20;
-/// A cell that changes by less, in levels of 255, stands still: encoders refine a still picture bit by bit.
-const STILL: f32 = 2.0;
-/// A clip shows other backgrounds if it is farther from those that are named, in levels of 255: coding and colour
-/// conversion change the mean of a cell by less than 2.
-const FOREIGN: f32 = 6.0;
+/// A cell that changes less than this, in levels of 255, is still: encoders refine a frozen picture gradually.
+const STILL_BELOW: f32 = 2.0;
+/// Largest difference between a clip and its backgrounds, in levels of 255: coding and colour conversion change the
+/// mean of a cell by less than 2.
+const MAX_BACKGROUND_DISTANCE: f32 = 6.0;
 
-/// What is looked at in the frames of a video.
+/// Which part of the frames of a video is compared.
 #[derive(Debug)]
 pub(crate) enum View {
     /// The whole picture.
     Whole,
-    /// A crop rectangle for each frame; the last one for all that follow. At least one.
+    /// A crop rectangle per frame; the last one is used for all that follow. At least one.
     Rects(Vec<Rect>),
-    /// What a frame adds to its background, in that background's rectangle.
-    Known(Scenery),
+    /// What a frame adds to its background, in the crop rectangle of that background.
+    Known(KnownBackgrounds),
 }
 
-/// What the user says of a clip's making.
+/// What the user states about how a clip was rendered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Making {
-    /// The backgrounds that it was rendered with.
+    /// The backgrounds.
     pub background: Option<PathBuf>,
-    /// Their rectangles; without backgrounds, those of the clip's frames.
+    /// The crop rectangles of the backgrounds; without backgrounds, those of the clip's frames.
     pub crop_rects: Option<PathBuf>,
 }
 
-/// One frame in small.
+/// One frame, reduced to its cells.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     /// Mean brightness of each cell, 0..255, row by row.
     cells: Vec<f32>,
-    /// The crop rectangle that was looked at.
+    /// The crop rectangle that the cells cover.
     rect: Option<Rect>,
-    /// The background that it shows.
+    /// The background that the frame shows.
     background: Option<usize>,
-    /// How far it is from that background outside the rectangle, mean levels of 255.
-    apart: f32,
+    /// Mean difference from that background outside the crop rectangle, in levels of 255.
+    distance: f32,
 }
 
 impl View {
-    /// What is best looked at in `clip`, whose pictures have `size`: without backgrounds, in its rectangles, which may lie
-    /// beside it (`talk.crop_rects.json` for `talk.mp4`); without those, in all of it.
+    /// Decides which part of `clip`, with frames of `size`, to compare: what it adds to its backgrounds, if they are
+    /// known; else its crop rectangles, which may be next to it (`talk.crop_rects.json` for `talk.mp4`); else whole
+    /// frames.
     pub(crate) fn of(
         clip: &Path,
         size: Size,
@@ -66,10 +64,12 @@ impl View {
     ) -> Result<Self> {
         let named = making.crop_rects.as_deref();
         if let Some(background) = &making.background {
-            return Ok(Self::Known(Scenery::of(background, named, size, cancel)?));
+            return Ok(Self::Known(KnownBackgrounds::of(
+                background, named, size, cancel,
+            )?));
         }
-        let beside = clip.with_file_name(crop_rects::own_name(clip));
-        let rects = match named.or(beside.exists().then_some(&*beside)) {
+        let sidecar = clip.with_file_name(crop_rects::sidecar_name(clip));
+        let rects = match named.or(sidecar.exists().then_some(&*sidecar)) {
             Some(source) => read_rects(source, size, warnings)?,
             None => Vec::new(),
         };
@@ -80,39 +80,44 @@ impl View {
         })
     }
 
-    /// Looks at frame `index`; `luma` is its brightness, `[height, width]`, full range.
+    /// Reduces frame `index` to its cells; `luma` is its brightness, `[height, width]`, full range.
     pub(crate) fn look(&self, index: usize, luma: &[u8], size: Size) -> Look {
-        let plain = |rect: Option<Rect>| Look {
-            cells: brightness(luma, size, self.grid(size), rect.unwrap_or(whole(size))),
+        let sample = |rect: Option<Rect>| Look {
+            cells: cell_means(
+                luma,
+                size,
+                self.grid(size),
+                rect.unwrap_or(whole_rect(size)),
+            ),
             rect,
             background: None,
-            apart: 0.0,
+            distance: 0.0,
         };
         match self {
-            Self::Whole => plain(None),
-            Self::Rects(rects) => plain(rects.get(index).or(rects.last()).copied()),
-            Self::Known(scenery) => {
-                let (background, apart) = scenery.recognise(&in_small(luma, size));
-                let rect = scenery.rect(background);
+            Self::Whole => sample(None),
+            Self::Rects(rects) => sample(rects.get(index).or(rects.last()).copied()),
+            Self::Known(backgrounds) => {
+                let (background, distance) = backgrounds.closest(&whole_cells(luma, size));
+                let rect = backgrounds.rect(background);
                 Look {
                     background: Some(background),
-                    apart,
-                    ..plain(Some(rect))
+                    distance,
+                    ..sample(Some(rect))
                 }
             }
         }
     }
 
-    /// Cells across and down of what is looked at in pictures of `size`.
+    /// Cells across and down in frames of `size`.
     fn grid(&self, size: Size) -> (usize, usize) {
         match self {
             Self::Whole => whole_grid(size),
-            Self::Rects(_) | Self::Known(_) => (IN_RECT, IN_RECT),
+            Self::Rects(_) | Self::Known(_) => (RECT_CELLS, RECT_CELLS),
         }
     }
 }
 
-/// Rectangles that lie inside pictures of `size`.
+/// Reads the crop rectangles that lie inside frames of `size`; warns about the others.
 fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<Vec<Rect>> {
     let read = crop_rects::read(source)?;
     let rects: Vec<Rect> = read
@@ -120,101 +125,42 @@ fn read_rects(source: &Path, size: Size, warnings: &mut Vec<String>) -> Result<V
         .iter()
         .filter_map(|(_, raw)| background::inside(*raw, size))
         .collect();
-    let lost = read.rects.len() - rects.len();
-    if lost > 0 {
+    let outside = read.rects.len() - rects.len();
+    if outside > 0 {
         warnings.push(format!(
-            "{} of {} crop rectangles are empty or not inside the picture",
-            lost,
+            "{} of {} crop rectangles are empty or not inside the frame",
+            outside,
             read.rects.len()
         ));
     }
     Ok(rects)
 }
 
-/// Cells across and down a whole picture.
-pub(super) fn whole_grid(size: Size) -> (usize, usize) {
-    let down = ACROSS * size.height as usize / size.width.max(1) as usize;
-    (ACROSS, down.clamp(1, 2 * ACROSS))
-}
-
-/// The cells of a whole picture.
-pub(super) fn in_small(luma: &[u8], size: Size) -> Vec<f32> {
-    brightness(luma, size, whole_grid(size), whole(size))
-}
-
-/// The cells of a crop rectangle.
-pub(super) fn in_rect(luma: &[u8], size: Size, rect: Rect) -> Vec<f32> {
-    brightness(luma, size, (IN_RECT, IN_RECT), rect)
-}
-
-fn whole(size: Size) -> Rect {
-    Rect {
-        x0: 0,
-        y0: 0,
-        x1: size.width,
-        y1: size.height,
-    }
-}
-
-/// Brightness of each pixel, BT.709, full range.
-pub(crate) fn luma(picture: &Picture, out: &mut Vec<u8>) {
-    // 0.2126, 0.7152 and 0.0722 of 65536.
-    let light = |p: &[u8]| {
-        let sum = 13_933 * u32::from(p[0]) + 46_871 * u32::from(p[1]) + 4_732 * u32::from(p[2]);
-        ((sum + (1 << 15)) >> 16) as u8
-    };
-    out.clear();
-    out.extend(picture.pixels.chunks_exact(3).map(light));
-}
-
-fn brightness(luma: &[u8], size: Size, (across, down): (usize, usize), area: Rect) -> Vec<f32> {
-    let mut sums = vec![(0_u32, 0_u32); across * down];
-    let rows = luma.chunks_exact(size.width as usize);
-    let rows = rows.skip(area.y0 as usize).take(area.height());
-    for (y, row) in rows.enumerate() {
-        let row_cells = y * down / area.height() * across;
-        let pixels = &row[area.x0 as usize..area.x1 as usize];
-        for (cell, (sum, count)) in sums[row_cells..row_cells + across].iter_mut().enumerate() {
-            // The pixels x with x * across / width == cell.
-            let start = (cell * area.width()).div_ceil(across);
-            let end = ((cell + 1) * area.width()).div_ceil(across);
-            *sum += pixels[start..end]
-                .iter()
-                .map(|v| u32::from(*v))
-                .sum::<u32>();
-            *count += (end - start) as u32;
-        }
-    }
-    let means = sums
-        .iter()
-        .map(|(sum, count)| *sum as f32 / (*count).max(1) as f32);
-    means.collect()
-}
-
-/// The frames of a video in small.
+/// The frames of a video, reduced to their cells.
 #[derive(Debug)]
 pub(crate) struct Motion {
     view: View,
     size: Size,
-    /// When each frame begins to be shown, in seconds.
+    /// Timestamp of each frame, in seconds.
     pub(crate) times: Vec<f64>,
-    /// What was looked at in each frame, as long as it is kept: brightness, or what is added to the background.
+    /// Cells of each of the first frames: brightness, or what the frame adds to its background.
     pub(super) cells: Vec<Vec<f32>>,
-    /// The crop rectangle of each frame; empty where none are known.
+    /// The crop rectangle of each frame; empty if none are known.
     pub(crate) rects: Vec<Rect>,
-    /// How far each frame is from its background outside the rectangle, mean levels of 255.
-    apart: Vec<f32>,
-    /// Stretches in which no cell changes, in seconds; the last one is still growing.
-    still: Vec<Range<f64>>,
-    /// The cells at the start of the last stretch.
+    /// Mean difference of each frame from its background outside the crop rectangle, in levels of 255.
+    distances: Vec<f32>,
+    /// Ranges in which no cell changes, in seconds; the last one is still growing.
+    still_ranges: Vec<Range<f64>>,
+    /// The cells at the start of the last range.
     anchor: Vec<f32>,
 }
 
 impl Motion {
-    /// Frames whose cells are kept: two minutes at 25 a second; a longer video is judged by its beginning.
+    /// Frames whose cells are kept: two minutes at 25 frames per second. Of a longer video, only the beginning is
+    /// compared.
     pub(crate) const KEPT: usize = 3000;
 
-    /// No frames yet; pictures of `size`.
+    /// No frames yet; frames will have `size`.
     pub(crate) fn new(size: Size, view: View) -> Self {
         Self {
             view,
@@ -222,27 +168,27 @@ impl Motion {
             times: Vec::new(),
             cells: Vec::new(),
             rects: Vec::new(),
-            apart: Vec::new(),
-            still: Vec::new(),
+            distances: Vec::new(),
+            still_ranges: Vec::new(),
             anchor: Vec::new(),
         }
     }
 
-    /// Looks at the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
+    /// Adds the next frame, which is shown from `seconds` on; `luma` is its brightness, full range.
     pub(crate) fn watch(&mut self, seconds: f64, luma: &[u8]) {
         let look = self.view.look(self.times.len(), luma, self.size);
         self.push(seconds, look);
     }
 
-    /// Adds what was seen in the next frame, which is shown from `seconds` on.
+    /// Adds the cells of the next frame, which is shown from `seconds` on.
     pub(crate) fn push(&mut self, seconds: f64, look: Look) {
         let mut cells = look.cells;
         let mut pairs = self.anchor.iter().zip(&cells);
-        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL);
-        match self.still.last_mut() {
-            Some(stretch) if is_still => stretch.end = seconds,
+        let is_still = pairs.all(|(a, b)| (a - b).abs() < STILL_BELOW);
+        match self.still_ranges.last_mut() {
+            Some(range) if is_still => range.end = seconds,
             _ => {
-                self.still.push(seconds..seconds);
+                self.still_ranges.push(seconds..seconds);
                 self.anchor.clone_from(&cells);
             }
         }
@@ -251,10 +197,13 @@ impl Motion {
         if self.cells.len() == Self::KEPT {
             return;
         }
-        if let (View::Known(scenery), Some(background)) = (&self.view, look.background) {
-            let behind = scenery.in_rect(background);
-            cells.iter_mut().zip(behind).for_each(|(c, b)| *c -= b);
-            self.apart.push(look.apart);
+        if let (View::Known(backgrounds), Some(background)) = (&self.view, look.background) {
+            let background_cells = backgrounds.rect_cells(background);
+            cells
+                .iter_mut()
+                .zip(background_cells)
+                .for_each(|(c, b)| *c -= b);
+            self.distances.push(look.distance);
         }
         self.cells.push(cells);
     }
@@ -264,25 +213,26 @@ impl Motion {
         self.view.grid(self.size)
     }
 
-    /// Whether what is seen is what the clip adds to its backgrounds.
-    pub(super) fn knows_background(&self) -> bool {
+    /// Whether the backgrounds are known, so that cells are what the clip adds to them.
+    pub(super) fn has_backgrounds(&self) -> bool {
         matches!(self.view, View::Known(_))
     }
 
-    /// A doubt that the backgrounds are those of the clip: the median frame is too far from them outside its rectangle.
+    /// A warning if the clip does not show the backgrounds: the median frame differs too much outside its crop
+    /// rectangle.
     pub(crate) fn doubt(&self) -> Option<String> {
-        let mut sorted = self.apart.clone();
+        let mut sorted = self.distances.clone();
         sorted.sort_unstable_by(f32::total_cmp);
-        let apart = sorted.get(sorted.len() / 2)?;
-        (*apart > FOREIGN).then(|| {
+        let distance = sorted.get(sorted.len() / 2)?;
+        (*distance > MAX_BACKGROUND_DISTANCE).then(|| {
             format!(
-                "the clip does not show this background: around the mouth, they are {apart:.0} levels of 255 apart"
+                "the clip does not show this background: around the mouth, they differ by {distance:.0} of 255 levels"
             )
         })
     }
 
-    /// The middle of the time that each kept frame is shown, in seconds: a picture stands until the next one comes, so
-    /// on the whole it is seen half a frame later than it begins.
+    /// The middle of the time for which each kept frame is shown, in seconds: a frame is shown until the next one, so
+    /// on average it is seen half a frame after its timestamp.
     pub(super) fn middles(&self) -> Vec<f64> {
         let times = &self.times;
         let step = |i: usize| {
@@ -294,7 +244,7 @@ impl Motion {
         kept.map(|i| times[i] + step(i) / 2.0).collect()
     }
 
-    /// The picture's area under cells `columns` and `rows`; none where the cells are those of rectangles.
+    /// The area of the frame that cells `columns` and `rows` cover; None if the cells are those of crop rectangles.
     pub(super) fn area(&self, columns: &Range<usize>, rows: &Range<usize>) -> Option<Rect> {
         let View::Whole = self.view else {
             return None;
@@ -318,9 +268,9 @@ impl Motion {
         self.times.len() > 2 && longest > shortest * 1.1 + 0.002
     }
 
-    /// Stretches longer than `least` seconds in which nothing changes.
+    /// Ranges longer than `least` seconds in which nothing changes.
     pub(crate) fn frozen(&self, least: f64) -> Vec<Range<f64>> {
-        let long = self.still.iter().filter(|s| s.end - s.start > least);
+        let long = self.still_ranges.iter().filter(|s| s.end - s.start > least);
         long.cloned().collect()
     }
 }

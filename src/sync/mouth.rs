@@ -1,4 +1,4 @@
-//! The mouth: the cells of a picture that get darker and brighter with a sound.
+//! The mouth: the cells of a picture that get darker and brighter with the audio.
 
 use std::ops::Range;
 
@@ -6,50 +6,50 @@ use rayon::prelude::*;
 
 use super::motion::Motion;
 
-/// Wrong places of the sound that are tried.
-const CHANCES: usize = 5;
-/// Cells that change by less are not looked at: coding noise, in levels of 255.
-const LEAST_LEVELS: f64 = 0.3;
-/// A mouth reaches so many cells to each side ..
+/// Wrong positions of the audio that are tried.
+const CHANCE_TRIALS: usize = 5;
+/// Cells that change less are ignored as coding noise: standard deviation, in levels of 255.
+const MIN_DEVIATION: f64 = 0.3;
+/// Cells by which a mouth extends to each side of its centre ..
 const REACH: usize = 3;
-/// .. as far as they go with the sound at least by this share of the best one.
-const MEMBER: f64 = 0.6;
+/// .. if their correlation is at least this share of the best one.
+const MIN_SHARE: f64 = 0.6;
 
-/// The ups and downs of each cell's brightness: an open mouth is darker than a closed one, teeth are brighter.
-pub(super) struct Cells {
+/// The brightness of each cell over time: an open mouth is darker than a closed one, teeth are brighter.
+pub(super) struct CellCurves {
     across: usize,
     down: usize,
-    /// For each cell, mean 0 and variance 1; none where it hardly changes.
-    waves: Vec<Option<Vec<f64>>>,
-    /// How strongly each cell changes: standard deviation in levels of 255.
+    /// Detrended brightness of each cell: mean 0, variance 1. None if it hardly changes.
+    curves: Vec<Option<Vec<f64>>>,
+    /// How much each cell changes: standard deviation, in levels of 255.
     strengths: Vec<f64>,
 }
 
-/// What moves with a sound.
+/// The cells that move with the audio.
 pub(super) struct Mouth {
     pub(super) columns: Range<usize>,
     pub(super) rows: Range<usize>,
-    /// Rises and falls with the sound: mean 0, variance 1.
-    pub(super) wave: Vec<f64>,
-    /// Its correlation with the sound at the best lag.
+    /// Movement over time, rising with the audio: mean 0, variance 1.
+    pub(super) curve: Vec<f64>,
+    /// Correlation with the audio at the best lag.
     pub(super) peak: f64,
 }
 
-impl Cells {
+impl CellCurves {
     pub(super) fn of(motion: &Motion, times: &[f64]) -> Self {
         let (across, down) = motion.grid();
         let values = |cell: usize| -> Vec<f64> {
             let frames = motion.cells.iter();
             frames.map(|cells| f64::from(cells[cell])).collect()
         };
-        let (waves, strengths) = (0..across * down)
+        let (curves, strengths) = (0..across * down)
             .into_par_iter()
             .map(|cell| {
                 let mut values = values(cell);
-                flatten(&mut values, times);
-                let strength = deviation(&values);
+                detrend(&mut values, times);
+                let strength = standard_deviation(&values);
                 (
-                    wave_of_flat(values).filter(|_| strength > LEAST_LEVELS),
+                    standardise(values).filter(|_| strength > MIN_DEVIATION),
                     strength,
                 )
             })
@@ -57,23 +57,26 @@ impl Cells {
         Self {
             across,
             down,
-            waves,
+            curves,
             strengths,
         }
     }
 
-    /// The cells that go with the sound best, at whichever lag, when it is moved on by `shift` frames.
-    pub(super) fn mouth(&self, lags: &[(f64, Vec<f64>)], shift: usize) -> Option<Mouth> {
+    /// The cells with the best correlation at any lag, with the audio shifted by `shift` frames.
+    pub(super) fn find_mouth(&self, lags: &[(f64, Vec<f64>)], shift: usize) -> Option<Mouth> {
         let found = self
-            .waves
+            .curves
             .par_iter()
             .enumerate()
-            .filter_map(|(cell, wave)| {
-                let wave = wave.as_ref()?;
-                // Every second lag is enough to find the place.
-                let signed = lags.iter().step_by(2).map(|(_, s)| shifted(wave, s, shift));
+            .filter_map(|(cell, curve)| {
+                let curve = curve.as_ref()?;
+                // Every second lag is enough to find the mouth.
+                let signed = lags
+                    .iter()
+                    .step_by(2)
+                    .map(|(_, s)| shifted_correlation(curve, s, shift));
                 let best = signed.max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
-                // Strong changes that go with the sound, rather than any speck that happens to.
+                // Strong changes are preferred to small ones that correlate by chance.
                 let score = best * best * self.strengths[cell].sqrt();
                 Some((score, cell, best))
             });
@@ -86,42 +89,44 @@ impl Cells {
         for (_, cell, r) in &scores {
             let inside = columns.contains(&(cell % self.across));
             let inside = inside && rows.contains(&(cell / self.across));
-            if !inside || r.abs() < MEMBER * most.abs() {
+            if !inside || r.abs() < MIN_SHARE * most.abs() {
                 continue;
             }
-            for (sum, value) in sum.iter_mut().zip(self.waves[*cell].iter().flatten()) {
+            for (sum, value) in sum.iter_mut().zip(self.curves[*cell].iter().flatten()) {
                 *sum += r.signum() * self.strengths[*cell] * value;
             }
         }
-        let wave = wave_of_flat(sum)?;
-        let peaks = lags.iter().map(|(_, sound)| shifted(&wave, sound, shift));
+        let curve = standardise(sum)?;
+        let peaks = lags
+            .iter()
+            .map(|(_, audio)| shifted_correlation(&curve, audio, shift));
         Some(Mouth {
             columns,
             rows,
             peak: peaks.fold(0.0, f64::max),
-            wave,
+            curve,
         })
     }
 
-    /// The highest correlation that is found with the sound at wrong places of the clip, its end put before its start.
+    /// The highest correlation with the audio at wrong positions: shifted, with its end moved to the front.
     pub(super) fn by_chance(&self, lags: &[(f64, Vec<f64>)]) -> f64 {
-        let frames = lags.first().map_or(0, |(_, sound)| sound.len());
-        let shifts = (1..=CHANCES).map(|i| i * frames / (CHANCES + 1));
-        let peaks = shifts.filter_map(|shift| Some(self.mouth(lags, shift)?.peak));
+        let frames = lags.first().map_or(0, |(_, audio)| audio.len());
+        let shifts = (1..=CHANCE_TRIALS).map(|i| i * frames / (CHANCE_TRIALS + 1));
+        let peaks = shifts.filter_map(|shift| Some(self.find_mouth(lags, shift)?.peak));
         peaks.fold(0.0, f64::max)
     }
 }
 
-/// Correlation of a wave with a sound that is moved on by `shift` frames, its end put before its start.
-fn shifted(wave: &[f64], sound: &[f64], shift: usize) -> f64 {
-    let (start, end) = sound.split_at(shift);
-    let (early, late) = wave.split_at(end.len());
+/// Correlation of a curve with audio shifted by `shift` frames, cyclically.
+fn shifted_correlation(curve: &[f64], audio: &[f64], shift: usize) -> f64 {
+    let (start, end) = audio.split_at(shift);
+    let (early, late) = curve.split_at(end.len());
     let products = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    (products(early, end) + products(late, start)) / wave.len() as f64
+    (products(early, end) + products(late, start)) / curve.len() as f64
 }
 
-/// Takes off what changes slowly, such as light and the pose: the mean over two seconds.
-fn flatten(values: &mut [f64], times: &[f64]) {
+/// Subtracts the mean over two seconds, which removes slow changes such as lighting and pose.
+fn detrend(values: &mut [f64], times: &[f64]) {
     let span = times.last().unwrap_or(&0.0) - times.first().unwrap_or(&0.0);
     let second = (values.len() as f64 / span.max(1e-9)).round().max(1.0) as usize;
     let mut sums = vec![0.0];
@@ -137,24 +142,24 @@ fn flatten(values: &mut [f64], times: &[f64]) {
     }
 }
 
-/// The quick ups and downs of values at `times`.
-pub(super) fn wave(mut values: Vec<f64>, times: &[f64]) -> Option<Vec<f64>> {
-    flatten(&mut values, times);
-    wave_of_flat(values)
+/// The quick changes of `values` at `times`: mean 0, variance 1. None if all values are equal.
+pub(super) fn detrended(mut values: Vec<f64>, times: &[f64]) -> Option<Vec<f64>> {
+    detrend(&mut values, times);
+    standardise(values)
 }
 
-/// Mean 0 and variance 1; none where all values are equal.
-fn wave_of_flat(mut values: Vec<f64>) -> Option<Vec<f64>> {
-    let deviation = deviation(&values);
+/// Scales to mean 0 and variance 1; None if all values are equal.
+fn standardise(mut values: Vec<f64>) -> Option<Vec<f64>> {
+    let standard_deviation = standard_deviation(&values);
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     for value in &mut values {
-        *value = (*value - mean) / deviation;
+        *value = (*value - mean) / standard_deviation;
     }
-    (deviation > 1e-6).then_some(values)
+    (standard_deviation > 1e-6).then_some(values)
 }
 
 /// Standard deviation.
-fn deviation(values: &[f64]) -> f64 {
+fn standard_deviation(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt()

@@ -1,4 +1,4 @@
-//! Backgrounds of every kind, as files that FFmpeg and cameras write them.
+//! Backgrounds of every kind, in files as FFmpeg and cameras write them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,19 +21,19 @@ use proptest::test_runner::TestRunner;
 use crate::errors::{refused, snapshot};
 use crate::support::{Place, difference, pictures};
 
-/// Runs the ffmpeg program in the place's folder; words are parted by spaces.
-fn ffmpeg(place: &Place, words: &str) {
+/// Runs the ffmpeg program in the test folder; arguments are separated by spaces.
+fn ffmpeg(place: &Place, args: &str) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-bitexact"])
-        .args(words.split_whitespace())
+        .args(args.split_whitespace())
         .current_dir(&place.path)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ffmpeg {words}\n{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ffmpeg {args}\n{stderr}");
 }
 
-/// All pictures of a video with their times.
+/// All frames of a video with their timestamps.
 fn frames(path: &Path) -> Vec<(f64, Picture)> {
     let mut reader = VideoFile::open(path).unwrap().frames().unwrap();
     let (mut frames, mut picture) = (Vec::new(), Picture::default());
@@ -43,7 +43,7 @@ fn frames(path: &Path) -> Vec<(f64, Picture)> {
     frames
 }
 
-/// Six patches of 32x32, two rows of three.
+/// Six patches, two rows of three.
 const PATCHES: [[u8; 3]; 6] = [
     [255, 255, 255],
     [230, 20, 30],
@@ -60,7 +60,7 @@ fn patches(place: &Place, name: &str, side: u32) {
     picture.save(place.join(name)).unwrap();
 }
 
-/// The colours in the middles of the patches.
+/// The colours at the centres of the patches.
 fn patch_colours(picture: &Picture, side: usize) -> Vec<[u8; 3]> {
     (0..6)
         .map(|i| {
@@ -72,19 +72,20 @@ fn patch_colours(picture: &Picture, side: usize) -> Vec<[u8; 3]> {
 }
 
 fn assert_patches(name: &str, picture: &Picture, side: usize) {
-    for (got, want) in patch_colours(picture, side).iter().zip(PATCHES) {
-        let off = got.iter().zip(want).map(|(a, b)| a.abs_diff(b)).max();
-        assert!(off <= Some(3), "{name}: {got:?} for {want:?}");
+    for (got, expected) in patch_colours(picture, side).iter().zip(PATCHES) {
+        let largest = got.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(largest <= Some(3), "{name}: {got:?}, expected {expected:?}");
     }
 }
 
 #[test]
 fn colours_are_those_that_were_encoded() {
+    // The table makes the function long.
     let place = Place::new();
     patches(&place, "sd.png", 32);
     patches(&place, "hd.png", 480);
     let sd = 32;
-    for (name, side, words) in [
+    for (name, side, args) in [
         (
             "709.mp4",
             sd,
@@ -133,7 +134,7 @@ fn colours_are_those_that_were_encoded() {
         ffmpeg(
             &place,
             &format!(
-                "-loop 1 -i {picture} -frames:v 2 {words} out.{}",
+                "-loop 1 -i {picture} -frames:v 2 {args} out.{}",
                 extension(name)
             ),
         );
@@ -170,7 +171,7 @@ fn transparency_is_read() {
         Rgba([200, 60, 30, if x < 32 { 255 } else { 100 }])
     });
     picture.save(place.join("a.png")).unwrap();
-    for (name, words) in [
+    for (name, args) in [
         (
             "a.mov",
             "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le",
@@ -179,7 +180,7 @@ fn transparency_is_read() {
         ("png.mov", "-c:v png -pix_fmt rgba"),
         ("a.webm", "-c:v libvpx-vp9 -pix_fmt yuva420p -crf 4 -b:v 0"),
     ] {
-        ffmpeg(&place, &format!("-i a.png {words} {name}"));
+        ffmpeg(&place, &format!("-i a.png {args} {name}"));
         let (_, picture) = frames(&place.join(name)).remove(0);
         let alpha = picture.alpha.unwrap_or_else(|| panic!("{name}: opaque"));
         let at = 16 * 64;
@@ -197,7 +198,7 @@ fn transparency_is_read() {
     }
 }
 
-/// Writes `matrix` (a b c d of the display matrix, in ones) into the header of an MP4's only track.
+/// Writes `matrix` (a b c d of the display matrix) into the header of the only track of an MP4.
 fn set_display_matrix(path: &Path, [a, b, c, d]: [i32; 4]) {
     let mut bytes = fs::read(path).unwrap();
     let tkhd = bytes.windows(4).position(|w| w == b"tkhd").unwrap();
@@ -215,16 +216,16 @@ fn rotated_and_mirrored_videos_come_upright() {
     let place = Place::new();
     patches(&place, "sd.png", 32);
     for (name, stored, matrix) in [
-        // Stored as a camera on its side sees it; shown again as the patches are.
+        // Stored as by a camera held sideways; shown upright.
         ("right.mp4", "transpose=cclock", [0, 1, -1, 0]),
         ("left.mp4", "transpose=clock", [0, -1, 1, 0]),
         ("over.mp4", "hflip,vflip", [-1, 0, 0, -1]),
         ("mirrored.mp4", "hflip", [-1, 0, 0, 1]),
     ] {
-        let words = format!(
+        let args = format!(
             "-loop 1 -i sd.png -frames:v 2 -vf {stored},scale=out_color_matrix=bt601,format=yuv444p -c:v libx264 -qp 1 {name}"
         );
-        ffmpeg(&place, &words);
+        ffmpeg(&place, &args);
         set_display_matrix(&place.join(name), matrix);
         let file = VideoFile::open(&place.join(name)).unwrap();
         assert_eq!(
@@ -258,15 +259,18 @@ fn what_a_video_is_is_told() {
     assert_eq!((file.frames, file.codec), (Some(45), "h264"));
     assert_eq!(file.pixel_format, Some("yuv420p"));
     assert_eq!((file.range, file.matrix), (Some("tv"), Some("bt709")));
-    assert!(file.has_sound && !file.is_hdr());
+    assert!(file.has_audio && !file.is_hdr());
     assert!((file.frame_rate.unwrap() - 29.97).abs() < 0.01);
     assert!((file.seconds.unwrap() - 45.0 / 29.97).abs() < 0.05);
-    let timeline = file.timeline().unwrap();
-    assert_eq!((timeline.seconds.len(), timeline.keys), (45, vec![0]));
+    let frame_table = file.frame_table().unwrap();
+    assert_eq!(
+        (frame_table.timestamps.len(), frame_table.key_frames),
+        (45, vec![0])
+    );
 }
 
-/// A video of ten pictures, each of its own grey, a key picture at each fifth.
-fn greys(place: &Place, name: &str, words: &str) -> PathBuf {
+/// A video of ten frames, each with its own shade of grey.
+fn greys(place: &Place, name: &str, args: &str) -> PathBuf {
     fs::create_dir_all(place.join("greys")).unwrap();
     for i in 0..10_u8 {
         let picture = RgbImage::from_pixel(64, 48, Rgb([20 + 20 * i; 3]));
@@ -274,7 +278,7 @@ fn greys(place: &Place, name: &str, words: &str) -> PathBuf {
     }
     ffmpeg(
         place,
-        &format!("-framerate 25 -i greys/%d.png {words} {name}"),
+        &format!("-framerate 25 -i greys/%d.png {args} {name}"),
     );
     place.join(name)
 }
@@ -282,7 +286,7 @@ fn greys(place: &Place, name: &str, words: &str) -> PathBuf {
 #[test]
 fn the_timeline_is_what_decoding_shows() {
     let place = Place::new();
-    for (name, words) in [
+    for (name, args) in [
         ("b.mp4", "-c:v libx264 -g 5 -bf 2 -pix_fmt yuv420p"),
         ("b.mkv", "-c:v libx264 -g 5 -bf 2 -pix_fmt yuv420p"),
         (
@@ -298,18 +302,18 @@ fn the_timeline_is_what_decoding_shows() {
         ("4.avi", "-c:v mpeg4 -g 5 -bf 2 -q:v 2"),
         ("raw.h264", "-c:v libx264 -g 5 -bf 2 -pix_fmt yuv420p"),
     ] {
-        let path = greys(&place, name, words);
+        let path = greys(&place, name, args);
         let file = VideoFile::open(&path).unwrap();
-        let timeline = file.timeline().unwrap();
+        let frame_table = file.frame_table().unwrap();
         let shown = frames(&path);
-        assert_eq!(timeline.seconds.len(), 10, "{name}");
+        assert_eq!(frame_table.timestamps.len(), 10, "{name}");
         let times: Vec<f64> = shown.iter().map(|(time, _)| *time).collect();
-        assert_eq!(timeline.seconds, times, "{name}");
+        assert_eq!(frame_table.timestamps, times, "{name}");
         for (i, (_, picture)) in shown.iter().enumerate() {
-            let want = 20 + 20 * i as u8;
-            assert!(picture.pixels[0].abs_diff(want) <= 6, "{name}: {i}");
+            let expected = 20 + 20 * i as u8;
+            assert!(picture.pixels[0].abs_diff(expected) <= 6, "{name}: {i}");
         }
-        assert!((timeline.lasts(0.0) - 0.4).abs() < 2e-3, "{name}");
+        assert!((frame_table.duration(0.0) - 0.4).abs() < 2e-3, "{name}");
     }
 }
 
@@ -318,7 +322,7 @@ fn seeking_goes_to_the_key_picture_before() {
     let place = Place::new();
     let path = greys(&place, "b.mp4", "-c:v libx264 -g 5 -bf 2 -pix_fmt yuv420p");
     let file = VideoFile::open(&path).unwrap();
-    assert_eq!(file.timeline().unwrap().keys, [0, 5]);
+    assert_eq!(file.frame_table().unwrap().key_frames, [0, 5]);
     let (mut reader, mut picture) = (file.frames().unwrap(), Picture::default());
     for (seconds, lands) in [(0.28, 0.2), (0.12, 0.0), (0.2, 0.2), (9.0, 0.2)] {
         reader.seek(seconds).unwrap();
@@ -326,13 +330,13 @@ fn seeking_goes_to_the_key_picture_before() {
     }
 }
 
-/// Writes `count` rectangles to a file of that name.
+/// Writes `count` crop rectangles to a file.
 fn rects(place: &Place, name: &str, count: usize, rect: [u32; 4]) {
     let text = serde_json::to_string(&vec![rect; count]).unwrap();
     fs::write(place.join(name), text).unwrap();
 }
 
-/// The first pixel of each background picture in an order.
+/// Number of backgrounds, and the first pixel of each one in an order.
 fn first_pixels(
     path: &Path,
     fps: FrameRate,
@@ -354,15 +358,15 @@ fn first_pixels(
     (backgrounds.count(), pixels)
 }
 
-/// The one background at `path`, with a rectangle all over it.
-fn only(path: &Path, keep_alpha: bool) -> Picture {
+/// The only background at `path`.
+fn only_background(path: &Path, keep_alpha: bool) -> Picture {
     let backgrounds = Backgrounds::open(path, None, FrameRate::TRAINED, keep_alpha).unwrap();
     assert_eq!(backgrounds.count(), 1);
-    whole(&one(&backgrounds, 0).unwrap()).clone()
+    whole(&decode_one(&backgrounds, 0).unwrap()).clone()
 }
 
-/// One picture, decoded alone.
-fn one(backgrounds: &Backgrounds, index: usize) -> Result<Arc<Background>> {
+/// One background, decoded on its own.
+fn decode_one(backgrounds: &Backgrounds, index: usize) -> Result<Arc<Background>> {
     let mut cache = BackgroundCache::new(backgrounds, 0, FrameFormats::RGB);
     let mut pictures = Vec::new();
     cache.get(&[BackgroundIndex(index)], &mut pictures)?;
@@ -413,7 +417,7 @@ fn a_video_renders_as_its_frames_do() {
         let shown = pictures(&place.join(&out));
         assert_eq!(shown.len(), 30);
         for (i, (a, b)) in folder.iter().zip(&shown).enumerate() {
-            // The networks see a little difference, and may make more of it.
+            // The networks may amplify small differences.
             let (largest, mean) = difference(a, b);
             assert!(
                 largest <= most && mean <= 0.6,
@@ -443,10 +447,10 @@ fn a_video_of_another_rate_keeps_its_speed() {
             vec![0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 9],
         ),
     ] {
-        let words = format!(
+        let args = format!(
             "-vf settb=1/1000,setpts={speed}/TB -fps_mode passthrough -enc_time_base 1/1000 {lossless}"
         );
-        let path = greys(&place, name, &words);
+        let path = greys(&place, name, &args);
         let count = expected.len() as u64;
         let (_, pixels) = first_pixels(&path, FrameRate::TRAINED, Order::Hold, count, 1 << 20);
         let expected: Vec<u8> = expected.into_iter().map(grey).collect();
@@ -474,7 +478,7 @@ fn a_video_plays_backward_whatever_fits_into_memory() {
     }
     rects(&place, "crop_rects.json", 90, [0, 0, 40, 40]);
     let each = 64 * 48 * 3 + 328 * 328 * 3;
-    for (name, words) in [
+    for (name, args) in [
         (
             "long.mp4",
             "-c:v libx264 -qp 0 -g 250 -bf 2 -pix_fmt yuv444p",
@@ -497,7 +501,7 @@ fn a_video_plays_backward_whatever_fits_into_memory() {
     ] {
         ffmpeg(
             &place,
-            &format!("-framerate 25 -i steps/%d.png {words} {name}"),
+            &format!("-framerate 25 -i steps/%d.png {args} {name}"),
         );
         for (order, room) in [
             (Order::PingPong, 0),
@@ -515,10 +519,10 @@ fn a_video_plays_backward_whatever_fits_into_memory() {
                 let index = order
                     .background(FrameIndex(i as u64), 90, BackgroundIndex(0))
                     .0;
-                let want = 2 * index as u8 + 20;
+                let expected = 2 * index as u8 + 20;
                 assert!(
-                    pixel == want || (pixel.abs_diff(want) <= 1 && !name.ends_with("mkv")),
-                    "{name}, {order:?}, room for {room}: frame {i} is {pixel}, not {want}"
+                    pixel == expected || (pixel.abs_diff(expected) <= 1 && !name.ends_with("mkv")),
+                    "{name}, {order:?}, room for {room}: frame {i} is {pixel}, not {expected}"
                 );
             }
         }
@@ -537,7 +541,7 @@ fn a_rotated_video_is_a_background_that_stands_upright() {
     rects(&place, "phone.crop_rects.json", 3, [30, 2, 90, 62]);
     let path = place.join("phone.mp4");
     let backgrounds = Backgrounds::open(&path, None, FrameRate::TRAINED, false).unwrap();
-    let picture = one(&backgrounds, 2).unwrap();
+    let picture = decode_one(&backgrounds, 2).unwrap();
     assert_patches("phone", whole(&picture), 32);
 }
 
@@ -551,16 +555,16 @@ fn transparency_is_kept_or_lies_on_black() {
     clear.save(place.join("still.png")).unwrap();
     ffmpeg(&place, "-i still.png -c:v ffv1 -pix_fmt bgra clip.mkv");
     for name in ["still.png", "clip.mkv"] {
-        let kept = only(&place.join(name), true);
+        let kept = only_background(&place.join(name), true);
         let alpha = kept.alpha.unwrap();
         assert_eq!((alpha[0], alpha[63]), (255, 102), "{name}");
         assert_eq!(kept.pixels[63 * 3..64 * 3], [200, 100, 50], "{name}");
-        let flat = only(&place.join(name), false);
+        let flat = only_background(&place.join(name), false);
         assert_eq!(flat.alpha, None, "{name}");
         assert_eq!(flat.pixels[..3], [200, 100, 50], "{name}");
         assert_eq!(flat.pixels[63 * 3..64 * 3], [80, 40, 20], "{name}");
     }
-    let said = place.ok(&[
+    let stderr = place.ok(&[
         "render",
         "speech.wav",
         "-m",
@@ -573,11 +577,11 @@ fn transparency_is_kept_or_lies_on_black() {
         "0.1",
     ]);
     assert_eq!(
-        said.matches("the background is transparent").count(),
+        stderr.matches("the background is transparent").count(),
         1,
-        "{said}"
+        "{stderr}"
     );
-    let said = place.ok(&[
+    let stderr = place.ok(&[
         "render",
         "speech.wav",
         "-m",
@@ -589,8 +593,8 @@ fn transparency_is_kept_or_lies_on_black() {
         "--limit",
         "0.1",
     ]);
-    assert!(!said.contains("transparent"), "{said}");
-    // An alpha channel that hides nothing is none.
+    assert!(!stderr.contains("transparent"), "{stderr}");
+    // A fully opaque alpha channel does not count.
     let opaque = RgbaImage::from_pixel(64, 64, Rgba([200, 100, 50, 255]));
     opaque.save(place.join("still.png")).unwrap();
     let backgrounds = Backgrounds::open(&place.join("still.png"), None, FrameRate::TRAINED, false);
@@ -602,7 +606,7 @@ fn pictures_of_every_kind_are_read() {
     let place = Place::new();
     patches(&place, "sd.png", 32);
     rects(&place, "crop_rects.json", 1, [0, 0, 64, 64]);
-    for (name, words) in [
+    for (name, args) in [
         ("16.png", "-pix_fmt rgb48be"),
         ("rgba.png", "-pix_fmt rgba"),
         ("rgba16.png", "-pix_fmt rgba64be"),
@@ -615,21 +619,21 @@ fn pictures_of_every_kind_are_read() {
             "-vf scale=out_range=pc,format=yuvj444p -q:v 1 -f image2",
         ),
     ] {
-        let words = match words.strip_prefix("-vf palettegen") {
+        let args = match args.strip_prefix("-vf palettegen") {
             Some(rest) => format!("-filter_complex [0:v]palettegen{rest}"),
-            None => words.to_owned(),
+            None => args.to_owned(),
         };
-        ffmpeg(&place, &format!("-i sd.png {words} {name}"));
-        assert_patches(name, &only(&place.join(name), false), 32);
+        ffmpeg(&place, &format!("-i sd.png {args} {name}"));
+        assert_patches(name, &only_background(&place.join(name), false), 32);
     }
-    for (name, words) in [
+    for (name, args) in [
         ("grey.png", "-pix_fmt gray"),
         ("grey16.png", "-pix_fmt gray16be"),
         ("greya.png", "-pix_fmt ya8"),
         ("grey.jpg", "-pix_fmt gray -q:v 1"),
     ] {
-        ffmpeg(&place, &format!("-i sd.png {words} {name}"));
-        let picture = only(&place.join(name), false);
+        ffmpeg(&place, &format!("-i sd.png {args} {name}"));
+        let picture = only_background(&place.join(name), false);
         let pixel = &picture.pixels[..3];
         assert!(
             pixel[0] > 250 && pixel.iter().all(|v| *v == pixel[0]),
@@ -638,9 +642,9 @@ fn pictures_of_every_kind_are_read() {
     }
     fs::write(place.join("print.jpg"), cmyk_jpeg([200, 60, 30, 255])).unwrap();
     rects(&place, "print.crop_rects.json", 1, [0, 0, 8, 8]);
-    let pixel = only(&place.join("print.jpg"), false).pixels[..3].to_vec();
-    let (off, _) = difference(&pixel, &[200, 60, 30]);
-    assert!(off <= 3, "{pixel:?}");
+    let pixel = only_background(&place.join("print.jpg"), false).pixels[..3].to_vec();
+    let (largest, _) = difference(&pixel, &[200, 60, 30]);
+    assert!(largest <= 3, "{pixel:?}");
 }
 
 /// An 8x8 JPEG of one colour in four components, inverted as Adobe writes CMYK.
@@ -650,7 +654,7 @@ fn cmyk_jpeg(colour: [u8; 4]) -> Vec<u8> {
     bytes.extend([8; 64]);
     bytes.extend([0xff, 0xc0, 0, 20, 8, 0, 8, 0, 8, 4]);
     (1..=4).for_each(|id| bytes.extend([id, 0x11, 0]));
-    // Sizes 0 to 8 of the mean have codes of four bits; of the rest there is only "no more".
+    // Sizes 0 to 8 of the mean have codes of four bits; of all other coefficients there is only "end of block".
     bytes.extend([
         0xff, 0xc4, 0, 28, 0x00, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ]);
@@ -714,7 +718,7 @@ fn a_photo_that_says_how_it_was_held_comes_upright() {
         fs::write(place.join("photo.jpg"), bytes).unwrap();
         assert_patches(
             &format!("orientation {orientation}"),
-            &only(&place.join("photo.jpg"), false),
+            &only_background(&place.join("photo.jpg"), false),
             32,
         );
     }
@@ -746,14 +750,14 @@ fn a_frame_that_goes_wrong_later_is_named() {
     let place = Place::new();
     let backgrounds =
         Backgrounds::open(&place.join("bg"), None, FrameRate::TRAINED, false).unwrap();
-    assert!(one(&backgrounds, 5).is_ok());
+    assert!(decode_one(&backgrounds, 5).is_ok());
     fs::remove_file(place.join("bg/5.png")).unwrap();
-    let error = format!("{:#}", one(&backgrounds, 5).unwrap_err());
+    let error = format!("{:#}", decode_one(&backgrounds, 5).unwrap_err());
     assert!(
         error.contains("5.png") && error.contains("no such file"),
         "{error}"
     );
-    // Half a JPEG would be half grey.
+    // The missing half of a JPEG would be grey.
     RgbImage::from_pixel(64, 64, Rgb([9, 99, 199]))
         .save(place.join("photo.jpg"))
         .unwrap();
@@ -762,14 +766,14 @@ fn a_frame_that_goes_wrong_later_is_named() {
         Backgrounds::open(&place.join("photo.jpg"), None, FrameRate::TRAINED, false).unwrap();
     let whole = fs::read(place.join("photo.jpg")).unwrap();
     fs::write(place.join("photo.jpg"), &whole[..whole.len() - 20]).unwrap();
-    let error = one(&photo, 0).unwrap_err();
+    let error = decode_one(&photo, 0).unwrap_err();
     assert!(
-        format!("{error:#}").contains("its end is missing"),
+        format!("{error:#}").contains("it is truncated"),
         "{error:#}"
     );
 }
 
-/// Whatever happened to a file, reading it ends: with pictures or with an error.
+/// Reading a damaged file always ends, with frames or with an error.
 #[test]
 fn damaged_videos_are_read_or_refused() {
     let place = Place::new();
@@ -797,7 +801,7 @@ fn damaged_videos_are_read_or_refused() {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        // Half of them are cut off as well.
+        // Half of them are truncated as well.
         bytes.truncate(bytes.len().min(2 * end.index(bytes.len()) + 1));
         fs::write(path, bytes).unwrap();
         if let Ok(backgrounds) = Backgrounds::open(path, None, FrameRate::TRAINED, false) {
@@ -813,7 +817,7 @@ fn damaged_videos_are_read_or_refused() {
     assert!(result.is_ok(), "{result:?}");
 }
 
-/// `render` with a background that cannot be used.
+/// Renders with a background that cannot be used, and returns the message.
 fn render(place: &Place, background: &str) -> String {
     refused(
         place,
@@ -876,7 +880,7 @@ fn frames_that_cannot_be_used() {
     snapshot!("background_with_a_huge_number", render(&place, "bg"));
 }
 
-/// The checksum of PNG chunks.
+/// The checksum of a PNG chunk.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {

@@ -181,7 +181,7 @@ fn one_pixel_is_found() {
     spoilt.save(&path).unwrap();
     let (code, found) = compared(&place, &["a", "b"]);
     assert_eq!(code, 3);
-    assert_eq!(differences(&found), ["1 of 10 frames is not equal"]);
+    assert_eq!(differences(&found), ["1 of 10 frames is not identical"]);
     let frame = &found["frames"][3];
     assert_eq!(
         (&frame["max_abs"], &frame["at"]),

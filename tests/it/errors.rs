@@ -177,6 +177,12 @@ fn models() {
     snapshot!("model_of_another_family", with("tiny"));
     fs::write(place.join("tiny/model.yaml"), "model_id: [t\n").unwrap();
     snapshot!("model_yaml_broken", with("tiny"));
+    fs::write(
+        place.join("tiny/model.yaml"),
+        "model_id: t\nfamliy: synctalk-328\n",
+    )
+    .unwrap();
+    snapshot!("model_yaml_unknown_key", with("tiny"));
 }
 
 #[test]

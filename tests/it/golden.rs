@@ -1,11 +1,12 @@
-//! Each step against what the reference renderer's own libraries computed; tolerances of `tests/golden/README.md`.
+//! Each step against what the libraries of the reference renderer computed, within the tolerances of
+//! `tests/golden/README.md`.
 
 use std::fs;
 
 use lipsync::audio::AudioFile;
 use lipsync::audio::WindowReader;
 use lipsync::audio::{BANDS, MelSpectrogram};
-use lipsync::audio::{EMBEDDING_LEN, WINDOW_LEN, Windows};
+use lipsync::audio::{EMBEDDING_LEN, WINDOW_LEN, WindowLayout};
 use lipsync::background::Order;
 use lipsync::face::{self, OUTPUT_LEN, Paste, Paster};
 use lipsync::image::{Picture, Rect};
@@ -25,17 +26,17 @@ fn mel_frames_match() {
         "ragged_12345_samples",
         "full_scale_square_640ms",
     ] {
-        let sound = AudioFile::open(&golden(&format!("audio/{name}.wav")), None).unwrap();
-        let mut mel = MelSpectrogram::new(sound.frames);
-        let (mut reader, mut samples, mut got) = (sound.speech().unwrap(), Vec::new(), Vec::new());
+        let audio = AudioFile::open(&golden(&format!("audio/{name}.wav")), None).unwrap();
+        let mut mel = MelSpectrogram::new(audio.frames);
+        let (mut reader, mut samples, mut got) = (audio.speech().unwrap(), Vec::new(), Vec::new());
         while reader.read(&mut samples).unwrap() {}
         mel.push(&samples, |frame| got.extend(frame));
         mel.finish(|frame| got.extend(frame));
-        let want = npy_f32(&golden(&format!("audio/{name}.mel.npy")));
-        assert_eq!(vec![got.len() / BANDS, BANDS], want.shape, "{name}");
+        let expected = npy_f32(&golden(&format!("audio/{name}.mel.npy")));
+        assert_eq!(vec![got.len() / BANDS, BANDS], expected.shape, "{name}");
         let differences = got
             .iter()
-            .zip(&want.values)
+            .zip(&expected.values)
             .map(|(a, b)| f64::from((a - b).abs()));
         let largest = differences.clone().fold(0.0, f64::max);
         let mean = differences.sum::<f64>() / got.len() as f64;
@@ -51,19 +52,19 @@ fn windows_match_exactly() {
     let features = npy_f32(&golden("window/features_30x512.npy"));
     let frames: Vec<u64> =
         serde_json::from_str(&fs::read_to_string(golden("window/frames.json")).unwrap()).unwrap();
-    let want = npy_f32(&golden("window/windows.npy"));
+    let expected = npy_f32(&golden("window/windows.npy"));
     // 100 mel frames make 28 blocks, so 30 features.
-    let windows = Windows::new(FrameRate::TRAINED, 100);
-    for (frame, want) in frames.into_iter().zip(want.values.chunks(WINDOW_LEN)) {
+    let layout = WindowLayout::new(FrameRate::TRAINED, 100);
+    for (frame, expected) in frames.into_iter().zip(expected.values.chunks(WINDOW_LEN)) {
         let mut got = vec![0.0; WINDOW_LEN];
         for (row, values) in got.chunks_mut(EMBEDDING_LEN).enumerate() {
-            if let Some(place) = windows.place(FrameIndex(frame), row) {
-                let feature = place.feature().unwrap() as usize;
+            if let Some(position) = layout.position(FrameIndex(frame), row) {
+                let feature = position.feature_index().unwrap() as usize;
                 values
                     .copy_from_slice(&features.values[feature * EMBEDDING_LEN..][..EMBEDDING_LEN]);
             }
         }
-        assert_eq!(got, want, "frame {frame}");
+        assert_eq!(got, expected, "frame {frame}");
     }
 }
 
@@ -72,14 +73,14 @@ fn the_reference_order_matches_exactly() {
     let orders: Value =
         serde_json::from_str(&fs::read_to_string(golden("window/ping_pong.json")).unwrap())
             .unwrap();
-    for (count, want) in orders.as_object().unwrap() {
+    for (count, expected) in orders.as_object().unwrap() {
         let count = count.parse().unwrap();
-        for (frame, want) in want.as_array().unwrap().iter().enumerate() {
+        for (frame, expected) in expected.as_array().unwrap().iter().enumerate() {
             let got =
                 Order::Reference.background(FrameIndex(frame as u64), count, BackgroundIndex(0));
             assert_eq!(
                 got.0 as u64,
-                want.as_u64().unwrap(),
+                expected.as_u64().unwrap(),
                 "frame {frame} of {count} backgrounds"
             );
         }
@@ -149,34 +150,34 @@ fn features_of_the_clip_match() {
         TuneOptions::EXACT,
     )
     .unwrap();
-    let sound = AudioFile::open(&golden("audio/speech.wav"), None).unwrap();
-    let mut listener = WindowReader::new(
-        &sound,
+    let audio = AudioFile::open(&golden("audio/speech.wav"), None).unwrap();
+    let mut reader = WindowReader::new(
+        &audio,
         FrameRate::TRAINED,
         FrameIndex(0),
         &mut networks.encoder,
     )
     .unwrap();
-    let want = npy_f32(&golden("clip/features.npy"));
+    let expected = npy_f32(&golden("clip/features.npy"));
     let mut window = vec![0.0; WINDOW_LEN];
-    for (frame, want) in want.values.chunks(EMBEDDING_LEN).enumerate() {
-        listener
+    for (frame, expected) in expected.values.chunks(EMBEDDING_LEN).enumerate() {
+        reader
             .window(FrameIndex(frame as u64), &mut window)
             .unwrap();
-        // The window's ninth row is the frame's own feature.
+        // The ninth row of the window is the frame's own feature.
         let got = &window[8 * EMBEDDING_LEN..9 * EMBEDDING_LEN];
         let largest = got
             .iter()
-            .zip(want)
+            .zip(expected)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max);
         assert!(largest <= 1e-3, "feature {frame}: {largest}");
     }
-    let frames = want.shape[0] as u64;
-    listener.window(FrameIndex(frames), &mut window).unwrap();
+    let frames = expected.shape[0] as u64;
+    reader.window(FrameIndex(frames), &mut window).unwrap();
     assert!(
         window[8 * EMBEDDING_LEN..].iter().all(|&v| v == 0.0),
-        "past the list stand zeros"
+        "rows after the end of the list are zeros"
     );
 }
 
@@ -202,7 +203,7 @@ fn the_whole_clip_matches_whatever_the_batch_and_threads() {
                 threads,
             ]);
             let count = fs::read_dir(place.join("out")).unwrap().count();
-            // ceil(4.305 s * 25): the reference's 106 and the two that its sound lasts longer.
+            // ceil(4.305 s * 25): 106 as in the reference, and two more because the audio lasts longer.
             assert_eq!(count, 108);
             let files = (0..count)
                 .map(|i| fs::read(place.join(&format!("out/{i:06}.png"))).unwrap())
@@ -211,16 +212,16 @@ fn the_whole_clip_matches_whatever_the_batch_and_threads() {
                 None => first = Some(files),
                 Some(first) => assert!(
                     *first == files,
-                    "batch {batch}, {threads} threads: other bytes"
+                    "batch {batch}, {threads} threads: the bytes differ"
                 ),
             }
         }
     }
-    for kept in clip["kept"].as_array().unwrap() {
-        let index = kept.as_u64().unwrap();
+    for index in clip["kept"].as_array().unwrap() {
+        let index = index.as_u64().unwrap();
         let got = picture(&place.join(&format!("out/{index:06}.png")));
-        let want = picture(&golden(&format!("clip/expected/{index:04}.png")));
-        let (largest, mean) = difference(got.as_raw(), want.as_raw());
+        let expected = picture(&golden(&format!("clip/expected/{index:04}.png")));
+        let (largest, mean) = difference(got.as_raw(), expected.as_raw());
         assert!(
             largest <= 3 && mean <= 0.3,
             "frame {index}: max {largest}, mean {mean}"

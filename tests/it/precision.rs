@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lipsync::audio::WINDOW_LEN;
 use lipsync::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
 use lipsync::image::Picture;
-use lipsync::inference::kernel::Steps;
+use lipsync::inference::kernel::InstructionSet;
 use lipsync::inference::{BaselineGenerator, FeatureLimits, Hardware, Networks, TuneOptions};
 use lipsync::inference::{Face, Generator as _};
 use serde_json::Value;
@@ -97,9 +97,11 @@ fn a_network_in_parts_paints_what_its_file_paints_whatever_is_kept() {
         networks.tuning
     );
     assert!(said.contains("5 convolutions before upsamples"), "{said}");
-    if Steps::best().is_some() {
-        assert!(said.contains("blocks in one go each"), "{said}");
-    }
+    assert_eq!(
+        said.contains("blocks in one go each"),
+        InstructionSet::best().is_fast(),
+        "{said}"
+    );
     let mut plain = BaselineGenerator::load(runtime(), &unet(), &networks.placement).unwrap();
     for bytes in [0, 300_000, usize::MAX / 4] {
         networks.features().keep(FeatureLimits {

@@ -1,4 +1,4 @@
-//! Sounds of all kinds: their clip lasts as long, and what is heard stays where it was.
+//! Audio files of all kinds: the clip is as long as its audio, and everything is heard at the same time as before.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,10 +10,10 @@ use lipsync::audio::AudioFile;
 
 use crate::support::{Place, probe};
 
-/// When the click sounds, in seconds.
+/// Time of the click, in seconds.
 const CLICK: f64 = 1.5;
 
-/// Runs the ffmpeg program in the place.
+/// Runs the ffmpeg program in the test folder.
 fn ffmpeg(place: &Place, args: &[&str]) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y"])
@@ -24,7 +24,7 @@ fn ffmpeg(place: &Place, args: &[&str]) {
     assert!(status.success(), "ffmpeg {args:?}");
 }
 
-/// Silence of 3 s with a click in it, in `click.wav`.
+/// Writes `click.wav`: 3 s of silence with a click.
 fn click(place: &Place) {
     place.wav("click.wav", 44_100, 1, 3.0, |_, t| {
         if (CLICK..CLICK + 0.002).contains(&t) {
@@ -36,21 +36,21 @@ fn click(place: &Place) {
 }
 
 /// The time of the loudest sample, in seconds.
-fn loudest(samples: &[f32], rate: f64) -> f64 {
+fn time_of_loudest(samples: &[f32], rate: f64) -> f64 {
     let by_level = |a: &(usize, &f32), b: &(usize, &f32)| a.1.abs().total_cmp(&b.1.abs());
     samples.iter().enumerate().max_by(by_level).unwrap().0 as f64 / rate
 }
 
-/// What the networks hear of a file, at 16 kHz.
-fn heard(path: &Path) -> Vec<f32> {
+/// What the networks get of a file: mono at 16 kHz.
+fn decoded_speech(path: &Path) -> Vec<f32> {
     let mut reader = AudioFile::open(path, None).unwrap().speech().unwrap();
     let mut samples = Vec::new();
     while reader.read(&mut samples).unwrap() {}
     samples
 }
 
-/// A clip's sound as the ffmpeg program decodes it, mono at 48 kHz.
-fn decoded(place: &Place, clip: &str) -> Vec<f32> {
+/// The audio of a clip as the ffmpeg program decodes it, mono at 48 kHz.
+fn decoded_clip_audio(place: &Place, clip: &str) -> Vec<f32> {
     let args = ["-v", "error", "-i", clip, "-vn", "-ac", "1", "-ar", "48000"];
     let output = Command::new("ffmpeg")
         .args(args)
@@ -62,7 +62,7 @@ fn decoded(place: &Place, clip: &str) -> Vec<f32> {
     samples.map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-/// Name of the codec, rate and seconds of the clip's sound; frames of its video.
+/// Codec, sample rate and duration of the audio track, and number of video frames.
 fn streams(clip: &Path) -> (String, String, f64, String) {
     let probed = probe(clip);
     let streams = probed["streams"].as_array().unwrap();
@@ -77,25 +77,28 @@ fn streams(clip: &Path) -> (String, String, f64, String) {
     )
 }
 
-/// Renders a file with a click and looks where the click is for the networks and in the clip.
+/// Renders a file with a click, and checks the time of the click for the networks and in the clip.
 fn click_stays(place: &Place, file: &str, codec: &str) {
-    let samples = heard(&place.join(file));
-    let at = loudest(&samples, 16_000.0);
-    assert!((at - CLICK).abs() < 0.005, "{file}: heard at {at}");
-    let lasts = samples.len() as f64 / 16_000.0;
-    assert!((lasts - 3.0).abs() < 0.03, "{file}: heard for {lasts} s");
+    let samples = decoded_speech(&place.join(file));
+    let at = time_of_loudest(&samples, 16_000.0);
+    assert!(
+        (at - CLICK).abs() < 0.005,
+        "{file}: for the networks at {at}"
+    );
+    let duration = samples.len() as f64 / 16_000.0;
+    assert!((duration - 3.0).abs() < 0.03, "{file}: {duration} s");
     place.ok(&[
         "render", file, "-m", "tiny", "-b", "bg", "-o", "clip.mp4", "-f",
     ]);
-    let at = loudest(&decoded(place, "clip.mp4"), 48_000.0);
+    let at = time_of_loudest(&decoded_clip_audio(place, "clip.mp4"), 48_000.0);
     assert!((at - CLICK).abs() < 0.005, "{file}: in the clip at {at}");
     let (name, _, seconds, frames) = streams(&place.join("clip.mp4"));
     assert_eq!(name, codec, "{file}");
     assert!(
-        (seconds - lasts).abs() < 0.001,
-        "{file}: {seconds} s of {lasts}"
+        (seconds - duration).abs() < 0.001,
+        "{file}: {seconds} s of {duration}"
     );
-    assert_eq!(frames, format!("{}", (lasts * 25.0).ceil()), "{file}");
+    assert_eq!(frames, format!("{}", (duration * 25.0).ceil()), "{file}");
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn the_sound_of_a_video_stays_with_its_pictures() {
         ffmpeg(&place, &[&inputs, args, &[file]].concat());
         click_stays(&place, file, codec);
     }
-    // The same sound, begun half a second after the pictures: the click is heard half a second later.
+    // The same audio, starting half a second after the video: the click is half a second later.
     let late = [
         "-itsoffset",
         "0.5",
@@ -146,9 +149,9 @@ fn the_sound_of_a_video_stays_with_its_pictures() {
         "aac",
     ];
     ffmpeg(&place, &[&pictures[..], &late, &["late.mp4"]].concat());
-    let samples = heard(&place.join("late.mp4"));
-    let at = loudest(&samples, 16_000.0);
-    assert!((at - CLICK - 0.5).abs() < 0.005, "heard at {at}");
+    let samples = decoded_speech(&place.join("late.mp4"));
+    let at = time_of_loudest(&samples, 16_000.0);
+    assert!((at - CLICK - 0.5).abs() < 0.005, "at {at}");
     assert!((samples.len() as f64 / 16_000.0 - 3.5).abs() < 0.03);
 }
 
@@ -156,14 +159,14 @@ fn the_sound_of_a_video_stays_with_its_pictures() {
 fn a_pause_in_the_time_stamps_is_silence() {
     let place = Place::new();
     click(&place);
-    // Half a second is taken out after the first; what follows keeps its time.
+    // Half a second is cut out after the first; the rest keeps its timestamps.
     let gap = "aselect='not(between(t,0.5,1))'";
     let args = ["-i", "click.wav", "-af", gap, "-c:a", "flac", "gap.mka"];
     ffmpeg(&place, &args);
     click_stays(&place, "gap.mka", "aac");
 }
 
-/// A tone of 1 s in `tone.wav`, 16 kHz.
+/// Writes `tone.wav`: a tone of 1 s at 16 kHz.
 fn tone(place: &Place) {
     place.wav("tone.wav", 16_000, 1, 1.0, |_, t| 0.5 * (t * 2000.0).sin());
 }
@@ -172,7 +175,7 @@ fn tone(place: &Place) {
 fn every_kind_of_wav_is_read_alike() {
     let place = Place::new();
     tone(&place);
-    let tone = heard(&place.join("tone.wav"));
+    let tone = decoded_speech(&place.join("tone.wav"));
     for (file, args, tolerance) in [
         ("u8.wav", &["-c:a", "pcm_u8"][..], 1e-2),
         ("s24.wav", &["-c:a", "pcm_s24le"], 0.0),
@@ -187,24 +190,24 @@ fn every_kind_of_wav_is_read_alike() {
         ("lossless.flac", &[], 0.0),
     ] {
         ffmpeg(&place, &[&["-i", "tone.wav"], args, &[file]].concat());
-        let samples = heard(&place.join(file));
+        let samples = decoded_speech(&place.join(file));
         assert_eq!(samples.len(), tone.len(), "{file}");
-        for (i, (got, want)) in samples.iter().zip(&tone).enumerate() {
+        for (i, (got, expected)) in samples.iter().zip(&tone).enumerate() {
             assert!(
-                (got - want).abs() <= tolerance,
-                "{file} {i}: {got} for {want}"
+                (got - expected).abs() <= tolerance,
+                "{file} {i}: {got}, expected {expected}"
             );
         }
     }
 }
 
-/// The chunks of a WAV file with `tone`'s samples, the sizes of the file and of the data as given.
+/// A WAV file with these samples, other chunks before and after them, and the stated sizes of file and data.
 fn wav(before: &[u8], sizes: (u32, u32), samples: &[u8], after: &[u8]) -> Vec<u8> {
     let mut bytes = b"RIFF".to_vec();
     bytes.extend(sizes.0.to_le_bytes());
     bytes.extend(b"WAVE");
     bytes.extend(before);
-    // PCM, 1 channel, 16000 Hz, 32000 bytes a second, 2 bytes a sample, 16 bits.
+    // PCM, 1 channel, 16000 Hz, 32000 bytes per second, 2 bytes per sample, 16 bits.
     bytes.extend(b"fmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0");
     bytes.extend(b"data");
     bytes.extend(sizes.1.to_le_bytes());
@@ -221,7 +224,7 @@ fn sizes_and_chunks_of_all_writers_are_understood() {
     let odd = b"LIST\x05\0\0\0abcde\0";
     let read = |name: &str, bytes: Vec<u8>| {
         fs::write(place.join(name), bytes).unwrap();
-        let samples = heard(&place.join(name));
+        let samples = decoded_speech(&place.join(name));
         assert_eq!(samples.len(), 2000, "{name}");
         assert_eq!(samples[1], 16.0 / 32_768.0, "{name}");
     };
@@ -238,7 +241,7 @@ fn sizes_and_chunks_of_all_writers_are_understood() {
     read("recorder.wav", wav(b"", (36, 0), &samples, b""));
     ffmpeg(&place, &["-i", "plain.wav", "-rf64", "always", "rf64.wav"]);
     let mut rf64 = fs::read(place.join("rf64.wav")).unwrap();
-    // RF64 whose 64-bit sizes were never filled in.
+    // RF64 with 64-bit sizes that were never filled in.
     let at = rf64.windows(4).position(|w| w == b"ds64").unwrap();
     rf64[at + 8..at + 32].fill(0);
     read("rf64-pipe.wav", rf64);
@@ -251,8 +254,8 @@ fn unused_bits_of_a_sample_are_its_lowest() {
         .flat_map(|i| (i << 20).to_le_bytes())
         .collect();
     let len = samples.len() as u32;
-    // 24 valid bits in 4 bytes: 1 channel, 16000 Hz, 64000 bytes a second, 4 bytes a sample, 32 bits, 22 bytes more
-    // with the valid bits, a speaker's place and the sub-format of integers.
+    // 24 valid bits in 4 bytes: 1 channel, 16000 Hz, 64000 bytes per second, 4 bytes per sample, 32 bits, and 22 more
+    // bytes with the number of valid bits, the speaker position and the sub-format for integers.
     let format =
         b"fmt \x28\0\0\0\xfe\xff\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0\x16\0\x18\0\x04\0\0\0\
         \x01\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71";
@@ -266,7 +269,7 @@ fn unused_bits_of_a_sample_are_its_lowest() {
         &samples,
     ];
     fs::write(place.join("wide.wav"), bytes.concat()).unwrap();
-    let samples = heard(&place.join("wide.wav"));
+    let samples = decoded_speech(&place.join("wide.wav"));
     assert_eq!(samples.len(), 2000);
     assert_eq!(samples[1], 16.0 / 32_768.0);
 }
@@ -282,7 +285,7 @@ fn a_wav_through_a_pipe_is_read_to_its_end() {
         .unwrap();
     assert_eq!(&piped.stdout[4..8], [0xFF; 4]);
     fs::write(place.join("piped.wav"), piped.stdout).unwrap();
-    assert!(heard(&place.join("piped.wav")) == heard(&place.join("tone.wav")));
+    assert!(decoded_speech(&place.join("piped.wav")) == decoded_speech(&place.join("tone.wav")));
 }
 
 #[test]
@@ -302,7 +305,7 @@ fn numbers_that_are_no_sound_are_silence() {
         writer.write_sample(sample).unwrap();
     }
     writer.finalize().unwrap();
-    assert!(heard(&path).iter().all(|s| s.abs() < 1.0));
+    assert!(decoded_speech(&path).iter().all(|s| s.abs() < 1.0));
     place.ok(&["render", "wild.wav", "-m", "tiny", "-b", "bg"]);
 }
 
@@ -317,7 +320,7 @@ fn a_limit_shortens_any_sound() {
     let (_, _, seconds, frames) = streams(&place.join("long.mp4"));
     assert_eq!(frames, "43");
     assert!((seconds - 1.7).abs() < 0.001, "{seconds}");
-    let at = loudest(&decoded(&place, "long.mp4"), 48_000.0);
+    let at = time_of_loudest(&decoded_clip_audio(&place, "long.mp4"), 48_000.0);
     assert!((at - CLICK).abs() < 0.005, "{at}");
 }
 
@@ -343,7 +346,7 @@ fn a_name_that_is_not_utf_8_and_a_cover_picture_do_not_matter() {
     );
     let path = place.path.join(OsStr::from_bytes(b"caf\xe9.m4a"));
     fs::rename(place.join("a.m4a"), &path).unwrap();
-    let at = loudest(&heard(&path), 16_000.0);
+    let at = time_of_loudest(&decoded_speech(&path), 16_000.0);
     assert!((at - CLICK).abs() < 0.005, "{at}");
 }
 
@@ -354,10 +357,10 @@ fn joined_files_are_heard_to_their_end() {
     ffmpeg(&place, &["-i", "click.wav", "one.mp3"]);
     let one = fs::read(place.join("one.mp3")).unwrap();
     fs::write(place.join("two.mp3"), [&one[..], &one].concat()).unwrap();
-    let samples = heard(&place.join("two.mp3"));
-    let lasts = samples.len() as f64 / 16_000.0;
-    assert!((lasts - 6.0).abs() < 0.1, "{lasts}");
-    let second = loudest(&samples[3 * 16_000..], 16_000.0);
+    let samples = decoded_speech(&place.join("two.mp3"));
+    let duration = samples.len() as f64 / 16_000.0;
+    assert!((duration - 6.0).abs() < 0.1, "{duration}");
+    let second = time_of_loudest(&samples[3 * 16_000..], 16_000.0);
     assert!((second - CLICK).abs() < 0.06, "{second}");
 }
 
@@ -369,10 +372,10 @@ fn many_channels_become_their_mean() {
             if c == 0 { 0.8 } else { 0.0 }
         });
         ffmpeg(&place, &["-i", "in.wav", "in.flac"]);
-        let samples = heard(&place.join("in.flac"));
-        let want = 0.8 / f32::from(channels);
+        let samples = decoded_speech(&place.join("in.flac"));
+        let expected = 0.8 / f32::from(channels);
         assert!(
-            (samples[4000] - want).abs() < 0.01,
+            (samples[4000] - expected).abs() < 0.01,
             "{channels}: {}",
             samples[4000]
         );
@@ -380,7 +383,7 @@ fn many_channels_become_their_mean() {
     }
 }
 
-/// Renders what must fail; returns the message.
+/// Renders a file that must fail, and returns the message.
 fn refused(place: &Place, file: &str) -> String {
     let output = place.run(&["render", file, "-m", "tiny", "-b", "bg"]);
     assert_eq!(output.status.code(), Some(1), "{file}");
@@ -390,17 +393,15 @@ fn refused(place: &Place, file: &str) -> String {
         .to_owned()
 }
 
-#[test]
-fn what_is_no_whole_sound_is_refused() {
-    let place = Place::new();
-    click(&place);
+/// Writes files without audio, with unsupported or changing formats, and truncated or damaged ones.
+fn write_unusable_files(place: &Place) {
     let pictures = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=1"];
     ffmpeg(
-        &place,
+        place,
         &[&pictures[..], &["-c:v", "libx264", "mute.mp4"]].concat(),
     );
     ffmpeg(
-        &place,
+        place,
         &[
             "-i",
             "click.wav",
@@ -419,13 +420,13 @@ fn what_is_no_whole_sound_is_refused() {
     ];
     for file in ["whole.flac", "whole.m4a", "whole.mp3"] {
         ffmpeg(
-            &place,
+            place,
             &[&noise[..], &["-movflags", "+faststart", file]].concat(),
         );
     }
-    // Two rates, one after the other, as careless joining makes them.
-    ffmpeg(&place, &["-i", "click.wav", "-ar", "44100", "one.mp3"]);
-    ffmpeg(&place, &["-i", "click.wav", "-ar", "22050", "other.mp3"]);
+    // Two sample rates, one after the other, as if two files were joined.
+    ffmpeg(place, &["-i", "click.wav", "-ar", "44100", "one.mp3"]);
+    ffmpeg(place, &["-i", "click.wav", "-ar", "22050", "other.mp3"]);
     let joined = [
         fs::read(place.join("one.mp3")).unwrap(),
         fs::read(place.join("other.mp3")).unwrap(),
@@ -445,6 +446,13 @@ fn what_is_no_whole_sound_is_refused() {
     fs::write(place.join("damaged.flac"), damaged).unwrap();
     let list = "ffconcat version 1.0\nfile click.wav\n";
     fs::write(place.join("list.ffconcat"), list).unwrap();
+}
+
+#[test]
+fn what_is_no_whole_sound_is_refused() {
+    let place = Place::new();
+    click(&place);
+    write_unusable_files(&place);
     let files = [
         "bg/0.png",
         "mute.mp4",
@@ -455,15 +463,15 @@ fn what_is_no_whole_sound_is_refused() {
         "damaged.flac",
         "list.ffconcat",
     ];
-    // Where files break off depends on their encoders.
-    let moment = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
+    // Where files end depends on their encoders.
+    let is_time = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
     let masked = |text: String| {
         let words = text.split(' ');
-        let words: Vec<&str> = words.map(|w| if moment(&w) { "#" } else { w }).collect();
+        let words: Vec<&str> = words.map(|w| if is_time(&w) { "#" } else { w }).collect();
         words.join(" ")
     };
-    let said = files.map(|file| masked(refused(&place, file)));
+    let messages = files.map(|file| masked(refused(&place, file)));
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("sounds_refused", said.join("\n\n"));
+        insta::assert_snapshot!("sounds_refused", messages.join("\n\n"));
     });
 }

@@ -1,4 +1,4 @@
-//! The planes of a picture as its codec keeps them, without a change of colours.
+//! The planes of a frame as the codec stores them, without colour conversion.
 
 use std::ptr::addr_of;
 
@@ -9,12 +9,12 @@ use ffmpeg_next as ff;
 
 use crate::image::{Picture, Size};
 
-/// A picture in planes of its own: Y U V, R G B, or one of grey, perhaps with A.
+/// A picture with one plane per component: Y U V, R G B or grey, each with or without A.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlanarPicture {
-    /// Bits of a sample: full scale is `2^depth - 1`.
+    /// Bits per sample: full scale is `2^depth - 1`.
     pub depth: u32,
-    /// Whether black is 0 and white full scale; else they are 16 and 235 of 255.
+    /// Whether black is 0 and white is full scale, and not 16 and 235 of 255.
     pub full_range: bool,
     /// In the order of their letters.
     pub planes: Vec<Plane>,
@@ -34,10 +34,10 @@ pub struct Plane {
 }
 
 impl PlanarPicture {
-    /// R G B of a picture, and A with `alpha`: 255 where the picture has none.
+    /// R G B of a picture, and A if `alpha` is set: 255 if the picture has none.
     pub fn of_picture(picture: &Picture, alpha: bool) -> Self {
-        let colours = "RGB".chars().enumerate().map(|(at, letter)| {
-            let samples = picture.pixels.iter().skip(at).step_by(3);
+        let colours = "RGB".chars().enumerate().map(|(channel, letter)| {
+            let samples = picture.pixels.iter().skip(channel).step_by(3);
             (letter, samples.map(|v| u16::from(*v)).collect())
         });
         let opaque = || vec![255; picture.width * picture.height];
@@ -59,7 +59,7 @@ impl PlanarPicture {
         }
     }
 
-    /// Brightness of each pixel in 8 bits, full range; green carries most of it where there is no Y.
+    /// Brightness of each pixel in 8 bits, full range; green stands in for Y if there is none.
     pub(crate) fn luma(&self, out: &mut Vec<u8>) {
         let full = (1_u32 << self.depth) - 1;
         let level = |value: u16| {
@@ -81,22 +81,22 @@ impl PlanarPicture {
 
 /// How a pixel format lays out its planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct PlaneLayout {
     format: Pixel,
     depth: u32,
     letters: &'static str,
-    /// By how many bits U and V have fewer columns and rows.
+    /// Columns and rows of U and V, as right shifts of those of Y.
     chroma: (u32, u32),
-    /// Where each letter's plane is among FFmpeg's.
-    places: [usize; 4],
+    /// FFmpeg's index of each letter's plane.
+    plane_indices: [usize; 4],
 }
 
-impl Layout {
-    /// None where components share planes, or are not plain numbers of 8 to 16 bits in the machine's order.
+impl PlaneLayout {
+    /// None if components share planes, or are not plain integers of 8 to 16 bits in native byte order.
     #[expect(unsafe_code, reason = "components have no safe wrapper")]
     pub(super) fn of(format: Pixel) -> Option<Self> {
         let descriptor = format.descriptor()?;
-        // SAFETY: descriptors are static tables of libavutil, and these are plain numbers in them.
+        // SAFETY: descriptors point to static tables of libavutil, and the fields are plain numbers.
         let (flags, count, chroma, components) = unsafe {
             let table = descriptor.as_ptr();
             let chroma = (*table).log2_chroma_w;
@@ -107,7 +107,7 @@ impl Layout {
                 addr_of!((*table).comp).read(),
             )
         };
-        let odd = ffi::AV_PIX_FMT_FLAG_BE
+        let unsupported = ffi::AV_PIX_FMT_FLAG_BE
             | ffi::AV_PIX_FMT_FLAG_PAL
             | ffi::AV_PIX_FMT_FLAG_BITSTREAM
             | ffi::AV_PIX_FMT_FLAG_HWACCEL
@@ -128,26 +128,26 @@ impl Layout {
             (4, _) => "RGBA",
             _ => return None,
         };
-        let mut places = [0; 4];
-        for (place, component) in places.iter_mut().zip(components) {
-            *place = usize::try_from(component.plane).ok()?;
+        let mut plane_indices = [0; 4];
+        for (index, component) in plane_indices.iter_mut().zip(components) {
+            *index = usize::try_from(component.plane).ok()?;
         }
-        (plain && flags & odd as u32 == 0 && (8..=16).contains(&depth)).then_some(Self {
+        (plain && flags & unsupported as u32 == 0 && (8..=16).contains(&depth)).then_some(Self {
             format,
             depth,
             letters,
             chroma,
-            places,
+            plane_indices,
         })
     }
 
-    /// The letters apart: `Y U V`.
-    pub(super) fn words(&self) -> String {
+    /// The letters, separated by spaces: `Y U V`.
+    pub(super) fn plane_names(&self) -> String {
         let letters: Vec<String> = self.letters.chars().map(String::from).collect();
         letters.join(" ")
     }
 
-    /// Copies a decoded picture; false where it has another format.
+    /// Copies a decoded frame; false if it has another format.
     pub(super) fn copy(
         &self,
         decoded: &frame::Video,
@@ -163,7 +163,11 @@ impl Layout {
         };
         (into.depth, into.full_range) = (self.depth, full_range);
         into.planes.resize_with(self.letters.len(), Plane::default);
-        for ((letter, plane), place) in self.letters.chars().zip(&mut into.planes).zip(self.places)
+        for ((letter, plane), index) in self
+            .letters
+            .chars()
+            .zip(&mut into.planes)
+            .zip(self.plane_indices)
         {
             let (across, down) = match letter {
                 'U' | 'V' => self.chroma,
@@ -173,7 +177,7 @@ impl Layout {
             plane.width = size.width.div_ceil(1 << across) as usize;
             plane.height = size.height.div_ceil(1 << down) as usize;
             plane.samples.clear();
-            let rows = decoded.data(place).chunks(decoded.stride(place));
+            let rows = decoded.data(index).chunks(decoded.stride(index));
             for row in rows.take(plane.height) {
                 if self.depth > 8 {
                     let pairs = row[..plane.width * 2].chunks_exact(2);
@@ -195,25 +199,26 @@ mod tests {
 
     #[test]
     fn layouts_are_those_of_the_formats() {
-        let letters = |format| Layout::of(format).map(|layout| (layout.words(), layout.depth));
+        let letters =
+            |format| PlaneLayout::of(format).map(|layout| (layout.plane_names(), layout.depth));
         assert_eq!(letters(Pixel::YUV420P), Some(("Y U V".into(), 8)));
         assert_eq!(letters(Pixel::YUVA444P12LE), Some(("Y U V A".into(), 12)));
         assert_eq!(letters(Pixel::GBRP), Some(("R G B".into(), 8)));
         assert_eq!(letters(Pixel::GRAY8), Some(("Y".into(), 8)));
-        // Interleaved, in the other order, or a palette.
+        // Interleaved, in the other byte order, or with a palette.
         assert_eq!(letters(Pixel::RGB24), None);
         assert_eq!(letters(Pixel::NV12), None);
         assert_eq!(letters(Pixel::YUV420P10BE), None);
         assert_eq!(letters(Pixel::PAL8), None);
         // Green comes first in memory.
-        let places = Layout::of(Pixel::GBRP).unwrap().places;
-        assert_eq!(places[..3], [2, 0, 1]);
-        assert_eq!(Layout::of(Pixel::YUV420P).unwrap().chroma, (1, 1));
+        let plane_indices = PlaneLayout::of(Pixel::GBRP).unwrap().plane_indices;
+        assert_eq!(plane_indices[..3], [2, 0, 1]);
+        assert_eq!(PlaneLayout::of(Pixel::YUV420P).unwrap().chroma, (1, 1));
     }
 
     #[test]
     fn planes_are_copied_without_their_padding() {
-        let layout = Layout::of(Pixel::YUV420P).unwrap();
+        let layout = PlaneLayout::of(Pixel::YUV420P).unwrap();
         let mut decoded = frame::Video::new(Pixel::YUV420P, 5, 3);
         for plane in 0..3 {
             let stride = decoded.stride(plane);

@@ -1,42 +1,67 @@
-//! YAML in which every value knows its place: text -> a tree, sections with known keys, and faults that show the line.
+//! The one reader of YAML files: `lipsync.yaml`, `model.yaml`, jobs files, and jobs as JSON lines.
+//!
+//! ```text
+//! file --text--> String --parser events--> tree::Node --section::Section--> typed values, each with its line
+//! ```
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `text` | reads a file up to a size limit; UTF-8, with or without a byte-order mark |
+//! | `tree` | builds nodes that know their line and column from the events of `saphyr-parser` |
+//! | `section` | mappings whose keys are all known; reports the nearest key, the expected type and the value found |
+//!
+//! `saphyr-parser` splits every file into events with positions, and `serde_yaml` types the scalars (what is a number, what
+//! is `true`). Deriving whole structs through `serde_yaml` would be shorter, but its errors are plain text: the list of keys,
+//! the position of an unknown key and the value found would have to be parsed back out of a sentence, `crf:` without a
+//! value would silently count as missing, and settings would lose the line that `render --dry-run -v` shows for each.
 
 mod section;
+mod text;
+mod tree;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::Marker;
 
 use crate::error::Fault;
 pub(crate) use section::Section;
+use tree::Node;
 
-/// Lists and sections inside each other; the schema needs 3.
-const DEEPEST: usize = 32;
-/// Characters of a word that a message shows.
-const WORD_SHOWN: usize = 60;
-/// Characters of a line that a message shows.
-const LINE_SHOWN: usize = 100;
+/// Most characters of a word in a message.
+const MAX_WORD_CHARS: usize = 60;
+/// Most characters of a line in a message.
+const MAX_LINE_CHARS: usize = 100;
 
-/// A value and the line of the file where it stands, from 1.
+/// A value and its line in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Its line, from 1.
+    /// The line, from 1.
     pub line: usize,
 }
 
-/// A place in the text; both from 1, the column in characters.
+impl<T> Located<T> {
+    /// Converts the value; the line stays.
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            value: convert(self.value),
+            line: self.line,
+        }
+    }
+}
+
+/// A position in the text: line and column from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     line: usize,
     column: usize,
 }
 
-impl Place {
-    /// A line and a column, both from 1.
+impl Position {
+    /// A line and a column; 0 counts as 1.
     pub(crate) fn new(line: usize, column: usize) -> Self {
         Self {
             line: line.max(1),
@@ -45,98 +70,52 @@ impl Place {
     }
 }
 
-impl From<Marker> for Place {
+impl From<Marker> for Position {
     fn from(marker: Marker) -> Self {
-        Self {
-            line: marker.line(),
-            column: marker.col() + 1,
-        }
+        Self::new(marker.line(), marker.col() + 1)
     }
 }
 
-/// A value, shared by all aliases of its anchor.
+/// A kind of file that is read as YAML.
 #[derive(Debug)]
-pub(crate) struct Node {
-    place: Place,
-    /// 1 for a scalar, one more than the highest child's for others.
-    height: usize,
-    content: Content,
+pub(crate) struct FileKind {
+    /// What messages call it: `config`.
+    pub(crate) name: &'static str,
+    /// Larger files are refused.
+    pub(crate) max_bytes: u64,
+    /// Makes the error for a faulty file from its message: wrong usage, or bad input.
+    pub(crate) fault: fn(String) -> Fault,
 }
 
-#[derive(Debug)]
-enum Content {
-    Nothing,
-    Text(String),
-    /// Not in quotes, so that it may be a number, `true` or `false`.
-    Plain(String),
-    List(Vec<Rc<Node>>),
-    /// Keys and values in turn.
-    Map(Vec<Rc<Node>>),
-}
-
-impl Node {
-    fn scalar(&self) -> Option<&str> {
-        match &self.content {
-            Content::Text(text) | Content::Plain(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// What a message calls it.
-    fn describe(&self) -> String {
-        match &self.content {
-            Content::Nothing => "nothing".into(),
-            Content::Text(text) => format!("the text \"{}\"", shown(text)),
-            Content::Plain(text) => format!("`{}`", shown(text)),
-            Content::List(_) => "a list".into(),
-            Content::Map(_) => "keys with values".into(),
-        }
-    }
-}
-
-/// The text of a file, or of a line of it, for its messages.
+/// The text of a file, or one line of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Document<'a> {
-    /// What the file is called: `config`.
-    pub(crate) file: &'a str,
-    /// What the whole document is called: `a config`.
-    pub(crate) whole: &'a str,
+    pub(crate) kind: &'static FileKind,
+    /// What messages call the root of the document: `a config`.
+    pub(crate) root: &'a str,
     pub(crate) path: &'a Path,
     pub(crate) text: &'a str,
-    /// Lines of the file before the text.
+    /// How many lines of the file precede the text.
     pub(crate) lines_before: usize,
 }
 
 impl Document<'_> {
-    /// Builds the tree; none where the file holds nothing but comments.
+    /// Builds the tree; none if the document is empty.
     pub(crate) fn tree(&self) -> Result<Option<Rc<Node>>> {
-        let mut parser = Parser::new_from_str(self.text);
-        let mut builder = Builder::default();
-        while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|e| {
-                self.fault((*e.marker()).into(), &format!("not YAML: {}", e.info()))
-                    .hint("indent with spaces, and put values with special characters in quotes")
-            })?;
-            let place = span.start.into();
-            builder
-                .take(event, place)
-                .map_err(|problem| self.fault(place, problem))?;
-        }
-        let root = builder.root;
-        Ok(root.filter(|root| !matches!(root.content, Content::Nothing)))
+        tree::build(self)
     }
 
-    /// `problem` at `place`, with the line itself and a mark under the column.
-    pub(crate) fn fault(&self, place: Place, problem: &str) -> Fault {
-        let Place { line, column } = place;
+    /// An error: `problem` at `position`, with the line itself and a mark under the column.
+    pub(crate) fn fault(&self, position: Position, problem: &str) -> Fault {
+        let Position { line, column } = position;
         let text = self.text.split('\n').nth(line - 1).unwrap_or_default();
         let line = self.lines_before + line;
-        let skipped = (column - 1).saturating_sub(LINE_SHOWN / 2);
-        let excerpt: String = text.chars().skip(skipped).take(LINE_SHOWN).collect();
+        let skipped = (column - 1).saturating_sub(MAX_LINE_CHARS / 2);
+        let excerpt: String = text.chars().skip(skipped).take(MAX_LINE_CHARS).collect();
         let number = line.to_string();
-        Fault::usage(format!(
+        (self.kind.fault)(format!(
             "cannot read {} `{}`, line {line}, column {column}",
-            self.file,
+            self.kind.name,
             self.path.display(),
         ))
         .because(format!(
@@ -150,115 +129,9 @@ impl Document<'_> {
     }
 }
 
-/// Builds the tree from the parser's events without recursion.
-#[derive(Default)]
-struct Builder {
-    root: Option<Rc<Node>>,
-    /// Lists and maps that are not yet closed, outermost first.
-    open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
-}
-
-struct Open {
-    place: Place,
-    anchor: usize,
-    is_map: bool,
-    children: Vec<Rc<Node>>,
-}
-
-impl Builder {
-    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), &'static str> {
-        match event {
-            Event::Scalar(_, _, _, Some(_))
-            | Event::SequenceStart(_, Some(_))
-            | Event::MappingStart(_, Some(_)) => Err("tags (`!..`) have no meaning here"),
-            Event::DocumentStart(_) if self.root.is_some() => {
-                Err("a second document starts here; there can be only one")
-            }
-            Event::Scalar(text, style, anchor, None) => {
-                let content = match (style, text.as_ref()) {
-                    (ScalarStyle::Plain, "" | "~" | "null" | "Null" | "NULL") => Content::Nothing,
-                    (ScalarStyle::Plain, text) => Content::Plain(text.into()),
-                    (_, text) => Content::Text(text.into()),
-                };
-                self.add(anchor, place, 1, content)
-            }
-            Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor);
-                let node = node.ok_or("this alias stands inside what it repeats")?;
-                self.attach(Rc::clone(node));
-                Ok(())
-            }
-            Event::SequenceStart(anchor, None) => self.open(anchor, place, false),
-            Event::MappingStart(anchor, None) => self.open(anchor, place, true),
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
-            _ => Ok(()),
-        }
-    }
-
-    fn open(&mut self, anchor: usize, place: Place, is_map: bool) -> Result<(), &'static str> {
-        self.open.push(Open {
-            place,
-            anchor,
-            is_map,
-            children: Vec::new(),
-        });
-        check_height(self.open.len())
-    }
-
-    fn close(&mut self) -> Result<(), &'static str> {
-        let Some(open) = self.open.pop() else {
-            return Ok(());
-        };
-        let highest = open.children.iter().map(|child| child.height).max();
-        let content = if open.is_map {
-            Content::Map(open.children)
-        } else {
-            Content::List(open.children)
-        };
-        self.add(open.anchor, open.place, highest.unwrap_or(0) + 1, content)
-    }
-
-    fn add(
-        &mut self,
-        anchor: usize,
-        place: Place,
-        height: usize,
-        content: Content,
-    ) -> Result<(), &'static str> {
-        // Aliases of aliases would otherwise make a tree too high to be dropped.
-        check_height(height)?;
-        let node = Rc::new(Node {
-            place,
-            height,
-            content,
-        });
-        // The parser counts anchors from 1.
-        if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
-        }
-        self.attach(node);
-        Ok(())
-    }
-
-    fn attach(&mut self, node: Rc<Node>) {
-        match self.open.last_mut() {
-            Some(open) => open.children.push(node),
-            None => self.root = Some(node),
-        }
-    }
-}
-
-fn check_height(height: usize) -> Result<(), &'static str> {
-    if height > DEEPEST {
-        return Err("lists and sections lie too deep inside each other");
-    }
-    Ok(())
-}
-
-/// A word as messages show it: not too long, without control characters.
-pub(crate) fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(WORD_SHOWN).collect();
+/// A word for a message: shortened, without control characters.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(MAX_WORD_CHARS).collect();
     if short.len() < text.len() {
         short += "..";
     }

@@ -1,121 +1,140 @@
-//! Keys with values of kinds that are known, and what is told of those that are not.
+//! Mappings with known keys: typed access to their values, and precise errors for everything else.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde::de::DeserializeOwned;
 
-use super::{Content, Document, Located, Node, Place, WORD_SHOWN, shown};
+use super::tree::{Content, Node};
+use super::{Document, Located, MAX_WORD_CHARS, Position, shortened};
 use crate::error::Fault;
 
-/// Keys with values, of which all keys are known and none is there twice.
+/// A mapping whose keys are all known; none occurs twice.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
     document: &'a Document<'a>,
-    /// What messages put before a key: nothing, or `gpu.`.
+    /// What precedes a key in messages: nothing, or `gpu.`.
     prefix: String,
-    /// Where it begins.
-    place: Place,
-    /// Each key with its place and its value.
-    entries: Vec<(&'a str, Place, &'a Node)>,
+    /// Where the mapping begins.
+    position: Position,
+    entries: Vec<Entry<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    key: &'a str,
+    /// Where the key begins.
+    position: Position,
+    value: &'a Node,
 }
 
 impl<'a> Section<'a> {
-    /// Reads `node` as a section with some of `keys`; messages name its keys with `prefix`.
+    /// Reads `node` as a mapping with some of `keys`; `prefix` precedes its keys in messages.
     pub(crate) fn new(
         document: &'a Document<'a>,
         node: &'a Node,
         prefix: &str,
         keys: &[&str],
     ) -> Result<Self> {
-        let name = match prefix.trim_end_matches('.') {
-            "" => document.whole.into(),
-            name => format!("`{name}`"),
-        };
-        let Content::Map(children) = &node.content else {
-            let problem = format!("{name} must be keys with values, found {}", node.describe());
+        let Content::Mapping(children) = &node.content else {
+            let name = match prefix.trim_end_matches('.') {
+                "" => document.root.into(),
+                name => format!("`{name}`"),
+            };
+            let problem = format!("{name} must be a mapping, found {}", node.describe());
             return Err(document
-                .fault(node.place, &problem)
-                .hint(format!("its keys: {}", keys.join(", ")))
+                .fault(node.position, &problem)
+                .hint(format!("valid keys: {}", keys.join(", ")))
                 .into());
         };
         let mut section = Self {
             document,
             prefix: prefix.into(),
-            place: node.place,
+            position: node.position,
             entries: Vec::new(),
         };
-        let mut seen = HashMap::new();
+        let mut first_lines = HashMap::new();
         for pair in children.chunks_exact(2) {
             let (key, value) = (pair[0].as_ref(), pair[1].as_ref());
             let name = key.scalar().filter(|name| keys.contains(name));
             let Some(name) = name else {
-                return Err(section.unknown(key, keys).into());
+                return Err(section.unknown_key(key, keys).into());
             };
-            if let Some(line) = seen.insert(name, key.place.line) {
-                let problem = format!("key `{prefix}{name}` is there twice");
+            if let Some(line) = first_lines.insert(name, key.position.line) {
+                let problem = format!("duplicate key `{prefix}{name}`");
                 return Err(document
-                    .fault(key.place, &problem)
+                    .fault(key.position, &problem)
                     .hint(format!(
-                        "the first one is in line {line}; remove one of them"
+                        "the first one is on line {line}; remove one of them"
                     ))
                     .into());
             }
-            section.entries.push((name, key.place, value));
+            section.entries.push(Entry {
+                key: name,
+                position: key.position,
+                value,
+            });
         }
         Ok(section)
     }
 
-    fn unknown(&self, key: &Node, keys: &[&str]) -> Fault {
+    fn unknown_key(&self, key: &Node, keys: &[&str]) -> Fault {
         let Some(name) = key.scalar() else {
-            let problem = format!("a key must be a word, found {}", key.describe());
-            return self.document.fault(key.place, &problem);
+            let problem = format!("a key must be text, found {}", key.describe());
+            return self.document.fault(key.position, &problem);
         };
-        let problem = format!("unknown key `{}{}`", self.prefix, shown(name));
-        self.document
-            .fault(key.place, &problem)
-            .hint(suggestion(name, keys))
+        let problem = format!("unknown key `{}{}`", self.prefix, shortened(name));
+        let hint = match nearest(name, keys) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("valid keys: {}", keys.join(", ")),
+        };
+        self.document.fault(key.position, &problem).hint(hint)
     }
 
-    fn entry(&self, key: &str) -> Option<(Place, &'a Node)> {
-        let mut entries = self.entries.iter();
-        let (_, place, value) = entries.find(|(name, _, _)| *name == key)?;
-        Some((*place, value))
+    fn entry(&self, key: &str) -> Option<&Entry<'a>> {
+        self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// The section under `key`; none where it is missing or empty.
+    fn located<T>(&self, value: T, node: &Node) -> Located<T> {
+        Located {
+            value,
+            line: self.document.lines_before + node.position.line,
+        }
+    }
+
+    /// The mapping under `key`; none if it is missing or empty.
     pub(crate) fn section(&self, key: &str, keys: &[&str]) -> Result<Option<Self>> {
         match self.entry(key) {
-            Some((_, node)) if !matches!(node.content, Content::Nothing) => {
+            Some(entry) if !entry.value.is_null() => {
                 let prefix = format!("{}{key}.", self.prefix);
-                Ok(Some(Self::new(self.document, node, &prefix, keys)?))
+                Ok(Some(Self::new(self.document, entry.value, &prefix, keys)?))
             }
             _ => Ok(None),
         }
     }
 
-    /// The sections in the list under `key`; none where it is missing or empty.
+    /// The mappings in the list under `key`; none if it is missing or empty.
     pub(crate) fn sections(&self, key: &str, keys: &[&str]) -> Result<Vec<Self>> {
         match self.entry(key) {
-            Some((_, node)) if !matches!(node.content, Content::Nothing) => {
+            Some(entry) if !entry.value.is_null() => {
                 let name = format!("{}{key}", self.prefix);
-                let sections = Self::listed(self.document, node, &name, keys)?;
-                Ok(sections.ok_or_else(|| self.wrong(key, "a list"))?)
+                let sections = Self::list(self.document, entry.value, &name, keys)?;
+                Ok(sections.ok_or_else(|| self.wrong_type(key, "a list"))?)
             }
             _ => Ok(Vec::new()),
         }
     }
 
-    /// The sections in the list `node`, which messages call `name`; none if it is no list.
-    pub(crate) fn listed(
+    /// The mappings in the list `node`, which messages call `name`; none if it is not a list.
+    pub(crate) fn list(
         document: &'a Document<'a>,
         node: &'a Node,
         name: &str,
         keys: &[&str],
     ) -> Result<Option<Vec<Self>>> {
-        let Content::List(items) = &node.content else {
+        let Content::Sequence(items) = &node.content else {
             return Ok(None);
         };
         let sections = items.iter().enumerate().map(|(i, item)| {
@@ -125,40 +144,30 @@ impl<'a> Section<'a> {
         sections.collect::<Result<_>>().map(Some)
     }
 
-    /// Where it begins: its line, from 1.
+    /// The line where it begins, from 1.
     pub(crate) fn line(&self) -> usize {
-        self.document.lines_before + self.place.line
+        self.document.lines_before + self.position.line
     }
 
-    /// Whether `key` is there.
+    /// Whether `key` is present.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.entry(key).is_some()
     }
 
-    /// Whether `key` has a number for its value, not in quotes.
+    /// Whether the value of `key` is a number, not in quotes.
     pub(crate) fn is_number(&self, key: &str) -> bool {
-        let is_number = |node: &Node| match &node.content {
-            Content::Plain(text) => text.parse::<f64>().is_ok(),
-            _ => false,
-        };
-        self.entry(key).is_some_and(|(_, node)| is_number(node))
+        let entry = self.entry(key);
+        entry.is_some_and(|entry| entry.value.typed::<serde_yaml::Number>().is_some())
     }
 
-    /// The value under `key` as `convert` makes it out of its text; `expected` names what it takes.
+    /// The value of `key`, converted from its text; `expected` describes valid values.
     pub(crate) fn value<T>(
         &self,
         key: &str,
         expected: &str,
         convert: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<Located<T>>> {
-        let Some((_, node)) = self.entry(key) else {
-            return Ok(None);
-        };
-        let value = node.scalar().and_then(convert);
-        Ok(Some(Located {
-            value: value.ok_or_else(|| self.wrong(key, expected))?,
-            line: self.document.lines_before + node.place.line,
-        }))
+        self.converted(key, expected, |node| node.scalar().and_then(convert))
     }
 
     /// Text of at least one character.
@@ -174,112 +183,100 @@ impl<'a> Section<'a> {
         key: &str,
         words: &[&'static str],
     ) -> Result<Option<Located<&'static str>>> {
-        let Some((_, node)) = self.entry(key) else {
-            return Ok(None);
-        };
-        let text = node.scalar().unwrap_or_default();
-        if let Some(value) = words.iter().copied().find(|word| *word == text) {
-            let line = self.document.lines_before + node.place.line;
-            return Ok(Some(Located { value, line }));
-        }
-        Err(self.no_such_word(key, text, words).into())
+        self.one_of(key, words, |text| {
+            words.iter().copied().find(|word| *word == text)
+        })
     }
 
-    /// One of the words that `T` has.
+    /// One of the values of `T`, by its name.
     pub(crate) fn choice<T: ValueEnum>(&self, key: &str) -> Result<Option<Located<T>>> {
-        let Some((_, node)) = self.entry(key) else {
+        let names = T::value_variants().iter().filter_map(T::to_possible_value);
+        let names: Vec<String> = names.map(|name| name.get_name().to_owned()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.one_of(key, &names, |text| T::from_str(text, false).ok())
+    }
+
+    fn one_of<T>(
+        &self,
+        key: &str,
+        words: &[&str],
+        find: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<Located<T>>> {
+        let Some(&Entry { value: node, .. }) = self.entry(key) else {
             return Ok(None);
         };
         let text = node.scalar().unwrap_or_default();
-        if let Ok(value) = T::from_str(text, false) {
-            let line = self.document.lines_before + node.place.line;
-            return Ok(Some(Located { value, line }));
+        if let Some(value) = find(text) {
+            return Ok(Some(self.located(value, node)));
         }
-        let words = T::value_variants().iter().filter_map(T::to_possible_value);
-        let words: Vec<String> = words.map(|word| word.get_name().to_owned()).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        Err(self.no_such_word(key, text, &words).into())
-    }
-
-    fn no_such_word(&self, key: &str, text: &str, words: &[&str]) -> Fault {
-        let fault = self.wrong(key, &format!("one of {}", words.join(", ")));
-        match nearest(text, words) {
+        let fault = self.wrong_type(key, &format!("one of {}", words.join(", ")));
+        Err(match nearest(text, words) {
             Some(near) => fault.hint(format!("did you mean `{near}`?")),
             None => fault,
         }
+        .into())
     }
 
-    /// A number in `range` that is not in quotes.
-    pub(crate) fn number<T: FromStr + PartialOrd>(
+    /// A number in `range`, not in quotes.
+    pub(crate) fn number<T: DeserializeOwned + PartialOrd>(
         &self,
         key: &str,
         expected: &str,
         range: RangeInclusive<T>,
     ) -> Result<Option<Located<T>>> {
-        self.plain(key, expected, |text| {
-            text.parse().ok().filter(|n| range.contains(n))
+        self.converted(key, expected, |node| {
+            node.typed().filter(|number| range.contains(number))
         })
     }
 
     /// `true` or `false`.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<Located<bool>>> {
-        self.plain(key, "true or false", |text| text.parse().ok())
+        self.converted(key, "true or false", Node::typed)
     }
 
-    fn plain<T>(
+    fn converted<T>(
         &self,
         key: &str,
         expected: &str,
-        convert: impl FnOnce(&str) -> Option<T>,
+        convert: impl FnOnce(&Node) -> Option<T>,
     ) -> Result<Option<Located<T>>> {
-        let in_quotes = self
-            .entry(key)
-            .is_some_and(|(_, node)| matches!(node.content, Content::Text(_)));
-        self.value(key, expected, |text| {
-            (!in_quotes).then(|| convert(text)).flatten()
-        })
+        let Some(&Entry { value: node, .. }) = self.entry(key) else {
+            return Ok(None);
+        };
+        let value = convert(node).ok_or_else(|| self.wrong_type(key, expected))?;
+        Ok(Some(self.located(value, node)))
     }
 
-    /// The value, or a fault that says that `key` is missing.
+    /// The value, or an error that says that `key` is missing.
     pub(crate) fn require<T>(&self, key: &str, value: Option<T>) -> Result<T> {
         Ok(value.ok_or_else(|| {
-            let problem = format!("key `{}{key}` is missing", self.prefix);
-            self.document.fault(self.place, &problem)
+            let problem = format!("missing key `{}{key}`", self.prefix);
+            self.document.fault(self.position, &problem)
         })?)
     }
 
-    /// A fault at the value of `key`.
+    /// An error at the value of `key`.
     pub(crate) fn fault(&self, key: &str, problem: &str) -> Fault {
-        let place = self.entry(key).map_or(self.place, |(_, node)| node.place);
-        self.document.fault(place, problem)
+        let entry = self.entry(key);
+        let position = entry.map_or(self.position, |entry| entry.value.position);
+        self.document.fault(position, problem)
     }
 
-    /// The value of `key` is not what it should be.
-    fn wrong(&self, key: &str, expected: &str) -> Fault {
-        let (place, found) = match self.entry(key) {
-            // What is not there has no place of its own.
-            Some((key_place, node)) if matches!(node.content, Content::Nothing) => {
-                (key_place, "nothing".into())
-            }
-            Some((_, node)) => (node.place, node.describe()),
-            None => (self.place, "nothing".into()),
+    fn wrong_type(&self, key: &str, expected: &str) -> Fault {
+        let (position, found) = match self.entry(key) {
+            // A value that is not there has no position of its own.
+            Some(entry) if entry.value.is_null() => (entry.position, entry.value.describe()),
+            Some(entry) => (entry.value.position, entry.value.describe()),
+            None => (self.position, "no value".into()),
         };
         let problem = format!("`{}{key}` must be {expected}, found {found}", self.prefix);
-        self.document.fault(place, &problem)
+        self.document.fault(position, &problem)
     }
 }
 
-/// A hint with the key that was probably meant, else with all.
-fn suggestion(name: &str, keys: &[&str]) -> String {
-    match nearest(name, keys) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", keys.join(", ")),
-    }
-}
-
-/// The word that differs from `name` in a third of its letters at most.
+/// The word that differs from `name` in at most a third of its letters.
 fn nearest<'w>(name: &str, words: &[&'w str]) -> Option<&'w str> {
-    let name: String = name.chars().take(WORD_SHOWN).collect();
+    let name: String = name.chars().take(MAX_WORD_CHARS).collect();
     let distances = words
         .iter()
         .map(|word| (strsim::damerau_levenshtein(&name, word), *word));

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::edit::Shapes;
 use super::proto::{Attribute, Graph, Model, Node, Opset, Tensor};
-use crate::inference::kernel::{Beside, Grid, Layers};
+use crate::inference::kernel::{Grid, Layers, UpsampledInput};
 
 /// The domain of operators that are no part of the standard.
 pub(crate) const DOMAIN: &str = "lipsync";
@@ -117,7 +117,7 @@ impl<'a> Search<'a> {
             input: shape,
             expand: expand_weights.values()?,
             expand_bias,
-            beside: beside.as_ref().map(|(_, beside)| beside.clone()),
+            upsampled_input: beside.as_ref().map(|(_, small)| small.clone()),
             depthwise: filters.values()?,
             depthwise_bias: filters_bias,
             stride,
@@ -152,7 +152,7 @@ impl<'a> Search<'a> {
     }
 
     /// The convolution that is rectified to `name`, and what is added to it.
-    fn expand(&self, name: &str) -> Option<(&'a Node, Option<(String, Beside)>)> {
+    fn expand(&self, name: &str) -> Option<(&'a Node, Option<(String, UpsampledInput)>)> {
         let node = self.behind_relu(name)?;
         if node.is("Conv") {
             return Some((node, None));
@@ -172,7 +172,7 @@ impl<'a> Search<'a> {
             None | Some(b"half_pixel") => Grid::HalfPixel,
             _ => return None,
         };
-        let beside = Beside {
+        let beside = UpsampledInput {
             input: self.shape(small.input(0))?,
             weights: weights.values()?,
             grid,
@@ -268,7 +268,7 @@ fn replace(graph: &mut Graph, found: &Found, number: usize) {
     .with(Attribute::of_ints(INPUT, &whole(layers.input)))
     .with(Attribute::of_int(STRIDE, layers.stride as i64))
     .with(Attribute::of_int(RESIDUAL, layers.residual.into()));
-    if let Some(small) = &layers.beside {
+    if let Some(small) = &layers.upsampled_input {
         let shape = vec![middle, small.input[0] as i64];
         weights.push(("beside", shape, &small.weights));
         let corners = i64::from(small.grid == Grid::AlignCorners);
@@ -315,7 +315,7 @@ fn layers(graph: &Graph, node: &Node) -> Option<Layers> {
         _ => None,
     };
     let beside = match shape(BESIDE) {
-        Some(input) => Some(Beside {
+        Some(input) => Some(UpsampledInput {
             input,
             weights: weights(6)?,
             grid: if node.int(CORNERS)? == 1 {
@@ -330,7 +330,7 @@ fn layers(graph: &Graph, node: &Node) -> Option<Layers> {
         input: shape(INPUT)?,
         expand: weights(0)?,
         expand_bias: weights(1)?,
-        beside,
+        upsampled_input: beside,
         depthwise: weights(2)?,
         depthwise_bias: weights(3)?,
         stride: node.int(STRIDE)? as usize,

@@ -221,7 +221,7 @@ fn large_blocks_become_integers_and_features_bytes() {
         (small.height, small.width, grid),
         (16, 16, Grid::AlignCorners)
     );
-    assert_eq!(spec.head.unwrap().bias, [0.0; 3]);
+    assert_eq!(spec.output_conv.unwrap().bias, [0.0; 3]);
     let joint = quantised.joint.graph().unwrap();
     assert!(joint.constant("w.deep").is_some(), "the runtime's stay");
     assert_eq!(joint.nodes[2].inputs.len(), 2, "its weights are taken out");
@@ -304,7 +304,7 @@ fn a_block_becomes_one_node() {
     assert_eq!(model.opsets.len(), 1, "its domain is declared");
     let layers = take(&mut model).unwrap().remove(0).1;
     assert_eq!((layers.input, layers.output()), ([4, 6, 10], [4, 6, 10]));
-    assert!(layers.residual && layers.beside.is_none());
+    assert!(layers.residual && layers.upsampled_input.is_none());
     assert_eq!((layers.stride, layers.project_bias), (1, vec![0.0; 4]));
     assert_eq!(layers.depthwise[71], 71.0);
     let graph = model.graph().unwrap();
@@ -340,7 +340,7 @@ fn a_block_takes_in_what_is_added_to_it_upsampled() {
     graph.inputs.push(small);
     assert_eq!(fuse(&mut model, &Shapes::new()).unwrap(), 1);
     let layers = take(&mut model).unwrap().remove(0).1;
-    assert_eq!(layers.beside.unwrap().input, [2, 3, 5]);
+    assert_eq!(layers.upsampled_input.unwrap().input, [2, 3, 5]);
     assert_eq!(model.graph().unwrap().nodes[0].inputs, ["x", "small"]);
 }
 

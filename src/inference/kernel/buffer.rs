@@ -1,4 +1,4 @@
-//! Memory that begins where cache lines do.
+//! Memory that is aligned to cache lines.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 #[repr(align(64))]
 struct Line<T>([T; 16]);
 
-/// Values of four bytes, zeros at first; in a copy, too.
+/// Values of four bytes. A new buffer holds zeros, and so does a clone: it is working memory, not data.
 #[derive(Debug)]
 pub(super) struct Buffer<T = f32>(Vec<Line<T>>);
 
@@ -18,27 +18,34 @@ impl<T: Copy + Default> Clone for Buffer<T> {
 }
 
 impl<T: Copy + Default> Buffer<T> {
-    /// Of `len` values or a few more.
+    /// `len` zeros, and as many more as fill the last cache line.
     pub(super) fn new(len: usize) -> Self {
-        const { assert!(size_of::<T>() == 4, "sixteen values are a line") };
+        const { assert!(size_of::<T>() == 4, "a cache line is 16 values") };
         Self(vec![Line([T::default(); 16]); len.div_ceil(16)])
     }
 }
 
-#[expect(unsafe_code, reason = "lines are values and nothing else")]
+#[expect(
+    unsafe_code,
+    reason = "cache lines are read as the values they consist of"
+)]
 impl<T> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: a line is sixteen values without anything between them.
+        // SAFETY: the vector holds this many initialized values: a line is 16 of them, without padding (`new` is the only
+        // constructor, and checks the size of a value).
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), 16 * self.0.len()) }
     }
 }
 
-#[expect(unsafe_code, reason = "lines are values and nothing else")]
+#[expect(
+    unsafe_code,
+    reason = "cache lines are read as the values they consist of"
+)]
 impl<T> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: see above.
+        // SAFETY: as in `deref`; the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), 16 * self.0.len()) }
     }
 }

@@ -1,232 +1,224 @@
-//! A block some channels after others: of the expanded picture, which is small, no more of them are there than the caches
-//! nearest to a core hold, and what each makes of the output is summed up.
+//! A block a few channels at a time: of the expanded picture, only as many channels are in memory as fit into the caches
+//! nearest to a core. What each group of them contributes to the output is added up.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::block::{Beside, Layers, depthwise};
 use super::buffer::Buffer;
-use super::steps::{
-    Add, Channels, Depthwise, Edge, Into, Position, Steps, Stretch, Upsampled, Weights, Window,
-    edges,
+use super::grid::Position;
+use super::kernels::Kernels;
+use super::layers::{Layers, UpsampledInput};
+use super::operands::{
+    Addend, ChannelRange, DepthwiseInput, DepthwiseWeights, Destination, EdgeMasks, PackedWeights,
+    UpsampledColumns, UpsampledRow, depthwise_weights, edge_masks,
 };
 
-/// Bytes of the expanded picture that are there at a time.
-const NEAR: usize = 256 << 10;
-/// Values that a cache line holds.
+/// Bytes of the expanded picture that are in memory at a time.
+const GROUP_BYTES: usize = 256 << 10;
+/// Values in a cache line.
 const LINE: usize = 16;
 
-/// See [`super::Block`].
+/// See [`super::Block`]. With a stride of 2, the input is split into four *phases*: the even or odd pixels of the even or
+/// odd rows. The neighbours of neighbouring output pixels are neighbours in their phase.
 #[derive(Debug, Clone)]
 pub(super) struct Planes {
-    steps: &'static Steps,
+    kernels: &'static Kernels,
     input: [usize; 3],
     output: [usize; 3],
     stride: usize,
     residual: bool,
-    expand: Weights,
-    depthwise: Arc<[Depthwise]>,
+    expand: PackedWeights,
+    depthwise: Arc<[DepthwiseWeights]>,
     /// For each group of channels.
-    project: Vec<Weights>,
-    beside: Option<BesidePlane>,
+    project: Vec<PackedWeights>,
+    small: Option<UpsampledPlanes>,
     /// Channels in a group.
     group: usize,
-    edges: Vec<Edge>,
-    /// Of the input, the pixels of one phase: see [`Planes::phases`].
-    picked: Buffer,
-    /// `[phases, channels]`, each in panels.
+    edge_masks: Vec<EdgeMasks>,
+    /// One phase of the input, `[channels, pixels]`.
+    phase_pixels: Buffer,
+    /// The input: `[phases]`, each in panels.
     panels: Buffer,
-    /// `[group, phases, plane]`, each with [`Planes::border`] zeros first and as many last.
+    /// `[group, phases, plane]`; a plane has [`Planes::border`] zeros before its pixels, and at least as many behind.
     expanded: Buffer,
     plane: usize,
+    /// The output of the depthwise convolution, in panels.
     filtered: Buffer,
 }
 
 /// The smaller picture.
 #[derive(Debug, Clone)]
-struct BesidePlane {
+struct UpsampledPlanes {
     input: [usize; 3],
-    weights: Weights,
-    down: Vec<Position>,
-    across: Stretch,
+    weights: PackedWeights,
+    positions: Vec<Position>,
+    columns: UpsampledColumns,
     panels: Buffer,
-    /// `[group, plane]`.
+    /// The convolved picture, `[group, plane]`.
     planes: Buffer,
     plane: usize,
 }
 
 impl Planes {
-    /// `layers` with a step of two have even sides.
-    pub(super) fn new(layers: &Layers, steps: &'static Steps) -> Result<Self> {
+    /// With a stride of 2, the height and width of the input must be even.
+    pub(super) fn new(layers: &Layers, kernels: &'static Kernels) -> Result<Self> {
         let ([channels, ..], middle) = (layers.input, layers.middle());
-        let output @ [out, rows, columns] = layers.output();
+        let output @ [_, rows, columns] = layers.output();
         let pixels = rows * columns;
         let phases = layers.stride * layers.stride;
         let border = (columns + 1).next_multiple_of(LINE);
         let plane = (border + pixels + columns + 1 + LINE).next_multiple_of(LINE);
-        let group = NEAR / (4 * phases * plane) / steps.rows * steps.rows;
-        let group = group.clamp(steps.rows, middle.next_multiple_of(steps.rows));
-        let firsts = (0..middle).step_by(group);
-        let project = firsts.map(|first| {
-            let count = group.min(middle - first);
-            let rows = layers.project.chunks_exact(middle);
-            let weights: Vec<f32> = rows
-                .flat_map(|row| &row[first..first + count])
-                .copied()
-                .collect();
-            let none = vec![0.0; out];
-            let bias = if first == 0 {
-                &layers.project_bias
-            } else {
-                &none
-            };
-            Weights::new(&weights, bias, count, steps)
-        });
-        let beside = layers.beside.as_ref();
+        let tile = kernels.tile_channels;
+        let group = GROUP_BYTES / (4 * phases * plane) / tile * tile;
+        let group = group.clamp(tile, middle.next_multiple_of(tile));
+        let small = layers.upsampled_input.as_ref();
+        let phase_pixels = if phases > 1 { channels * pixels } else { 0 };
         Ok(Self {
-            steps,
+            kernels,
             input: layers.input,
             output,
             stride: layers.stride,
             residual: layers.residual,
-            expand: Weights::new(&layers.expand, &layers.expand_bias, channels, steps),
-            depthwise: depthwise(layers).into(),
-            project: project.collect(),
-            beside: beside
-                .map(|beside| BesidePlane::new(beside, layers, group, steps))
+            expand: PackedWeights::new(&layers.expand, &layers.expand_bias, channels, tile),
+            depthwise: depthwise_weights(layers).into(),
+            project: project_by_group(layers, group, tile),
+            small: small
+                .map(|small| UpsampledPlanes::new(small, layers, group, kernels))
                 .transpose()?,
             group,
-            edges: edges(pixels, columns, layers.stride == 2, steps),
-            picked: Buffer::new(if phases > 1 { channels * pixels } else { 0 }),
-            panels: Buffer::new(phases * steps.panels(channels, pixels)),
-            expanded: Buffer::new(group * phases * plane + steps.slack()),
+            edge_masks: edge_masks(pixels, columns, layers.stride == 2, kernels.lanes),
+            phase_pixels: Buffer::new(phase_pixels),
+            panels: Buffer::new(phases * kernels.panels(channels, pixels)),
+            expanded: Buffer::new(group * phases * plane + kernels.slack()),
             plane,
-            filtered: Buffer::new(steps.panels(group, pixels)),
+            filtered: Buffer::new(kernels.panels(group, pixels)),
         })
     }
 
-    /// Zeros before a plane, for neighbours above and on the left.
+    /// Zeros before the pixels of a plane, for the neighbours above and on the left.
     fn border(&self) -> usize {
         (self.output[2] + 1).next_multiple_of(LINE)
     }
 
-    /// With a step of two: even or odd rows, and of them even or odd pixels. A pixel's neighbours in any phase lie as far
-    /// from it as those of all others.
     fn phases(&self) -> usize {
         self.stride * self.stride
     }
 
-    pub(super) fn run(&mut self, input: &[f32], beside: &[f32], output: &mut [f32]) {
+    pub(super) fn run(&mut self, input: &[f32], upsampled_input: &[f32], output: &mut [f32]) {
         let [out, rows, columns] = self.output;
         let pixels = rows * columns;
         self.pack(input);
-        if let Some(small) = &mut self.beside {
+        if let Some(small) = &mut self.small {
             let [channels, height, width] = small.input;
-            let pixels = height * width;
-            self.steps
-                .pack(beside, pixels, channels, pixels, &mut small.panels);
+            let (pixels, panels) = (height * width, &mut small.panels);
+            self.kernels
+                .pack(upsampled_input, pixels, channels, pixels, panels);
         }
         for group in 0..self.project.len() {
-            let from = group * self.group;
-            let count = self.group.min(self.depthwise.len() - from);
-            self.expand(Channels { from, count });
-            let window = Window {
+            let first = group * self.group;
+            let count = self.group.min(self.depthwise.len() - first);
+            self.expand(ChannelRange { first, count });
+            let expanded = DepthwiseInput {
                 values: &self.expanded,
                 pitch: self.phases() * self.plane,
                 offsets: self.offsets(),
-                rows: [true; 3],
-                edges: &self.edges,
+                valid_rows: [true; 3],
+                edge_masks: &self.edge_masks,
             };
-            let weights = &self.depthwise[from..from + count];
-            let all = Channels { from: 0, count };
-            self.steps
-                .depthwise(weights, all, &window, pixels, &mut self.filtered);
-            let add = match group {
-                0 if self.residual => Add::Values(input, pixels),
-                0 => Add::Nothing,
-                _ => Add::Out,
+            let weights = &self.depthwise[first..first + count];
+            let all = ChannelRange { first: 0, count };
+            self.kernels
+                .depthwise(weights, all, &expanded, pixels, &mut self.filtered);
+            let addend = match group {
+                0 if self.residual => Addend::Values {
+                    values: input,
+                    pitch: pixels,
+                },
+                0 => Addend::None,
+                _ => Addend::Output,
             };
-            let into = Into {
+            let destination = Destination {
                 out: output,
                 pitch: pixels,
-                add,
-                rectify: false,
+                addend,
+                relu: false,
             };
-            let all = Channels {
-                from: 0,
+            let all = ChannelRange {
+                first: 0,
                 count: out,
             };
             let weights = &self.project[group];
-            self.steps
-                .product(weights, all, &self.filtered, pixels, into);
+            self.kernels
+                .pointwise(weights, all, &self.filtered, pixels, destination);
         }
     }
 
-    /// Puts the input's phases into panels.
+    /// Packs the phases of the input.
     fn pack(&mut self, input: &[f32]) {
         let [channels, height, width] = self.input;
         let [_, rows, columns] = self.output;
         let pixels = rows * columns;
         if self.stride == 1 {
-            self.steps
+            self.kernels
                 .pack(input, pixels, channels, pixels, &mut self.panels);
             return;
         }
-        let size = self.steps.panels(channels, pixels);
+        let size = self.kernels.panels(channels, pixels);
         for (phase, panels) in self.panels.chunks_exact_mut(size).enumerate() {
             let planes = input.chunks_exact(height * width);
-            for (plane, picked) in planes.zip(self.picked.chunks_exact_mut(pixels)) {
-                let from = plane.chunks_exact(width).skip(phase / 2).step_by(2);
-                for (from, to) in from.zip(picked.chunks_exact_mut(columns)) {
-                    self.steps.pick(&from[phase % 2..], to);
+            let phase_planes = self.phase_pixels.chunks_exact_mut(pixels);
+            for (plane, phase_plane) in planes.zip(phase_planes) {
+                let rows = plane.chunks_exact(width).skip(phase / 2).step_by(2);
+                for (row, phase_row) in rows.zip(phase_plane.chunks_exact_mut(columns)) {
+                    self.kernels.every_other(&row[phase % 2..], phase_row);
                 }
             }
-            self.steps
-                .pack(&self.picked, pixels, channels, pixels, panels);
+            self.kernels
+                .pack(&self.phase_pixels, pixels, channels, pixels, panels);
         }
     }
 
     /// Expands some channels.
-    fn expand(&mut self, which: Channels) {
+    fn expand(&mut self, group: ChannelRange) {
         let [channels, ..] = self.input;
         let [_, rows, columns] = self.output;
         let (pixels, border, phases) = (rows * columns, self.border(), self.phases());
-        let size = self.steps.panels(channels, pixels);
+        let size = self.kernels.panels(channels, pixels);
         let pitch = phases * self.plane;
         for phase in 0..phases {
             let out = &mut self.expanded[phase * self.plane + border..];
-            let add = match &mut self.beside {
+            let addend = match &mut self.small {
                 Some(small) => {
-                    small.add(which, out, pitch, columns, self.steps);
-                    Add::Out
+                    small.write(group, out, pitch, columns, self.kernels);
+                    Addend::Output
                 }
-                None => Add::Nothing,
+                None => Addend::None,
             };
-            let into = Into {
+            let destination = Destination {
                 out,
                 pitch,
-                add,
-                rectify: true,
+                addend,
+                relu: true,
             };
             let panels = &self.panels[phase * size..][..size];
-            self.steps
-                .product(&self.expand, which, panels, pixels, into);
+            self.kernels
+                .pointwise(&self.expand, group, panels, pixels, destination);
         }
     }
 
-    /// Where the first pixel's neighbours stand.
+    /// Where the neighbours of the first pixel are.
     fn offsets(&self) -> [usize; 9] {
         let (border, columns) = (self.border(), self.output[2]);
         let mut offsets = [0; 9];
         for (n, offset) in offsets.iter_mut().enumerate() {
-            let (down, across) = (n / 3, n % 3);
+            let (y, x) = (n / 3, n % 3);
             *offset = if self.stride == 1 {
-                border + down * columns + across - columns - 1
+                border + y * columns + x - columns - 1
             } else {
-                // Above is an odd row, the one before; on the left is an odd pixel, the one before.
-                let phase = usize::from(down != 1) * 2 + usize::from(across != 1);
-                let back = usize::from(down == 0) * columns + usize::from(across == 0);
+                // The row above is the odd row before, the pixel on the left the odd pixel before.
+                let phase = usize::from(y != 1) * 2 + usize::from(x != 1);
+                let back = usize::from(y == 0) * columns + usize::from(x == 0);
                 phase * self.plane + border - back
             };
         }
@@ -234,50 +226,81 @@ impl Planes {
     }
 }
 
-impl BesidePlane {
-    fn new(beside: &Beside, layers: &Layers, group: usize, steps: &'static Steps) -> Result<Self> {
-        let ([channels, height, width], middle) = (beside.input, layers.middle());
+/// The weights of the last convolution, split by the group of channels that they are multiplied with. The bias is the first
+/// group's.
+fn project_by_group(layers: &Layers, group: usize, tile_channels: usize) -> Vec<PackedWeights> {
+    let middle = layers.middle();
+    let no_bias = vec![0.0; layers.project_bias.len()];
+    let groups = (0..middle).step_by(group).map(|first| {
+        let count = group.min(middle - first);
+        let rows = layers.project.chunks_exact(middle);
+        let weights: Vec<f32> = rows
+            .flat_map(|row| &row[first..first + count])
+            .copied()
+            .collect();
+        let bias = if first == 0 {
+            &layers.project_bias
+        } else {
+            &no_bias
+        };
+        PackedWeights::new(&weights, bias, count, tile_channels)
+    });
+    groups.collect()
+}
+
+impl UpsampledPlanes {
+    fn new(
+        small: &UpsampledInput,
+        layers: &Layers,
+        group: usize,
+        kernels: &Kernels,
+    ) -> Result<Self> {
+        let ([channels, height, width], middle) = (small.input, layers.middle());
         let [_, large_height, large_width] = layers.input;
-        let across = beside.grid.positions(width, large_width);
+        let columns = small.grid.positions(width, large_width);
+        let columns = UpsampledColumns::new(&columns, kernels.lanes);
         let plane = (height * width + LINE).next_multiple_of(LINE);
+        let bias = vec![0.0; middle];
         Ok(Self {
-            input: beside.input,
-            weights: Weights::new(&beside.weights, &vec![0.0; middle], channels, steps),
-            down: beside.grid.positions(height, large_height),
-            across: Stretch::new(&across, steps).context("its upsample is too small a one")?,
-            panels: Buffer::new(steps.panels(channels, height * width)),
+            input: small.input,
+            weights: PackedWeights::new(&small.weights, &bias, channels, kernels.tile_channels),
+            positions: small.grid.positions(height, large_height),
+            columns: columns.context("the picture is not enlarged enough")?,
+            panels: Buffer::new(kernels.panels(channels, height * width)),
             planes: Buffer::new(group * plane),
             plane,
         })
     }
 
-    /// Writes some channels of it, as large as the other picture, into `out`, each `pitch` after the one before.
-    fn add(
+    /// Writes some channels, upsampled, into `out`; the next channel follows `pitch` values later.
+    fn write(
         &mut self,
-        which: Channels,
+        channels: ChannelRange,
         out: &mut [f32],
         pitch: usize,
         columns: usize,
-        steps: &Steps,
+        kernels: &Kernels,
     ) {
         let [_, height, width] = self.input;
-        let into = Into {
+        let (pixels, weights) = (height * width, &self.weights);
+        let destination = Destination {
             out: &mut self.planes,
             pitch: self.plane,
-            add: Add::Nothing,
-            rectify: false,
+            addend: Addend::None,
+            relu: false,
         };
-        steps.product(&self.weights, which, &self.panels, height * width, into);
-        let planes = self.planes.chunks_exact(self.plane).take(which.count);
+        kernels.pointwise(weights, channels, &self.panels, pixels, destination);
+        let planes = self.planes.chunks_exact(self.plane).take(channels.count);
         for (plane, out) in planes.zip(out.chunks_mut(pitch)) {
-            for (row, out) in self.down.iter().zip(out.chunks_mut(columns)) {
-                let row = Upsampled {
-                    rows: [row.before, row.after].map(|row| &plane[row * width..]),
+            for (position, out) in self.positions.iter().zip(out.chunks_mut(columns)) {
+                let rows = [position.before, position.after];
+                let row = UpsampledRow {
+                    rows: rows.map(|row| &plane[row * width..]),
                     pitch: 0,
-                    part: row.part,
-                    stretch: &self.across,
+                    fraction: position.fraction,
+                    columns: &self.columns,
                 };
-                steps.upsample(&row, out);
+                kernels.upsample(&row, out);
             }
         }
     }

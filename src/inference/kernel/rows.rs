@@ -1,95 +1,104 @@
-//! A block row by row: of the expanded picture, no more than the three rows that the next output row needs are there.
+//! A block row by row: of the expanded picture, only the three rows that the next output row needs are in memory.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::block::{Beside, Layers, depthwise};
 use super::buffer::Buffer;
-use super::steps::{
-    Add, Channels, Depthwise, Into, Position, Steps, Stretch, Upsampled, Weights, Window,
+use super::grid::Position;
+use super::kernels::Kernels;
+use super::layers::{Layers, UpsampledInput};
+use super::operands::{
+    Addend, ChannelRange, DepthwiseInput, DepthwiseWeights, Destination, PackedWeights,
+    UpsampledColumns, UpsampledRow, depthwise_weights,
 };
 
-/// Zeros before a row: for the neighbour on the left, and so that rows begin where cache lines do.
+/// Zeros before a row: for the left neighbour of its first pixel, and so that rows are aligned to cache lines.
 const BORDER: usize = 16;
 
-/// See [`super::Block`].
+/// See [`super::Block`]. With a stride of 2, the even and the odd pixels of a row are its two *phases*, which are kept
+/// apart, so that neighbouring output pixels need neighbouring values.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
-    steps: &'static Steps,
+    kernels: &'static Kernels,
     input: [usize; 3],
     output: [usize; 3],
     middle: usize,
     stride: usize,
     residual: bool,
-    expand: Weights,
-    depthwise: Arc<[Depthwise]>,
-    project: Weights,
-    beside: Option<BesideRows>,
-    /// Of a row of the input, every `stride`th pixel from one on, `[channels, width / stride]`.
-    picked: Buffer,
-    /// Two rows of the input, each of them or its even and its odd pixels in panels.
+    expand: PackedWeights,
+    depthwise: Arc<[DepthwiseWeights]>,
+    project: PackedWeights,
+    small: Option<UpsampledRows>,
+    /// One phase of a row of the input, `[channels, width / stride]`.
+    phase_pixels: Buffer,
+    /// Two rows of the input, `[2, phases]`, each in panels.
     panels: Buffer,
-    /// `[middle, 3, stride, part]`: of each row, its even pixels, then its odd ones, where the step is two.
+    /// Three expanded rows: `[middle, 3, phases, phase_pitch]`.
     expanded: Buffer,
-    /// Values of a row, or of its even or odd pixels, with borders.
-    part: usize,
+    /// Values of a phase of an expanded row, with its border.
+    phase_pitch: usize,
+    /// The output row of the depthwise convolution, in panels.
     filtered: Buffer,
 }
 
-/// The smaller picture: no more than three convolved rows of it are there.
+/// The smaller picture, of which only three convolved rows are in memory.
 #[derive(Debug, Clone)]
-struct BesideRows {
+struct UpsampledRows {
     input: [usize; 3],
-    weights: Weights,
-    down: Vec<Position>,
-    across: Stretch,
+    weights: PackedWeights,
+    positions: Vec<Position>,
+    columns: UpsampledColumns,
+    /// A row of the input.
     panels: Buffer,
-    /// `[middle, 3, pitch]`.
+    /// Three convolved rows: `[middle, 3, pitch]`.
     rows: Buffer,
-    all: Channels,
+    /// All output channels.
+    all: ChannelRange,
     pitch: usize,
-    /// The first row that was not convolved yet.
+    /// The first row that is not convolved yet.
     next: usize,
 }
 
 impl Rows {
-    pub(super) fn new(layers: &Layers, steps: &'static Steps) -> Result<Self> {
+    pub(super) fn new(layers: &Layers, kernels: &'static Kernels) -> Result<Self> {
         let ([channels, _, width], middle) = (layers.input, layers.middle());
         let output = layers.output();
-        let weights =
-            |weights: &[f32], bias: &[f32], channels| Weights::new(weights, bias, channels, steps);
+        let packed = |weights: &[f32], bias: &[f32], channels| {
+            PackedWeights::new(weights, bias, channels, kernels.tile_channels)
+        };
         let stride = layers.stride;
         let most = width.div_ceil(stride);
-        let part = BORDER + (most + 1).next_multiple_of(BORDER);
-        let beside = layers.beside.as_ref();
+        let phase_pitch = BORDER + (most + 1).next_multiple_of(BORDER);
+        let small = layers.upsampled_input.as_ref();
+        let phase_pixels = if stride > 1 { channels * most } else { 0 };
         Ok(Self {
-            steps,
+            kernels,
             input: layers.input,
             output,
             middle,
             stride,
             residual: layers.residual,
-            expand: weights(&layers.expand, &layers.expand_bias, channels),
-            depthwise: depthwise(layers).into(),
-            project: weights(&layers.project, &layers.project_bias, middle),
-            beside: beside
-                .map(|beside| BesideRows::new(beside, layers, steps))
+            expand: packed(&layers.expand, &layers.expand_bias, channels),
+            depthwise: depthwise_weights(layers).into(),
+            project: packed(&layers.project, &layers.project_bias, middle),
+            small: small
+                .map(|small| UpsampledRows::new(small, layers, kernels))
                 .transpose()?,
-            picked: Buffer::new(if stride > 1 { channels * most } else { 0 }),
-            panels: Buffer::new(2 * stride * steps.panels(channels, most)),
-            expanded: Buffer::new(middle * 3 * stride * part + steps.slack()),
-            part,
-            filtered: Buffer::new(steps.panels(middle, output[2])),
+            phase_pixels: Buffer::new(phase_pixels),
+            panels: Buffer::new(2 * stride * kernels.panels(channels, most)),
+            expanded: Buffer::new(middle * 3 * stride * phase_pitch + kernels.slack()),
+            phase_pitch,
+            filtered: Buffer::new(kernels.panels(middle, output[2])),
         })
     }
 
-    pub(super) fn run(&mut self, input: &[f32], beside: &[f32], output: &mut [f32]) {
+    pub(super) fn run(&mut self, input: &[f32], upsampled_input: &[f32], output: &mut [f32]) {
         let [_, height, width] = self.input;
         let [out, rows, columns] = self.output;
-        if let Some(beside) = &mut self.beside {
-            beside.next = 0;
+        if let Some(small) = &mut self.small {
+            small.next = 0;
         }
         let mut expanded = 0;
         for row in 0..rows {
@@ -97,49 +106,52 @@ impl Rows {
             let needed = (middle + 2).min(height);
             for row in expanded..needed {
                 self.pack(row, &input[row * width..]);
-                if let Some(small) = &mut self.beside {
-                    small.convolve_for(row, beside, self.steps);
+                if let Some(small) = &mut self.small {
+                    small.convolve_for(row, upsampled_input, self.kernels);
                 }
             }
-            // What is expanded is filtered while it is near.
-            let group = self.steps.rows;
-            for from in (0..self.middle).step_by(group) {
-                let count = group.min(self.middle - from);
-                let which = Channels { from, count };
-                (expanded..needed).for_each(|row| self.expand(row, which));
-                self.filter(middle, which);
+            // A few channels at a time, so that what was expanded is filtered while it is in the nearest cache.
+            let group = self.kernels.tile_channels;
+            for first in (0..self.middle).step_by(group) {
+                let count = group.min(self.middle - first);
+                let channels = ChannelRange { first, count };
+                (expanded..needed).for_each(|row| self.expand(row, channels));
+                self.filter(middle, channels);
             }
             expanded = needed;
-            let add = if self.residual {
-                Add::Values(&input[row * width..], height * width)
+            let addend = if self.residual {
+                Addend::Values {
+                    values: &input[row * width..],
+                    pitch: height * width,
+                }
             } else {
-                Add::Nothing
+                Addend::None
             };
-            let into = Into {
+            let destination = Destination {
                 out: &mut output[row * columns..],
                 pitch: rows * columns,
-                add,
-                rectify: false,
+                addend,
+                relu: false,
             };
-            let all = Channels {
-                from: 0,
+            let all = ChannelRange {
+                first: 0,
                 count: out,
             };
-            self.steps
-                .product(&self.project, all, &self.filtered, columns, into);
+            self.kernels
+                .pointwise(&self.project, all, &self.filtered, columns, destination);
         }
     }
 
-    /// Where the panels of a row, or of its even or odd pixels, lie, and how many pixels they hold.
+    /// Where the panels of a phase of a row are, and how many pixels they hold.
     fn panels_of(&self, row: usize, phase: usize) -> (Range<usize>, usize) {
         let [channels, _, width] = self.input;
-        let size = self.steps.panels(channels, width.div_ceil(self.stride));
+        let size = self.kernels.panels(channels, width.div_ceil(self.stride));
         let first = (row % 2 * self.stride + phase) * size;
         let pixels = (width - phase).div_ceil(self.stride);
         (first..first + size, pixels)
     }
 
-    /// Puts a row of the input, which `values` begin with, into panels.
+    /// Packs a row of the input, with which `values` begin.
     fn pack(&mut self, row: usize, values: &[f32]) {
         let [channels, height, width] = self.input;
         for phase in 0..self.stride.min(width) {
@@ -147,84 +159,91 @@ impl Rows {
             let (values, pitch) = if self.stride == 1 {
                 (values, height * width)
             } else {
-                let picked = self.picked.chunks_exact_mut(pixels);
-                for (into, values) in picked.zip(values.chunks(height * width)) {
-                    self.steps.pick(&values[phase..width], into);
+                let channels = self.phase_pixels.chunks_exact_mut(pixels);
+                for (phase_pixels, values) in channels.zip(values.chunks(height * width)) {
+                    self.kernels
+                        .every_other(&values[phase..width], phase_pixels);
                 }
-                (&*self.picked, pixels)
+                (&*self.phase_pixels, pixels)
             };
             let panels = &mut self.panels[range];
-            self.steps.pack(values, pitch, channels, pixels, panels);
+            self.kernels.pack(values, pitch, channels, pixels, panels);
         }
     }
 
-    /// Expands a row of the input into some channels, at its place among three.
-    fn expand(&mut self, row: usize, which: Channels) {
-        let row_pitch = self.stride * self.part;
+    /// Expands a row of the input into some channels of the three expanded rows.
+    fn expand(&mut self, row: usize, channels: ChannelRange) {
+        let row_pitch = self.stride * self.phase_pitch;
         let pitch = 3 * row_pitch;
         for phase in 0..self.stride.min(self.input[2]) {
             let (range, pixels) = self.panels_of(row, phase);
-            let first = which.from * pitch + row % 3 * row_pitch + phase * self.part + BORDER;
-            let small = self.beside.as_ref().map(|small| small.row(row, which));
-            let into = Into {
-                out: &mut self.expanded[first..],
+            let place = row % 3 * row_pitch + phase * self.phase_pitch + BORDER;
+            let small = self.small.as_ref();
+            let small = small.map(|small| small.row(row, channels));
+            let destination = Destination {
+                out: &mut self.expanded[channels.first * pitch + place..],
                 pitch,
-                add: small.as_ref().map_or(Add::Nothing, Add::Upsampled),
-                rectify: true,
+                addend: small.as_ref().map_or(Addend::None, Addend::Row),
+                relu: true,
             };
             let panels = &self.panels[range];
-            self.steps
-                .product(&self.expand, which, panels, pixels, into);
+            self.kernels
+                .pointwise(&self.expand, channels, panels, pixels, destination);
         }
     }
 
-    /// The depthwise convolution of some channels round the expanded row `middle`.
-    fn filter(&mut self, middle: usize, which: Channels) {
+    /// The depthwise convolution of some channels, around the expanded row `middle`.
+    fn filter(&mut self, middle: usize, channels: ChannelRange) {
         let [_, height, _] = self.input;
-        let row_pitch = self.stride * self.part;
-        // Odd pixels lie one part behind even ones; the one on the left is the odd one before.
+        let row_pitch = self.stride * self.phase_pitch;
+        // Odd pixels are one phase behind even ones; the left neighbour of an even pixel is the odd one before it.
         let columns = match self.stride {
             1 => [BORDER - 1, BORDER, BORDER + 1],
-            _ => [self.part + BORDER - 1, BORDER, self.part + BORDER],
+            _ => [
+                self.phase_pitch + BORDER - 1,
+                BORDER,
+                self.phase_pitch + BORDER,
+            ],
         };
         let mut offsets = [0; 9];
-        let mut rows = [true; 3];
+        let mut valid_rows = [true; 3];
         for (n, offset) in offsets.iter_mut().enumerate() {
-            // The row above the first and the one below the last are not there, and do not count.
             let row = (middle + n / 3).checked_sub(1).filter(|&row| row < height);
-            rows[n / 3] = row.is_some();
+            valid_rows[n / 3] = row.is_some();
             *offset = row.unwrap_or(middle) % 3 * row_pitch + columns[n % 3];
         }
         let pitch = 3 * row_pitch;
-        let window = Window {
-            values: &self.expanded[which.from * pitch..],
+        let input = DepthwiseInput {
+            values: &self.expanded[channels.first * pitch..],
             pitch,
             offsets,
-            rows,
-            edges: &[],
+            valid_rows,
+            edge_masks: &[],
         };
         let pixels = self.output[2];
         let filtered = &mut self.filtered;
-        self.steps
-            .depthwise(&self.depthwise, which, &window, pixels, filtered);
+        self.kernels
+            .depthwise(&self.depthwise, channels, &input, pixels, filtered);
     }
 }
 
-impl BesideRows {
-    fn new(beside: &Beside, layers: &Layers, steps: &'static Steps) -> Result<Self> {
-        let ([channels, height, width], middle) = (beside.input, layers.middle());
+impl UpsampledRows {
+    fn new(small: &UpsampledInput, layers: &Layers, kernels: &Kernels) -> Result<Self> {
+        let ([channels, height, width], middle) = (small.input, layers.middle());
         let [_, large_height, large_width] = layers.input;
-        let across = beside.grid.positions(width, large_width);
+        let columns = small.grid.positions(width, large_width);
+        let columns = UpsampledColumns::new(&columns, kernels.lanes);
         let pitch = width.next_multiple_of(BORDER) + BORDER;
+        let bias = vec![0.0; middle];
         Ok(Self {
-            input: beside.input,
-            weights: Weights::new(&beside.weights, &vec![0.0; middle], channels, steps),
-            down: beside.grid.positions(height, large_height),
-            across: Stretch::new(&across, steps).context("its upsample is too small a one")?,
-            panels: Buffer::new(steps.panels(channels, width)),
+            input: small.input,
+            weights: PackedWeights::new(&small.weights, &bias, channels, kernels.tile_channels),
+            positions: small.grid.positions(height, large_height),
+            columns: columns.context("the picture is not enlarged enough")?,
+            panels: Buffer::new(kernels.panels(channels, width)),
             rows: Buffer::new(middle * 3 * pitch),
-            all: Channels {
-                from: 0,
+            all: ChannelRange {
+                first: 0,
                 count: middle,
             },
             pitch,
@@ -233,36 +252,33 @@ impl BesideRows {
     }
 
     /// Convolves the rows that row `row` of the large picture needs.
-    fn convolve_for(&mut self, row: usize, values: &[f32], steps: &Steps) {
+    fn convolve_for(&mut self, row: usize, values: &[f32], kernels: &Kernels) {
         let [channels, height, width] = self.input;
-        while self.next <= self.down[row].after {
+        while self.next <= self.positions[row].after {
             let values = &values[self.next * width..];
-            steps.pack(values, height * width, channels, width, &mut self.panels);
-            let into = Into {
+            kernels.pack(values, height * width, channels, width, &mut self.panels);
+            let destination = Destination {
                 out: &mut self.rows[self.next % 3 * self.pitch..],
                 pitch: 3 * self.pitch,
-                add: Add::Nothing,
-                rectify: false,
+                addend: Addend::None,
+                relu: false,
             };
-            steps.product(&self.weights, self.all, &self.panels, width, into);
+            kernels.pointwise(&self.weights, self.all, &self.panels, width, destination);
             self.next += 1;
         }
     }
 
-    /// What belongs to some channels of row `row` of the large picture.
-    fn row(&self, row: usize, which: Channels) -> Upsampled<'_> {
-        let Position {
-            before,
-            after,
-            part,
-        } = self.down[row];
+    /// Row `row` of the large picture, beginning with the first of some channels.
+    fn row(&self, row: usize, channels: ChannelRange) -> UpsampledRow<'_> {
+        let position = self.positions[row];
         let pitch = 3 * self.pitch;
-        let rows = [before, after].map(|row| which.from * pitch + row % 3 * self.pitch);
-        Upsampled {
-            rows: rows.map(|first| &self.rows[first..]),
+        let rows = [position.before, position.after]
+            .map(|row| &self.rows[channels.first * pitch + row % 3 * self.pitch..]);
+        UpsampledRow {
+            rows,
             pitch,
-            part,
-            stretch: &self.across,
+            fraction: position.fraction,
+            columns: &self.columns,
         }
     }
 }

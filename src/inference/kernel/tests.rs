@@ -1,8 +1,8 @@
-//! Blocks against the sum written out in f64.
+//! Blocks against a plain implementation in f64.
 
 use proptest::prelude::*;
 
-use super::{Beside, Block, Grid, Layers, Steps};
+use super::{Block, Grid, InstructionSet, Layers, UpsampledInput};
 
 /// Numbers between -1 and 1 that look random (Marsaglia's xorshift, 2003).
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -30,16 +30,17 @@ fn pointwise(weights: &[f32], channels: usize, values: &[f64], pixels: usize) ->
     out
 }
 
-fn plain(layers: &Layers, input: &[f32], beside: &[f32]) -> Vec<f64> {
+/// The block, layer by layer, in f64.
+fn reference(layers: &Layers, input: &[f32], upsampled_input: &[f32]) -> Vec<f64> {
     let [channels, height, width] = layers.input;
     let [_, rows, columns] = layers.output();
     let pixels = height * width;
-    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-    let input = wide(input);
+    let widened = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    let input = widened(input);
     let mut expanded = pointwise(&layers.expand, channels, &input, pixels);
-    if let Some(small) = &layers.beside {
+    if let Some(small) = &layers.upsampled_input {
         let [channels, h, w] = small.input;
-        let convolved = pointwise(&small.weights, channels, &wide(beside), h * w);
+        let convolved = pointwise(&small.weights, channels, &widened(upsampled_input), h * w);
         let (down, across) = (
             small.grid.positions(h, height),
             small.grid.positions(w, width),
@@ -51,11 +52,12 @@ fn plain(layers: &Layers, input: &[f32], beside: &[f32]) -> Vec<f64> {
             for (at, value) in plane.iter_mut().enumerate() {
                 let (y, x) = (down[at / width], across[at % width]);
                 let row = |row: usize| {
-                    let part = f64::from(x.part);
-                    small[row * w + x.before] * (1.0 - part) + small[row * w + x.after] * part
+                    let fraction = f64::from(x.fraction);
+                    small[row * w + x.before] * (1.0 - fraction)
+                        + small[row * w + x.after] * fraction
                 };
-                let part = f64::from(y.part);
-                *value += row(y.before) * (1.0 - part) + row(y.after) * part;
+                let fraction = f64::from(y.fraction);
+                *value += row(y.before) * (1.0 - fraction) + row(y.after) * fraction;
             }
         }
     }
@@ -104,7 +106,7 @@ fn layers(
         input: [channels, height, width],
         expand: scaled(1, middle * channels, channels),
         expand_bias: noise(2, middle),
-        beside: None,
+        upsampled_input: None,
         depthwise: scaled(3, middle * 9, 9),
         depthwise_bias: noise(4, middle),
         stride,
@@ -114,27 +116,32 @@ fn layers(
     }
 }
 
-/// The greatest difference from the plain sum, in each instruction set of this machine.
-fn difference(layers: &Layers) -> f64 {
+/// The largest difference from the reference, over all instruction sets that this processor has.
+fn largest_difference(layers: &Layers) -> f64 {
     let len = |shape: [usize; 3]| shape.iter().product::<usize>();
     let input = noise(7, len(layers.input));
-    let beside = noise(8, layers.beside.as_ref().map_or(0, |b| len(b.input)));
-    let expected = plain(layers, &input, &beside);
-    let mut most = 0.0_f64;
-    for steps in Steps::all() {
-        let mut block = Block::new(layers, steps).unwrap();
+    let upsampled_input = noise(
+        8,
+        layers.upsampled_input.as_ref().map_or(0, |b| len(b.input)),
+    );
+    let expected = reference(layers, &input, &upsampled_input);
+    let mut largest = 0.0_f64;
+    let instruction_sets = InstructionSet::all();
+    assert_eq!(instruction_sets.last().unwrap().name(), "portable");
+    for instruction_set in instruction_sets {
+        let mut block = Block::new(layers, instruction_set).unwrap();
         let mut output = vec![f32::NAN; expected.len()];
-        // The second time, its buffers hold what the first one left.
+        // The second run finds what the first one left in the buffers.
         for _ in 0..2 {
-            block.run(&input, &beside, &mut output).unwrap();
+            block.run(&input, &upsampled_input, &mut output).unwrap();
         }
         for (a, b) in output.iter().zip(&expected) {
             let difference = (f64::from(*a) - b).abs();
-            assert!(!difference.is_nan(), "{steps:?}");
-            most = most.max(difference);
+            assert!(!difference.is_nan(), "{instruction_set:?}");
+            largest = largest.max(difference);
         }
     }
-    most
+    largest
 }
 
 proptest! {
@@ -153,7 +160,7 @@ proptest! {
     ) {
         let [height, width] = if tall { [width, height] } else { [height, width] };
         let layers = layers([channels, middle, out], [height, width], stride, residual && stride == 1);
-        prop_assert!(difference(&layers) < 2e-5);
+        prop_assert!(largest_difference(&layers) < 2e-5);
     }
 
     #[test]
@@ -163,40 +170,40 @@ proptest! {
         small in 1_usize..10,
         height in 1_usize..8,
         width in prop_oneof![2_usize..25, Just(160)],
-        corners in any::<bool>(),
+        align_corners in any::<bool>(),
     ) {
         let mut layers = layers([channels, middle, 3], [2 * height, 2 * width], 1, false);
-        layers.beside = Some(Beside {
+        layers.upsampled_input = Some(UpsampledInput {
             input: [small, height, width],
             weights: noise(9, middle * small),
-            grid: if corners { Grid::AlignCorners } else { Grid::HalfPixel },
+            grid: if align_corners { Grid::AlignCorners } else { Grid::HalfPixel },
         });
-        prop_assert!(difference(&layers) < 2e-5);
+        prop_assert!(largest_difference(&layers) < 2e-5);
     }
 }
 
 #[test]
 fn many_channels_are_taken_in_groups() {
     let layers = layers([16, 700, 20], [20, 20], 1, false);
-    assert!(difference(&layers) < 2e-5);
+    assert!(largest_difference(&layers) < 2e-5);
     let layers = self::layers([40, 300, 40], [16, 40], 2, false);
-    assert!(difference(&layers) < 2e-5);
+    assert!(largest_difference(&layers) < 2e-5);
 }
 
 #[test]
 fn layers_that_do_not_fit_are_refused() {
-    let Some(steps) = Steps::best() else { return };
+    let instruction_set = InstructionSet::best();
     let good = layers([4, 8, 4], [6, 6], 1, true);
     let refused = |change: &dyn Fn(&mut Layers)| {
         let mut layers = good.clone();
         change(&mut layers);
-        Block::new(&layers, steps).is_err()
+        Block::new(&layers, instruction_set).is_err()
     };
     assert!(refused(&|l| l.stride = 3));
     assert!(refused(&|l| l.stride = 2), "a residual of another size");
     assert!(refused(&|l| l.expand.truncate(5)));
     assert!(refused(&|l| l.input[1] = 0));
-    let mut block = Block::new(&good, steps).unwrap();
+    let mut block = Block::new(&good, instruction_set).unwrap();
     let input = noise(1, 144);
     assert!(block.run(&input[1..], &[], &mut [0.0; 144]).is_err());
     assert!(block.run(&input, &[], &mut [0.0; 143]).is_err());

@@ -15,8 +15,7 @@ use super::tuner::Tuner;
 use super::{Arena, GENERATOR, GENERATOR_OF_BYTES, Loader, OnnxAudioEncoder, Runtime, joined};
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
-use crate::inference::kernel::Steps;
-use crate::inference::kernel::eight::Set;
+use crate::inference::kernel::{InstructionSet, int8};
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 use crate::inference::{Face, Generator};
 
@@ -73,7 +72,12 @@ impl Loader<'_> {
             format!("{:?}", tune.precision).as_bytes(),
             &samples.digest(),
             // What is made for one kind of processor may be of no use on another that shares the cache.
-            format!("{:?} {:?}", Steps::best(), Set::best()).as_bytes(),
+            format!(
+                "{:?} {:?}",
+                InstructionSet::best(),
+                int8::InstructionSet::best()
+            )
+            .as_bytes(),
         ]);
         let known = store.as_ref().and_then(|store| store.get(&key));
         let (parts, tuning) = if let Some(known) = known {

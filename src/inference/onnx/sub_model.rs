@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ort::session::Session;
 use prost::Message as _;
 
@@ -11,8 +11,8 @@ use super::operators::{self, Blocks};
 use super::{Loader, commit};
 use crate::inference::graph::proto::Model;
 use crate::inference::graph::{fuse, quantise};
-use crate::inference::kernel::eight::{self, Set};
-use crate::inference::kernel::{Block, Steps};
+use crate::inference::kernel::int8;
+use crate::inference::kernel::{Block, InstructionSet};
 
 /// A model without the weights of its blocks, and its blocks: all sessions of it share their weights.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ impl SubModel {
     /// Of a part as it is stored.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let mut model = Model::parse(bytes)?;
-        let reals = fuse::take(&mut model)?.into_iter().map(|(name, layers)| {
-            let steps = Steps::best().context("no instructions for it")?;
-            Ok((name, Block::new(&layers, steps)?))
-        });
+        let reals = fuse::take(&mut model)?
+            .into_iter()
+            .map(|(name, layers)| Ok((name, Block::new(&layers, InstructionSet::best())?)));
         let reals = reals.collect::<Result<_>>()?;
         let bytes = quantise::take(&mut model)?.into_iter();
-        let bytes = bytes.map(|(name, spec)| Ok((name, eight::Block::new(&spec, Set::best())?)));
+        let bytes = bytes
+            .map(|(name, spec)| Ok((name, int8::Block::new(&spec, int8::InstructionSet::best())?)));
         let bytes = bytes.collect::<Result<_>>()?;
         Ok(Self {
             blocks: Arc::new(Blocks { reals, bytes }),

@@ -24,8 +24,7 @@ use crate::inference::graph::fuse::fuse;
 use crate::inference::graph::proto::{Model, ValueInfo};
 use crate::inference::graph::quantise::{self, Statistics, quantise};
 use crate::inference::graph::split::{SplitGraph, split};
-use crate::inference::kernel::Steps;
-use crate::inference::kernel::eight::Set;
+use crate::inference::kernel::{InstructionSet, int8};
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
 
 /// How far a rewritten network may be from the file's, in units of the output (0..1).
@@ -96,7 +95,7 @@ impl Tuner<'_> {
                 false
             }
             Precision::Int8 => true,
-            Precision::Auto if Set::best().is_fast() => true,
+            Precision::Auto if int8::InstructionSet::best().is_fast() => true,
             Precision::Auto => {
                 let why = "int8: this processor has no instructions for it (VNNI)";
                 tuning.dropped.push(why.into());
@@ -346,7 +345,7 @@ struct Int8Networks {
 
 /// The parts with blocks in one go, and how many there are; none where none was found, or the processor cannot do it.
 fn fused(split: &SplitGraph, shapes: &Shapes) -> Option<(SplitGraph, usize)> {
-    Steps::best()?;
+    InstructionSet::best().is_fast().then_some(())?;
     let mut fused = split.clone();
     let mut blocks = fuse(&mut fused.image, shapes).ok()?;
     if let Some(cheap) = &mut fused.cheap {

@@ -1,98 +1,92 @@
-//! A sound drawn: what it looks like in time and in frequency, where nobody speaks, where it is clipped.
+//! Draws an audio file: its waveform and mel spectrogram, where nobody speaks, where it is clipped.
 
 use anyhow::Result;
 use image::RgbImage;
 
-use super::AudioSurvey;
+use super::AudioInfo;
 use crate::audio::SPEECH_RATE;
-use crate::audio::mel::{BANDS, HOP, MelFrame, MelSpectrogram};
+use crate::audio::mel::{self, BANDS, HOP, MelFrame, MelSpectrogram};
 use crate::cancel::Cancel;
-use crate::draw::plot::Axis;
-use crate::draw::{BLUE, Canvas, Colour, GREEN, RED, Type};
+use crate::draw::{BLUE, Canvas, Chart, Colour, ORANGE, RED};
 
-/// Seconds in a row: frames can be told apart.
+/// Seconds per row: single frames are still visible.
 const ROW_SECONDS: f64 = 12.0;
-/// Rows of a picture; longer sounds are drawn denser.
-const MOST_ROWS: usize = 6;
+/// Most rows of a picture; longer audio is drawn denser.
+const MAX_ROWS: usize = 6;
+/// Height of a waveform and of a spectrogram, in pixels.
+const HEIGHTS: [i32; 2] = [120, 160];
 /// What pauses are shaded with.
-const PAUSE: Colour = GREEN;
+const PAUSE: Colour = ORANGE;
+/// Frequencies named beside a spectrogram.
+const FREQUENCIES_HZ: [f64; 5] = [100.0, 1000.0, 2000.0, 4000.0, 7600.0];
+/// Values of a mel frame that are drawn darkest and brightest.
+const MEL_RANGE: [f32; 2] = [-4.0, 4.0];
 
 pub(super) fn draw(
-    survey: &AudioSurvey,
+    info: &AudioInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
-    let rows = ((survey.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MOST_ROWS);
-    let seconds = (survey.seconds / rows as f64).max(0.1);
-    let columns = columns(survey, seconds, rows, cancel)?;
-    let mut canvas = Canvas::new(
-        path,
-        "lipsync inspect: a sound, as the networks hear it (mono, 16 kHz)",
-    );
-    canvas.rows(&survey.rows());
-    canvas.y += 6;
-    canvas.warnings(warnings, 6);
+    let rows = ((info.seconds / ROW_SECONDS).ceil() as usize).clamp(1, MAX_ROWS);
+    let seconds = (info.seconds / rows as f64).max(0.1);
+    let columns = columns(info, seconds, rows, cancel)?;
+    let subtitle = "Audio, as the networks get it: mono, 16 kHz";
+    let mut canvas = Canvas::new(path, subtitle);
+    canvas.rows(&info.rows());
+    canvas.findings(warnings, 6);
     canvas.heading(
         "Waveform and mel spectrogram",
         &[
-            (BLUE, "samples, -1 to 1"),
+            (BLUE, "samples"),
             (PAUSE, "pause of 0.3 s or more"),
             (RED, "clipped"),
         ],
     );
     for (row, columns) in columns.iter().enumerate() {
         let from = row as f64 * seconds;
-        wave(&mut canvas, survey, (from, from + seconds), columns);
+        draw_row(&mut canvas, info, [from, from + seconds], columns);
     }
     if seconds <= ROW_SECONDS {
-        canvas.text(
-            crate::draw::MARGIN,
-            canvas.y,
-            Type::Small,
-            crate::draw::FAINT,
-            "Small ticks: video frames at 25 a second, every fifth longer. Brighter is louder.",
-        );
-        canvas.y += Type::Small.line();
+        canvas.note("Short ticks are video frames at 25 fps. Brighter is louder.");
     }
     Ok(canvas.finish())
 }
 
 /// One row: the waveform, the spectrogram under it, seconds.
-fn wave(canvas: &mut Canvas, survey: &AudioSurvey, (from, to): (f64, f64), columns: &Columns) {
-    let axis = Axis::new(canvas, 120, from, to);
-    axis.grid(canvas);
-    axis.waveform(canvas, &columns.wave);
-    for [start, end] in &survey.pauses_s {
-        axis.shade(canvas, *start, *end, PAUSE);
+fn draw_row(canvas: &mut Canvas, info: &AudioInfo, time: [f64; 2], columns: &Columns) {
+    let chart = Chart::new(canvas, HEIGHTS[0], time, [-1.0, 1.0]);
+    for [start, end] in &info.pauses_s {
+        chart.shade(canvas, *start, *end, PAUSE);
     }
-    for at in &survey.clipped_at_s {
-        axis.mark(canvas, *at, RED, 3);
+    chart.grid(canvas);
+    chart.scale(canvas, &[(1.0, "1"), (0.0, "0"), (-1.0, "\u{2212}1")]);
+    chart.waveform(canvas, &columns.wave, BLUE);
+    for at in &info.clipped_at_s {
+        chart.mark(canvas, *at, RED, 3);
     }
-    axis.ruler(canvas, 25.0);
-    axis.scale(canvas, &[(1.0, "1"), (0.5, "0"), (0.0, "-1")]);
-    canvas.y += 124;
-    let axis = Axis::new(canvas, 160, from, to);
-    axis.spectrogram(canvas, &columns.mel);
-    axis.labels(canvas, " s");
+    chart.ruler(canvas, 25.0);
     canvas.y += 8;
+    let chart = Chart::new(canvas, HEIGHTS[1], time, [0.0, BANDS as f64]);
+    let names = FREQUENCIES_HZ.map(|hz| format!("{hz} Hz"));
+    let bands = FREQUENCIES_HZ.map(mel::band_of_hz).into_iter();
+    let bands: Vec<(f64, &str)> = bands.zip(names.iter().map(String::as_str)).collect();
+    chart.scale(canvas, &bands);
+    chart.heat_map(canvas, &columns.mel, MEL_RANGE);
+    chart.labels(canvas, " s");
+    canvas.y += 10;
 }
 
-/// What is drawn of one row: one value a column.
+/// What is drawn in one row: one value per column.
 struct Columns {
     /// Lowest and highest sample.
     wave: Vec<(f32, f32)>,
-    /// Mel frames, the loudest where several fall on a column.
+    /// Mel frames; where several share a column, the loudest of each band.
     mel: Vec<MelFrame>,
 }
 
-fn columns(
-    survey: &AudioSurvey,
-    seconds: f64,
-    rows: usize,
-    cancel: &Cancel,
-) -> Result<Vec<Columns>> {
-    let width = Axis::columns();
+fn columns(info: &AudioInfo, seconds: f64, rows: usize, cancel: &Cancel) -> Result<Vec<Columns>> {
+    let width = Chart::columns();
     let total = rows * width;
     let column = |at: f64| ((at / seconds * width as f64) as usize).min(total - 1);
     let mut wave = vec![None::<(f32, f32)>; total];
@@ -110,9 +104,9 @@ fn columns(
             empty => *empty = Some(frame),
         }
     };
-    let sound = &survey.sound;
-    let mut spectrogram = MelSpectrogram::new(sound.frames_at(SPEECH_RATE));
-    let mut reader = sound.speech()?;
+    let audio = &info.audio;
+    let mut spectrogram = MelSpectrogram::new(audio.frames_at(SPEECH_RATE));
+    let mut reader = audio.speech()?;
     let (mut samples, mut count, mut more) = (Vec::new(), 0_u64, true);
     while more {
         cancel.check()?;
@@ -127,8 +121,8 @@ fn columns(
         spectrogram.push(&samples, &mut put);
     }
     spectrogram.finish(&mut put);
-    let wave = held(wave, (0.0, 0.0));
-    let mel = held(mel, [-4.0; BANDS]);
+    let wave = filled(wave, (0.0, 0.0));
+    let mel = filled(mel, [MEL_RANGE[0]; BANDS]);
     let rows = wave.chunks(width).zip(mel.chunks(width));
     Ok(rows
         .map(|(wave, mel)| Columns {
@@ -138,8 +132,8 @@ fn columns(
         .collect())
 }
 
-/// Columns on which nothing fell show what stands left of them.
-fn held<T: Copy>(columns: Vec<Option<T>>, start: T) -> Vec<T> {
+/// Columns without a value repeat the one to their left.
+fn filled<T: Copy>(columns: Vec<Option<T>>, start: T) -> Vec<T> {
     columns
         .into_iter()
         .scan(start, |last, value| {

@@ -1,179 +1,146 @@
-//! A background folder drawn: moments of it, and what changes from frame to frame.
+//! Draws a background folder: some of its frames, and what changes from frame to frame.
 
 use anyhow::Result;
 use image::RgbImage;
 
-use super::{BackgroundSurvey, Shot, looks, median};
+use super::{BackgroundInfo, Frame, median, readable_stats};
 use crate::cancel::Cancel;
-use crate::draw::plot::Axis;
-use crate::draw::{self, BLUE, Canvas, Cell, MASK, RED};
+use crate::draw::{self, BLUE, CROP_LEGEND, Canvas, Cell, Chart, RED};
 
-/// Moments that are shown.
-const MOMENTS: usize = 12;
-/// Rows of a plot.
-const HEIGHT: i32 = 64;
+/// Frames that are shown.
+const SHOWN: usize = 12;
+/// Height of a chart, in pixels.
+const HEIGHT: i32 = 72;
+/// Rows between charts.
+const GAP: i32 = 10;
 
 pub(super) fn draw(
-    survey: &BackgroundSurvey,
+    info: &BackgroundInfo,
     path: &str,
     warnings: &[String],
     cancel: &Cancel,
 ) -> Result<RgbImage> {
-    let mut canvas = Canvas::new(path, "lipsync inspect: a background folder");
-    canvas.rows(&survey.rows());
-    canvas.y += 6;
-    canvas.warnings(warnings, 10);
-    let legend = [
-        (BLUE, "crop rectangle"),
-        (MASK, "masked: drawn by the network"),
-    ];
-    canvas.heading("Moments, evenly spaced", &legend);
-    let cells = cells(&survey.shots, cancel)?;
+    let mut canvas = Canvas::new(path, "Background folder");
+    canvas.rows(&info.rows());
+    canvas.findings(warnings, 10);
+    canvas.heading("Frames, evenly spaced", &CROP_LEGEND);
+    let cells = cells(&info.per_frame, cancel)?;
     draw::grid(&mut canvas, &cells, 4, false);
-    canvas.heading(
-        "From frame to frame",
-        &[(RED, "a fault that is listed above")],
-    );
-    plots(&mut canvas, survey);
+    canvas.heading("From frame to frame", &[(RED, "problem listed above")]);
+    charts(&mut canvas, info);
     Ok(canvas.finish())
 }
 
-/// Frames from the first to the last, those that cannot be read left out.
-fn cells(shots: &[Shot], cancel: &Cancel) -> Result<Vec<Cell>> {
-    let readable: Vec<&Shot> = shots.iter().filter(|shot| shot.look.is_some()).collect();
-    let count = readable.len().min(MOMENTS);
+/// Frames from the first to the last, without those that cannot be read.
+fn cells(per_frame: &[Frame], cancel: &Cancel) -> Result<Vec<Cell>> {
+    let readable: Vec<&Frame> = per_frame
+        .iter()
+        .filter(|frame| frame.stats.is_some())
+        .collect();
+    let count = readable.len().min(SHOWN);
     let mut cells = Vec::new();
     for i in 0..count {
         cancel.check()?;
-        let shot = readable[i * (readable.len() - 1) / (count - 1).max(1)];
-        let Ok(picture) = image::open(&shot.path) else {
+        let frame = readable[i * (readable.len() - 1) / (count - 1).max(1)];
+        let Ok(picture) = image::open(&frame.path) else {
             continue;
         };
         cells.push(Cell {
             picture: picture.into_rgb8(),
-            rect: shot.rect(),
+            rect: frame.rect(),
             masked: true,
-            label: format!("frame {}", shot.number),
+            label: format!("frame {}", frame.number),
         });
     }
     Ok(cells)
 }
 
-fn plots(canvas: &mut Canvas, survey: &BackgroundSurvey) {
-    let shots = &survey.shots;
-    let jumps: Vec<u64> = survey
+fn charts(canvas: &mut Canvas, info: &BackgroundInfo) {
+    let per_frame = &info.per_frame;
+    let jumps: Vec<u64> = info
         .rectangles
         .iter()
         .flat_map(|rects| rects.jumps.iter().map(|jump| jump.to))
         .collect();
     let rect = |of: fn(crate::image::Rect) -> u32| -> Vec<(f64, f64)> {
-        let rects = shots
+        let rects = per_frame
             .iter()
             .filter_map(|s| Some((s.number as f64, f64::from(of(s.rect()?)))));
         rects.collect()
     };
-    let still = [
-        &survey.identical[..],
-        &survey.nearly_identical,
-        &survey.cuts,
-    ]
-    .concat();
-    let sharpness = median(looks(shots).map(|look| look.sharpness)).max(1e-9);
-    let change = median(shots.iter().filter_map(|shot| shot.change)).max(1e-9);
-    let plot = |name, points, marks| Plot {
+    let still = [&info.identical[..], &info.nearly_identical, &info.cuts].concat();
+    let sharpness = median(readable_stats(per_frame).map(|stats| stats.sharpness)).max(1e-9);
+    let change = median(per_frame.iter().filter_map(|frame| frame.change)).max(1e-9);
+    let curve = |name, points, marks| Curve {
         name,
         points,
         marks,
-        frames: (survey.first as f64, survey.last as f64),
+        frames: [info.first as f64, info.last as f64],
     };
-    let blur = shots
+    let blur = per_frame
         .iter()
-        .filter_map(|s| Some((s.number as f64, s.look.as_ref()?.sharpness / sharpness)));
-    let motion = shots
+        .filter_map(|s| Some((s.number as f64, s.stats.as_ref()?.sharpness / sharpness)));
+    let motion = per_frame
         .iter()
         .filter_map(|s| Some((s.number as f64, (s.change? / change).min(10.0))));
-    for plot in [
-        plot("left edge, px", rect(|r| r.x0), &jumps),
-        plot("upper edge, px", rect(|r| r.y0), &jumps),
-        plot(
-            "width of the rectangle, px",
+    let curves = [
+        curve("crop rectangle: left edge, px", rect(|r| r.x0), &jumps),
+        curve("crop rectangle: upper edge, px", rect(|r| r.y0), &jumps),
+        curve(
+            "crop rectangle: width, px",
             rect(|r| r.width() as u32),
             &jumps,
         ),
-        plot(
-            "sharpness in the rectangle, 1 = median",
+        curve(
+            "sharpness in the crop rectangle, 1 = median",
             blur.collect(),
-            &survey.blurred,
+            &info.blurred,
         ),
-        plot(
-            "change since the frame before, 1 = median (cut at 10)",
+        curve(
+            "change since the previous frame, 1 = median (at most 10)",
             motion.collect(),
             &still,
         ),
-    ] {
-        plot.draw(canvas);
+    ];
+    let drawn: Vec<Chart> = curves.iter().filter_map(|c| c.draw(canvas)).collect();
+    if let Some(last) = drawn.last() {
+        canvas.y -= GAP;
+        last.labels(canvas, "");
+        last.title(canvas, "frame");
     }
-    let axis = Axis::new(canvas, 0, survey.first as f64, survey.last as f64);
-    axis.labels(canvas, "");
-    canvas.text_centred(
-        draw::WIDTH / 2,
-        canvas.y,
-        draw::Type::Small,
-        draw::FAINT,
-        "frame number",
-    );
-    canvas.y += draw::Type::Small.line();
 }
 
 /// A value of each frame, and the frames to mark.
-struct Plot<'a> {
+struct Curve<'a> {
     name: &'a str,
     /// `(frame number, value)`.
     points: Vec<(f64, f64)>,
     marks: &'a [u64],
     /// First and last frame number.
-    frames: (f64, f64),
+    frames: [f64; 2],
 }
 
-impl Plot<'_> {
-    fn draw(&self, canvas: &mut Canvas) {
-        let low = self
-            .points
-            .iter()
-            .map(|(_, v)| *v)
-            .fold(f64::INFINITY, f64::min);
-        let high = self
-            .points
-            .iter()
-            .map(|(_, v)| *v)
-            .fold(f64::NEG_INFINITY, f64::max);
-        if low > high {
-            return;
-        }
-        canvas.text(
-            draw::MARGIN,
-            canvas.y,
-            draw::Type::Small,
-            draw::INK,
-            self.name,
-        );
-        canvas.y += draw::Type::Small.line();
-        let axis = Axis::new(canvas, HEIGHT, self.frames.0, self.frames.1);
-        axis.grid(canvas);
-        let span = (high - low).max(1e-9);
-        let share = |value: f64| 0.06 + 0.88 * (value - low) / span;
-        for number in self.marks {
-            axis.mark(canvas, *number as f64, RED, 5);
-        }
-        let points = self.points.iter().map(|(at, value)| (*at, share(*value)));
-        axis.curve(canvas, points, BLUE);
+impl Curve<'_> {
+    /// Draws it at the canvas's next free row, if it has points.
+    fn draw(&self, canvas: &mut Canvas) -> Option<Chart> {
+        let values = || self.points.iter().map(|(_, value)| *value);
+        let low = values().reduce(f64::min)?;
+        let high = values().reduce(f64::max)?;
+        Chart::caption(canvas, self.name);
+        // A little room above and below, and a flat curve in the middle.
+        let room = if high > low { 0.08 * (high - low) } else { 1.0 };
+        let chart = Chart::new(canvas, HEIGHT, self.frames, [low - room, high + room]);
+        chart.grid(canvas);
         let digits = usize::from(high < 20.0);
-        let (low, high) = (format!("{low:.digits$}"), format!("{high:.digits$}"));
-        if low == high {
-            axis.scale(canvas, &[(0.06, &low)]);
-        } else {
-            axis.scale(canvas, &[(0.06, &low), (0.94, &high)]);
+        let [low_name, high_name] = [low, high].map(|value| format!("{value:.digits$}"));
+        let scale = [(low, low_name.as_str()), (high, high_name.as_str())];
+        let different = if low_name == high_name { 1 } else { 2 };
+        chart.scale(canvas, &scale[..different]);
+        for number in self.marks {
+            chart.mark(canvas, *number as f64, RED, 5);
         }
-        canvas.y += HEIGHT + 6;
+        chart.curve(canvas, self.points.iter().copied(), BLUE);
+        canvas.y += GAP;
+        Some(chart)
     }
 }

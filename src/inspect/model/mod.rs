@@ -1,7 +1,11 @@
-//! A model or a single network: whether it loads, runs, and fits what the renderer feeds it.
+//! A model folder or a single network: whether it loads, runs, and fits the renderer.
+//!
+//! - `metadata` reads what ONNX Runtime does not report from an ONNX file.
+//! - `text` words the facts, `picture` draws them.
 
-mod graph;
+mod metadata;
 mod picture;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,115 +17,99 @@ use anyhow::Result;
 use image::RgbImage;
 use serde::Serialize;
 
-use super::{Row, rounded};
+use super::rounded;
 use crate::assets;
-use crate::error::{Fault, plain_io};
+use crate::config::model_yaml::ModelYaml;
+use crate::error::{Fault, Report, plain_io};
 use crate::inference::onnx::Runtime;
 use crate::inference::onnx::probe::{Probe, TensorInfo, expected};
-use graph::Graph;
+use metadata::Metadata;
 
 /// The family whose contract is checked.
 const FAMILY: &str = "synctalk-328";
 
-/// What was found in a model's files.
+/// The facts about a model.
 #[derive(Debug, Serialize)]
-pub(crate) struct ModelSurvey {
-    /// Its name, from model.yaml.
+pub(crate) struct ModelInfo {
+    /// Its name in model.yaml.
     pub model_id: Option<String>,
-    /// Its family, from model.yaml.
+    /// Its family in model.yaml.
     pub family: Option<String>,
-    /// Its background folder, from model.yaml.
+    /// Its background folder in model.yaml.
     pub background: Option<String>,
-    /// Whether the files can be rendered with: `fits synctalk-328`, or what is off.
+    /// Whether the renderer can use the files: `fits synctalk-328`, `does not fit synctalk-328`.
     pub contract: String,
-    /// The networks, in the order of their names.
-    pub networks: Vec<NetworkSurvey>,
+    /// The networks in the order of their file names.
+    pub networks: Vec<NetworkInfo>,
 }
 
-/// What was found in one network.
+/// The facts about one network.
 #[derive(Debug, Serialize)]
-pub(crate) struct NetworkSurvey {
-    /// The file's name.
+pub(crate) struct NetworkInfo {
+    /// File name.
     pub file: String,
-    /// What it can serve as: `audio encoder`, `generator`, or none.
+    /// What the renderer can use it as: `audio encoder`, `generator`, or none.
     pub role: Option<&'static str>,
-    /// Size of the file in MB (10^6 bytes).
+    /// File size in MB (10^6 bytes).
     pub megabytes: f64,
-    /// The program that wrote it.
+    /// The program that exported it.
     pub producer: String,
-    /// Version of its operator set; 0 where the file does not say.
+    /// Opset version; 0 if the file does not say.
     pub opset: u64,
-    /// Nodes of its graph.
+    /// Number of nodes in its graph.
     pub nodes: usize,
-    /// Weights of each type and how many numbers there are of it.
+    /// Number of weights of each type.
     pub weights: BTreeMap<&'static str, u64>,
-    /// The type that most weights have; of the first input where there are none.
+    /// The type of most weights; of the first input if there are no weights.
     pub precision: String,
-    /// What it takes; -1 stands for a free axis.
+    /// Its inputs; -1 stands for a free axis.
     pub inputs: Vec<TensorInfo>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<TensorInfo>,
-    /// The batch size that the file insists on; none where it is free.
+    /// The fixed batch size; none if it is free.
     pub fixed_batch: Option<i64>,
-    /// Milliseconds of one run on zeros on the CPU; none where it does not run.
+    /// Duration of one run on zeros on the CPU, in milliseconds; none if it does not run.
     pub run_ms: Option<f64>,
-    /// Memory that loading and running took, in MB, where the system tells; roughly.
+    /// Memory for loading and running, in MB, roughly; none if the system does not report it.
     pub memory_mb: Option<f64>,
 }
 
-impl ModelSurvey {
+impl ModelInfo {
     pub(super) fn of(path: &Path, warnings: &mut Vec<String>) -> Result<Self> {
         let runtime = Runtime::load(&assets::runtime_library()?)?;
-        let alone = path.is_file();
-        let files = if alone {
+        let is_single_file = path.is_file();
+        let files = if is_single_file {
             vec![path.to_owned()]
         } else {
-            networks_in(path)?
+            list_networks(path)?
         };
         let mut networks = Vec::new();
         for file in &files {
-            match NetworkSurvey::of(&runtime, file, warnings) {
+            match NetworkInfo::of(&runtime, file, warnings) {
                 Ok(network) => networks.push(network),
-                Err(error) if alone => return Err(error),
+                Err(error) if is_single_file => return Err(error),
                 Err(error) => warnings.push(format!("{error:#}")),
             }
         }
-        let folder = if alone {
+        let folder = if is_single_file {
             path.parent().unwrap_or(Path::new(""))
         } else {
             path
         };
-        let sidecar = read_sidecar(&folder.join("model.yaml"), warnings);
-        let text = |key: &str| {
-            let value = sidecar.get(key);
-            value.and_then(|v| v.as_str()).map(str::to_owned)
-        };
-        let family = text("family");
+        let description = read_description(&folder.join("model.yaml"), warnings);
+        let family = description.family.map(|family| family.value);
         if let Some(family) = family.as_ref().filter(|family| *family != FAMILY) {
             warnings.push(format!(
-                "model.yaml says the family `{family}`; this version renders `{FAMILY}`"
+                "model.yaml has the family `{family}`, but this version renders `{FAMILY}`"
             ));
         }
         Ok(Self {
-            model_id: text("model_id"),
+            model_id: description.model_id,
             family,
-            background: text("background"),
-            contract: contract(&networks, alone, warnings),
+            background: description.background,
+            contract: check_contract(&networks, is_single_file, warnings),
             networks,
         })
-    }
-
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "not stated".into());
-        let mut rows = vec![
-            ("model_id", or_none(&self.model_id)),
-            ("family", or_none(&self.family)),
-            ("contract", self.contract.clone()),
-        ];
-        for network in &self.networks {
-            rows.extend(network.rows());
-        }
-        rows
     }
 
     pub(super) fn draw(&self, path: &str, warnings: &[String]) -> RgbImage {
@@ -129,12 +117,12 @@ impl ModelSurvey {
     }
 }
 
-impl NetworkSurvey {
+impl NetworkInfo {
     fn of(runtime: &Runtime, path: &Path, warnings: &mut Vec<String>) -> Result<Self> {
         let bytes = fs::read(path).map_err(|e| {
             Fault::failed(format!("cannot read network `{}`", path.display())).because(plain_io(&e))
         })?;
-        let (megabytes, graph) = (bytes.len() as f64 / 1e6, Graph::read(&bytes));
+        let (megabytes, metadata) = (bytes.len() as f64 / 1e6, Metadata::read(&bytes));
         drop(bytes);
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let before = resident_megabytes();
@@ -145,17 +133,17 @@ impl NetworkSurvey {
         if let Err(error) = &run {
             warnings.push(format!("`{file}` does not run: {error:#}"));
         }
-        let most = graph.weights.iter().max_by_key(|(_, count)| **count);
-        let precision = most.map(|(kind, _)| (*kind).to_owned());
+        let usual = metadata.weights.iter().max_by_key(|(_, count)| **count);
+        let precision = usual.map(|(dtype, _)| (*dtype).to_owned());
         let input = probe.inputs.first().map(|input| input.dtype.clone());
         Ok(Self {
             role: probe.role(),
             megabytes: rounded(megabytes),
-            producer: graph.producer,
-            opset: graph.opset,
-            nodes: graph.nodes,
+            producer: metadata.producer,
+            opset: metadata.opset,
+            nodes: metadata.nodes,
             precision: precision.or(input).unwrap_or_else(|| "unknown".into()),
-            weights: graph.weights,
+            weights: metadata.weights,
             fixed_batch: probe.fixed_batch(),
             inputs: probe.inputs,
             outputs: probe.outputs,
@@ -164,70 +152,10 @@ impl NetworkSurvey {
             file: file.into_owned(),
         })
     }
-
-    fn rows(&self) -> Vec<Row> {
-        let tensors = |tensors: &[TensorInfo]| {
-            let words: Vec<String> = tensors.iter().map(ToString::to_string).collect();
-            words.join(", ")
-        };
-        vec![
-            ("network", self.title()),
-            ("  inputs", tensors(&self.inputs)),
-            ("  outputs", tensors(&self.outputs)),
-            ("  batch", self.batch()),
-            ("  file", self.about_file()),
-            ("  run", format!("{}, {}", self.speed(), self.memory())),
-        ]
-    }
-
-    fn title(&self) -> String {
-        match self.role {
-            Some(role) => format!("{}: {role}", self.file),
-            None => format!("{}: no part of this renderer", self.file),
-        }
-    }
-
-    fn batch(&self) -> String {
-        match self.fixed_batch {
-            Some(batch) => format!("fixed: {batch} at a time"),
-            None => "free".into(),
-        }
-    }
-
-    fn about_file(&self) -> String {
-        let count: u64 = self.weights.values().sum();
-        let producer = if self.producer.is_empty() {
-            "an unnamed program"
-        } else {
-            &self.producer
-        };
-        format!(
-            "{:.1} MB, {:.2} million weights in {}, {} nodes, opset {}, written by {producer}",
-            self.megabytes,
-            count as f64 / 1e6,
-            self.precision,
-            self.nodes,
-            self.opset
-        )
-    }
-
-    fn speed(&self) -> String {
-        match self.run_ms {
-            Some(ms) => format!("{ms:.1} ms on zeros on the CPU"),
-            None => "it does not run".into(),
-        }
-    }
-
-    fn memory(&self) -> String {
-        match self.memory_mb {
-            Some(mb) => format!("about {mb:.0} MB of memory"),
-            None => "memory not known".into(),
-        }
-    }
 }
 
 /// The `.onnx` files of a folder in the order of their names.
-fn networks_in(folder: &Path) -> Result<Vec<PathBuf>> {
+fn list_networks(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|e| {
         Fault::failed(format!("cannot inspect `{}`", folder.display())).because(plain_io(&e))
     })?;
@@ -242,28 +170,32 @@ fn networks_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The mapping in a model.yaml; empty where there is none.
-fn read_sidecar(path: &Path, warnings: &mut Vec<String>) -> serde_yaml::Mapping {
-    if !path.exists() {
-        return serde_yaml::Mapping::new();
-    }
-    let text = fs::read_to_string(path).map_err(|e| plain_io(&e));
-    let read = text.and_then(|text| serde_yaml::from_str(&text).map_err(|e| e.to_string()));
-    read.unwrap_or_else(|error| {
-        warnings.push(format!("cannot read `{}`: {error}", path.display()));
-        serde_yaml::Mapping::new()
+/// The description of a model; empty if there is none, or if it cannot be read.
+fn read_description(path: &Path, warnings: &mut Vec<String>) -> ModelYaml {
+    ModelYaml::read(path).unwrap_or_else(|error| {
+        let report = Report::of(&error);
+        let line = report.line();
+        warnings.push(match report.hint {
+            Some(hint) => format!("{line}; {hint}"),
+            None => line,
+        });
+        ModelYaml::default()
     })
 }
 
-/// Whether the networks make a model; what is off becomes a warning.
-fn contract(networks: &[NetworkSurvey], alone: bool, warnings: &mut Vec<String>) -> String {
-    if let ([network], true) = (networks, alone) {
+/// Whether the networks fit the renderer; what does not fit becomes a warning.
+fn check_contract(
+    networks: &[NetworkInfo],
+    is_single_file: bool,
+    warnings: &mut Vec<String>,
+) -> String {
+    if let ([network], true) = (networks, is_single_file) {
         if let Some(role) = network.role {
             return format!("fits {FAMILY} as {role}");
         }
         for role in ["audio encoder", "generator"] {
             warnings.push(format!(
-                "`{}` cannot serve as {role}: expected {}",
+                "`{}` cannot be used as the {role}: expected {}",
                 network.file,
                 expected(role)
             ));
@@ -283,7 +215,7 @@ fn contract(networks: &[NetworkSurvey], alone: bool, warnings: &mut Vec<String>)
         warnings.push(match network {
             None => format!("`{file}` is missing or cannot be loaded"),
             Some(_) => format!(
-                "`{file}` cannot serve as {role}: expected {}",
+                "`{file}` cannot be used as the {role}: expected {}",
                 expected(role)
             ),
         });
@@ -295,7 +227,7 @@ fn contract(networks: &[NetworkSurvey], alone: bool, warnings: &mut Vec<String>)
     }
 }
 
-/// Memory of this process, in MB, where the system tells.
+/// Resident memory of this process, in MB; none if the system does not report it.
 fn resident_megabytes() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

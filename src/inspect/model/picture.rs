@@ -1,51 +1,48 @@
-//! A model drawn: what goes into each network, and what comes out.
+//! Draws a model: the inputs and outputs of each network.
 
 use image::RgbImage;
 
-use super::{ModelSurvey, NetworkSurvey};
-use crate::draw::{self, Area, BLUE, Canvas, Colour, FAINT, GREEN, INK, ORANGE, Type};
+use super::{ModelInfo, NetworkInfo};
+use crate::draw::{self, Area, BLUE, Canvas, Colour, GREEN, INK, MUTED, ORANGE, TextStyle};
 use crate::inference::onnx::probe::TensorInfo;
 
-/// Rows of a tensor's box.
-const BOX: i32 = 76;
+/// Height of a tensor's box, in pixels.
+const BOX: i32 = 96;
 /// Rows between boxes.
 const GAP: i32 = 16;
-/// Columns of a tensor's box.
-const TENSOR: i32 = 380;
-/// Columns of a network's box.
-const NETWORK: i32 = 396;
+/// Width of a tensor's box, in pixels.
+const TENSOR: i32 = 400;
+/// Width of a network's box, in pixels.
+const NETWORK: i32 = 416;
 
-pub(super) fn draw(survey: &ModelSurvey, path: &str, warnings: &[String]) -> RgbImage {
-    let mut canvas = Canvas::new(path, "lipsync inspect: a model");
-    canvas.rows(&survey.rows()[..3]);
-    canvas.y += 6;
-    canvas.warnings(warnings, 10);
+pub(super) fn draw(info: &ModelInfo, path: &str, warnings: &[String]) -> RgbImage {
+    let mut canvas = Canvas::new(path, "Model");
+    canvas.rows(&info.rows()[..3]);
+    canvas.findings(warnings, 10);
     canvas.heading(
-        "What goes in, and what comes out (N: any number of items at a time)",
+        "Inputs and outputs (N: any batch size)",
         &[(BLUE, "input"), (ORANGE, "network"), (GREEN, "output")],
     );
-    for network in &survey.networks {
+    for network in &info.networks {
         diagram(&mut canvas, network);
     }
     canvas.finish()
 }
 
 /// One network: inputs on the left, itself in the middle, outputs on the right.
-fn diagram(canvas: &mut Canvas, network: &NetworkSurvey) {
+fn diagram(canvas: &mut Canvas, network: &NetworkInfo) {
+    // At least as high as the lines about the network.
     let most = network.inputs.len().max(network.outputs.len()).max(2) as i32;
     let height = most * BOX + (most - 1) * GAP;
     let top = canvas.y + 8;
     let left = Area::new(draw::MARGIN, top, TENSOR, height);
     let right = Area::new(draw::WIDTH - draw::MARGIN - TENSOR, top, TENSOR, height);
     let middle = Area::new((draw::WIDTH - NETWORK) / 2, top, NETWORK, height);
-    boxed(canvas, middle, ORANGE);
+    canvas.rounded(middle, ORANGE);
     let count: u64 = network.weights.values().sum();
     let lines = [
         network.file.clone(),
-        network
-            .role
-            .unwrap_or("no part of this renderer")
-            .to_owned(),
+        network.role.unwrap_or("not used by lipsync").to_owned(),
         format!(
             "{:.2} million weights, {}",
             count as f64 / 1e6,
@@ -60,24 +57,25 @@ fn diagram(canvas: &mut Canvas, network: &NetworkSurvey) {
         network.speed(),
         network.memory(),
     ];
-    let step = Type::Body.line() + 2;
-    let start = top + (height - step * lines.len() as i32) / 2;
-    for (i, line) in lines.iter().enumerate() {
-        let kind = if i == 0 { Type::Heading } else { Type::Body };
-        let most = ((NETWORK - 16) / kind.advance()) as usize;
-        let line: String = line.chars().take(most).collect();
-        let y = start + i as i32 * step;
-        canvas.text_centred(draw::WIDTH / 2, y, kind, INK, &line);
+    let styles = lines.iter().enumerate();
+    let styles = styles.map(|(i, line)| match i {
+        0 => (TextStyle::Heading, line),
+        _ => (TextStyle::Body, line),
+    });
+    let rows: i32 = styles.clone().map(|(style, _)| style.line()).sum();
+    let mut y = middle.middle() - rows / 2;
+    for (style, line) in styles {
+        let line = style.fit(line, NETWORK - 24);
+        canvas.text_centred(middle.centre(), y, style, INK, &line);
+        y += style.line();
     }
     for (area, tensor) in spread(left, &network.inputs) {
         tensor_box(canvas, area, tensor, BLUE);
-        let y = area.y + area.height / 2;
-        arrow(canvas, area.x + area.width + 6, middle.x - 6, y);
+        arrow(canvas, [area.right(), middle.x], area.middle());
     }
     for (area, tensor) in spread(right, &network.outputs) {
         tensor_box(canvas, area, tensor, GREEN);
-        let y = area.y + area.height / 2;
-        arrow(canvas, middle.x + middle.width + 6, area.x - 6, y);
+        arrow(canvas, [middle.right(), area.x], area.middle());
     }
     canvas.y = top + height + 2 * GAP;
 }
@@ -95,49 +93,45 @@ fn spread(column: Area, tensors: &[TensorInfo]) -> Vec<(Area, &TensorInfo)> {
 }
 
 fn tensor_box(canvas: &mut Canvas, area: Area, tensor: &TensorInfo, colour: Colour) {
-    boxed(canvas, area, colour);
+    canvas.rounded(area, colour);
     let text = tensor.to_string();
     let shape = text.split_once(' ').map_or("", |(_, rest)| rest);
-    let centre = area.x + area.width / 2;
-    let most = (area.width / Type::Heading.advance()) as usize;
-    let name: String = tensor.name.chars().take(most).collect();
-    canvas.text_centred(centre, area.y + 8, Type::Heading, INK, &name);
-    canvas.text_centred(centre, area.y + 30, Type::Body, INK, shape);
-    canvas.text_centred(
-        centre,
-        area.y + 52,
-        Type::Small,
-        FAINT,
-        meaning(&tensor.name),
-    );
+    let lines = [
+        (TextStyle::Heading, INK, tensor.name.as_str()),
+        (TextStyle::Body, INK, shape),
+        (TextStyle::Small, MUTED, meaning(&tensor.name)),
+    ];
+    let rows: i32 = lines.iter().map(|(style, ..)| style.line()).sum();
+    let mut y = area.middle() - rows / 2;
+    for (style, colour, line) in lines {
+        let line = style.fit(line, area.width - 16);
+        canvas.text_centred(area.centre(), y, style, colour, &line);
+        y += style.line();
+    }
 }
 
 /// What the usual tensors hold.
 fn meaning(name: &str) -> &'static str {
     match name {
-        "mel" => "200 ms of sound: 80 bands, 16 moments",
-        "emb" => "what is heard in these 200 ms",
-        "input" => "the face, and the face with the mouth hidden",
-        "audio" => "640 ms of what is heard",
-        "output" => "the face, with the mouth painted anew",
+        "mel" => "200 ms of audio: 80 mel bands, 16 steps",
+        "emb" => "embedding of these 200 ms",
+        "input" => "face crop, whole and mouth masked",
+        "audio" => "embeddings of 640 ms",
+        "output" => "face crop with the new mouth",
         _ => "",
     }
 }
 
-fn boxed(canvas: &mut Canvas, area: Area, colour: Colour) {
-    canvas.fill(area, [255, 255, 255]);
-    canvas.tint(area, colour, 0.08);
-    canvas.outline(area, colour, 2);
-}
-
-fn arrow(canvas: &mut Canvas, from: i32, to: i32, y: i32) {
-    canvas.line((from, y), (to - 8, y), INK, 2);
-    for i in 0..10 {
-        canvas.line(
-            (to - 10 + i, y - 5 + i / 2),
-            (to - 10 + i, y + 5 - i / 2),
-            INK,
-            1,
-        );
-    }
+/// An arrow between two columns, with a little room at its ends.
+fn arrow(canvas: &mut Canvas, [from, to]: [i32; 2], y: i32) {
+    const GAP: f32 = 8.0;
+    const HEAD: [f32; 2] = [12.0, 6.0];
+    let (from, tip, y) = (from as f32 + GAP, to as f32 - GAP, y as f32);
+    let back = tip - HEAD[0];
+    canvas.lines([(from, y), (back, y)], INK, 2.0);
+    canvas.polygon(
+        [(tip, y), (back, y - HEAD[1]), (back, y + HEAD[1])],
+        INK,
+        1.0,
+    );
 }

@@ -1,6 +1,9 @@
-//! A video: what its streams are, whether it says that it is synthetic, and whether mouth and sound agree.
+//! A video: its streams, its AI mark, and whether mouth and audio agree.
+//!
+//! Facts are collected here; `text` words them and the warnings, `picture` draws them.
 
 mod picture;
+mod text;
 
 use std::path::Path;
 
@@ -8,68 +11,63 @@ use anyhow::Result;
 use image::RgbImage;
 use serde::Serialize;
 
-use super::audio::stream_words;
-use super::media::{Media, VideoStream};
-use super::{Row, counted, listed};
+use super::media::MediaInfo;
 use crate::audio::AudioFile;
 use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::image::{Picture, Rect};
 use crate::sync::{self, Loudness, Making, Motion, Sync, View};
 
-/// A picture that stands still for longer, in seconds, is a fault.
-const FROZEN: f64 = 1.0;
-
-/// What was found in a video.
+/// The facts about a video.
 #[derive(Debug, Serialize)]
-pub(crate) struct VideoSurvey {
+pub(crate) struct VideoInfo {
     /// The container and its streams.
     #[serde(flatten)]
-    pub media: Media,
-    /// Frames that were decoded.
+    pub media: MediaInfo,
+    /// Number of decoded frames.
     pub frames: usize,
-    /// What says that the pictures are made by a machine; none where nothing does.
+    /// The tag that says that it is AI-generated; none if there is none.
     pub mark: Option<String>,
-    /// How far apart mouth and sound are; none without sound or without motion.
+    /// Lag between mouth and audio; none without audio or without motion.
     pub sync: Option<Sync>,
     #[serde(skip)]
     file: VideoFile,
     #[serde(skip)]
     loudness: Option<Loudness>,
-    /// When each frame is shown, in seconds from the start of the sound or of the pictures, whichever is first.
+    /// Timestamp of each frame, in seconds from the start of the audio or the video, whichever comes first.
     #[serde(skip)]
     times: Vec<f64>,
-    /// The rectangle of each frame; empty where none are known.
+    /// The crop rectangle of each frame; empty if none are known.
     #[serde(skip)]
     rects: Vec<Rect>,
 }
 
-impl VideoSurvey {
+impl VideoInfo {
     pub(super) fn of(
         path: &Path,
-        media: Media,
+        media: MediaInfo,
         making: &Making,
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {
         let file = VideoFile::open(path)?;
         let view = View::of(path, file.size, making, warnings, cancel)?;
-        let sound = match &media.audio {
-            Some(_) => open_sound(path, warnings),
+        let audio = match &media.audio {
+            Some(_) => open_audio(path, warnings),
             None => None,
         };
-        let motion = watch(&file, media.picture_delay(), view, warnings, cancel)?;
+        let motion = measure_motion(&file, media.video_delay(), view, warnings, cancel)?;
         warnings.extend(motion.doubt());
-        let loudness = sound
+        let loudness = audio
             .as_ref()
-            .map(|sound| Loudness::of(sound, cancel))
+            .map(|audio| Loudness::of(audio, cancel))
             .transpose()?;
         let sync = loudness
             .as_ref()
             .and_then(|loudness| Sync::of(&motion, loudness));
-        let survey = Self {
+        let info = Self {
             frames: motion.times.len(),
-            mark: media.mark().map(str::to_owned),
+            mark: media.ai_mark().map(str::to_owned),
             sync,
             file,
             loudness,
@@ -77,114 +75,8 @@ impl VideoSurvey {
             times: motion.times.clone(),
             media,
         };
-        survey.judge(&motion, warnings);
-        Ok(survey)
-    }
-
-    fn judge(&self, motion: &Motion, warnings: &mut Vec<String>) {
-        let Some(video) = &self.media.video else {
-            return;
-        };
-        if let Some(stated) = video.stated_frames.filter(|n| *n != self.frames as u64) {
-            warnings.push(format!(
-                "the container states {stated} frames, {} can be decoded",
-                self.frames
-            ));
-        }
-        match &self.media.audio {
-            None => warnings.push("there is no sound".into()),
-            Some(audio) => {
-                let lengths = audio.seconds.zip(video.seconds);
-                let apart = lengths.map_or(0.0, |(sound, picture)| {
-                    sound + audio.start - picture - video.start
-                });
-                if apart.abs() > 1.5 / video.fps.max(1.0) {
-                    let longer = if apart > 0.0 { "sound" } else { "picture" };
-                    warnings.push(format!(
-                        "the {longer} ends {:.2} s after the rest",
-                        apart.abs()
-                    ));
-                }
-            }
-        }
-        if motion.has_uneven_steps() {
-            warnings.push("the frames are not evenly spaced (variable frame rate)".into());
-        }
-        if video.matrix.is_none() || video.range.is_none() {
-            warnings.push(
-                "the colour matrix or range is not stated: players guess, and colours may shift"
-                    .into(),
-            );
-        }
-        if video.pix_fmt.contains("420") && (video.width % 2 == 1 || video.height % 2 == 1) {
-            warnings.push(format!(
-                "{}x{} is odd: many players cannot show it",
-                video.width, video.height
-            ));
-        }
-        let frozen = motion.frozen(FROZEN);
-        if !frozen.is_empty() {
-            let stretches = frozen
-                .iter()
-                .map(|r| format!("{:.2}-{:.2}", r.start, r.end));
-            warnings.push(format!(
-                "the picture stands still, in seconds: {}",
-                listed(stretches)
-            ));
-        }
-        if let Some(sync) = self.sync.as_ref().filter(|sync| sync.is_off()) {
-            warnings.push(sync.verdict());
-        }
-    }
-
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let mut rows = vec![(
-            "container",
-            match self.media.seconds {
-                Some(seconds) => format!("{}, {seconds:.3} s", self.media.container),
-                None => self.media.container.clone(),
-            },
-        )];
-        if let Some(video) = &self.media.video {
-            rows.push((
-                "picture",
-                format!(
-                    "{}, {}x{}, {} fps, {}, {}",
-                    video.codec,
-                    video.width,
-                    video.height,
-                    video.fps,
-                    video.pix_fmt,
-                    counted(self.frames, "frame")
-                ),
-            ));
-            rows.push(("colour", colour_words(video)));
-        }
-        rows.push((
-            "sound",
-            self.media.audio.as_ref().map_or_else(
-                || "none".into(),
-                |audio| match audio.seconds {
-                    Some(seconds) => format!("{}, {seconds:.3} s", stream_words(audio)),
-                    None => stream_words(audio),
-                },
-            ),
-        ));
-        rows.push((
-            "mark",
-            match &self.mark {
-                Some(_) => "says that it is AI-generated".into(),
-                None => "none: nothing says that it is AI-generated".into(),
-            },
-        ));
-        rows.push((
-            "sync",
-            match &self.sync {
-                Some(sync) => format!("{} ({})", sync.verdict(), sync.numbers()),
-                None => "not looked at: it needs sound and a second of moving pictures".into(),
-            },
-        ));
-        rows
+        info.add_warnings(&motion, warnings);
+        Ok(info)
     }
 
     pub(super) fn draw(
@@ -196,10 +88,10 @@ impl VideoSurvey {
         picture::draw(self, path, warnings, cancel)
     }
 
-    /// What is worth enlarging in a frame: its rectangle, or the area that was found with as much again around it.
+    /// What to enlarge in a frame: its crop rectangle, or the area where the mouth was found, twice as wide and high.
     fn rect(&self, frame: usize) -> Option<Rect> {
-        let given = self.rects.get(frame);
-        given.copied().or_else(|| {
+        let known = self.rects.get(frame);
+        known.copied().or_else(|| {
             let found = self.sync.as_ref()?.region()?;
             let (x, y) = (found.width() as u32 / 2, found.height() as u32 / 2);
             Some(Rect {
@@ -212,21 +104,21 @@ impl VideoSurvey {
     }
 }
 
-/// The sound; that it cannot be read is a finding, not the end.
-fn open_sound(path: &Path, warnings: &mut Vec<String>) -> Option<AudioFile> {
+/// Opens the audio track; a failure becomes a warning.
+fn open_audio(path: &Path, warnings: &mut Vec<String>) -> Option<AudioFile> {
     match AudioFile::open(path, None) {
-        Ok(sound) => Some(sound),
+        Ok(audio) => Some(audio),
         Err(error) => {
-            warnings.push(format!("the sound cannot be read: {error:#}"));
+            warnings.push(format!("the audio track cannot be read: {error:#}"));
             None
         }
     }
 }
 
-/// Decodes all pictures; where that fails on the way, what came before is kept.
-fn watch(
+/// Decodes all frames; if that fails after the first one, the frames before the failure are kept.
+fn measure_motion(
     file: &VideoFile,
-    late: f64,
+    delay: f64,
     view: View,
     warnings: &mut Vec<String>,
     cancel: &Cancel,
@@ -239,7 +131,7 @@ fn watch(
         match reader.next(&mut frame) {
             Ok(Some(seconds)) => {
                 sync::luma(&frame, &mut luma);
-                motion.watch(seconds + late, &luma);
+                motion.watch(seconds + delay, &luma);
             }
             Ok(None) => return Ok(motion),
             Err(error) if motion.times.is_empty() => return Err(error),
@@ -249,15 +141,4 @@ fn watch(
             }
         }
     }
-}
-
-fn colour_words(video: &VideoStream) -> String {
-    let or_not = |name: &Option<String>| name.clone().unwrap_or_else(|| "not stated".into());
-    format!(
-        "primaries {}, transfer {}, matrix {}, range {}",
-        or_not(&video.primaries),
-        or_not(&video.transfer),
-        or_not(&video.matrix),
-        or_not(&video.range)
-    )
 }

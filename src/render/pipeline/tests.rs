@@ -302,10 +302,8 @@ fn a_panic_names_its_stage_and_leaves_nothing() {
         assert_eq!(said, format!("the {stage} stage panicked: a bug"));
     }
     let said = panicked("prepare");
-    assert!(
-        said.starts_with("the prepare stage panicked: range "),
-        "{said}"
-    );
+    // What it says next depends on the build: with overflow checks, a subtraction fails before the range does.
+    assert!(said.starts_with("the prepare stage panicked: "), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Layers with rounded weights.
 
 use super::seen::Bytes;
-use crate::inference::kernel::eight::Layer;
+use crate::inference::kernel::int8::Layer;
 
 /// A layer of `weights` `[rows, columns]` whose columns come as bytes with these means; its sums become real numbers.
 pub(super) fn layer(weights: &[f32], bias: &[f32], input: &Bytes, means: &[f64]) -> Layer {

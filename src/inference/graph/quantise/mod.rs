@@ -1,4 +1,4 @@
-//! Eight bits for what is large: inverted residual blocks become nodes that [`crate::inference::kernel::eight`] computes in whole
+//! Eight bits for what is large: inverted residual blocks become nodes that [`crate::inference::kernel::int8`] computes in whole
 //! numbers: activations as u8, weights as i8 with a scale for each output channel, sums as i32.
 //!
 //! - Every channel has a scale of its own: it goes into the weights of the layer that takes the channel in, before these
@@ -25,7 +25,7 @@ use super::fuse::{self, CORNERS, DOMAIN, Found, OUTPUT, RESIDUAL, STRIDE};
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, dtype};
 use super::split::{Feature, SplitGraph};
 use crate::inference::kernel::Grid;
-use crate::inference::kernel::eight::{Affine, HEAD_CHANNELS, Layer};
+use crate::inference::kernel::int8::{Affine, Layer, MAX_OUTPUT_CONV_CHANNELS};
 use layer::{into_bytes, joined, layer};
 pub(crate) use node::{BYTE_BLOCK, count, take};
 use node::{SIZE, SKIP_CHANNELS, SMALL, is_byte_block};
@@ -119,13 +119,13 @@ impl Writer<'_> {
     fn replace(&mut self, block: &Found) -> Option<()> {
         let layers = &block.layers;
         // The sum would be with what comes as bytes.
-        (!layers.residual || layers.beside.is_none()).then_some(())?;
+        (!layers.residual || layers.upsampled_input.is_none()).then_some(())?;
         let (middle, [expanded, filtered]) = (layers.middle(), &block.inner);
         let expanded = self.seen.get(expanded, middle)?;
         let filtered = self.seen.get(filtered, middle)?;
         let columns = |weights: &[f32]| weights.len() / middle;
         // What is upsampled is the picture; what is not comes as bytes.
-        let (picture, picture_weights, skip) = match (&block.beside, &layers.beside) {
+        let (picture, picture_weights, skip) = match (&block.beside, &layers.upsampled_input) {
             (Some(small), Some(beside)) => (small, &beside.weights, Some(&block.input)),
             _ => (&block.input, &layers.expand, None),
         };
@@ -214,7 +214,7 @@ impl Writer<'_> {
             Attribute::of_int(STRIDE, layers.stride as i64),
             Attribute::of_int(RESIDUAL, layers.residual.into()),
         ];
-        if let Some(beside) = &layers.beside {
+        if let Some(beside) = &layers.upsampled_input {
             let [_, height, width] = beside.input.map(|n| n as i64);
             let corners = i64::from(beside.grid == Grid::AlignCorners);
             node.attributes.extend([
@@ -280,7 +280,8 @@ impl Writer<'_> {
         (0..self.graph.nodes.len()).find_map(|at| {
             let conv = &self.graph.nodes[at];
             let weights = self.graph.constant(conv.input(1))?;
-            let small = conv.is_pointwise(weights) && weights.dims[0] as usize <= HEAD_CHANNELS;
+            let small =
+                conv.is_pointwise(weights) && weights.dims[0] as usize <= MAX_OUTPUT_CONV_CHANNELS;
             let block = last_of(conv.input(0));
             let alone = users.get(conv.input(0))?.len() == 1
                 && users.get(block.as_str())?.len() == 1

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::inference::graph::fuse::{CORNERS, DOMAIN, RESIDUAL, STRIDE};
 use crate::inference::graph::proto::{Graph, Model, Node};
 use crate::inference::kernel::Grid;
-use crate::inference::kernel::eight::{Affine, Head, Layer, Size, Spec};
+use crate::inference::kernel::int8::{Affine, Layer, OutputConv, PlaneSize, Spec};
 
 /// The operator. Its inputs are the picture, channels last, and perhaps bytes that follow its channels; what it computes is
 /// known by its name ([`take`]). In a file, how the picture becomes bytes follows, then weights of expand, depthwise and
@@ -63,7 +63,7 @@ fn spec(graph: &Graph, node: &Node) -> Option<Spec> {
         })
     };
     let size = |name: &str| match node.ints(name)? {
-        &[height, width] => Some(Size {
+        &[height, width] => Some(PlaneSize {
             height: usize::try_from(height).ok()?,
             width: usize::try_from(width).ok()?,
         }),
@@ -83,8 +83,8 @@ fn spec(graph: &Graph, node: &Node) -> Option<Spec> {
         size: size(SIZE)?,
         upsample: size(SMALL).map(|small| (small, grid)),
         residual: node.int(RESIDUAL)? == 1,
-        head: values(7)
+        output_conv: values(7)
             .zip(values(8))
-            .map(|(weights, bias)| Head { weights, bias }),
+            .map(|(weights, bias)| OutputConv { weights, bias }),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::inference::kernel::eight::Affine;
+use crate::inference::kernel::int8::Affine;
 
 /// How far a channel may go beyond what samples showed of it, in its range ..
 const HEADROOM: f32 = 2.0;

@@ -10,7 +10,7 @@ use ort::value::TensorElementType;
 
 use super::{Blocks, failed, infer_shape, missing, named};
 use crate::inference::graph::quantise::BYTE_BLOCK;
-use crate::inference::kernel::eight::Block;
+use crate::inference::kernel::int8::Block;
 
 /// Of a picture and, with some, bytes beside it.
 pub(super) struct ByteBlockOperator(pub(super) Arc<Blocks>);

@@ -12,7 +12,7 @@ use ort::operator::{
 use ort::value::{Shape, SymbolicDimensions, TensorElementType, ValueType};
 
 use crate::inference::graph::fuse::{BLOCK, DOMAIN, OUTPUT};
-use crate::inference::kernel::{Block, eight};
+use crate::inference::kernel::{Block, int8};
 use byte_block::ByteBlockOperator;
 
 /// The blocks of a graph, by their nodes' names.
@@ -21,7 +21,7 @@ pub(super) struct Blocks {
     /// In f32.
     pub(super) reals: HashMap<String, Block>,
     /// In eight bits.
-    pub(super) bytes: HashMap<String, eight::Block>,
+    pub(super) bytes: HashMap<String, int8::Block>,
 }
 
 /// All operators, for one session.

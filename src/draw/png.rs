@@ -1,0 +1,36 @@
+//! Pictures written as PNG files, whole or not at all.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+use crate::output::{StagedOutput, Target};
+
+/// Writes a picture to `target`.
+pub(crate) fn save(picture: &RgbImage, target: Target) -> Result<()> {
+    written(picture, target)?.commit()
+}
+
+/// Writes a picture that is not yet in its place: the caller commits it.
+pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<StagedOutput> {
+    let staged = target.begin()?;
+    write(picture, staged.path(), &staged)?;
+    Ok(staged)
+}
+
+/// Writes a picture to `path`, which is the path of `staged` or lies in it.
+pub(crate) fn write(picture: &RgbImage, path: &Path, staged: &StagedOutput) -> Result<()> {
+    // In memory first: the encoder's errors do not tell a full disk from others.
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+        .write_image(
+            picture,
+            picture.width(),
+            picture.height(),
+            ExtendedColorType::Rgb8,
+        )?;
+    Ok(fs::write(path, bytes).map_err(|e| staged.cannot_write(&e))?)
+}
