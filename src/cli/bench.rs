@@ -69,7 +69,7 @@ pub(super) struct BenchArgs {
     /// Video codec of the whole render [default: h264]
     #[arg(long, value_name = "CODEC", env = "LIPSYNC_CODEC", hide_env = true)]
     codec: Option<Codec>,
-    /// Constant rate factor; lower is better and larger [default: the codec's]
+    /// Constant rate factor; lower means better quality and larger files [default: the codec's]
     #[arg(long, value_name = "N", env = "LIPSYNC_CRF", hide_env = true)]
     crf: Option<u32>,
     /// Encoder preset of the whole render [default: the codec's]

@@ -32,7 +32,7 @@ use crate::cancel::Cancel;
 use crate::error::Report;
 use ui::{Ui, UiArgs};
 
-/// Render video clips of a presenter speaking any audio
+/// Turn speech and frames of a presenter into a clip of the presenter saying it
 #[derive(Debug, Parser)]
 #[command(name = "lipsync", version, arg_required_else_help = true)]
 #[command(after_help = "\

@@ -25,20 +25,20 @@ use crate::timeline::FrameRate;
 /// whole audio.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Most settings can also be set in the environment, as LIPSYNC_ and the option's name (LIPSYNC_FPS=30), or in
-lipsync.yaml (docs/config.md). Options win over the environment, the environment over lipsync.yaml, and that
-over the defaults.
+Options that shape the clip can also be set in the environment (LIPSYNC_FPS=30), and many of
+them in lipsync.yaml (docs/config.md). Options win over the environment, the environment over
+the file, and the file over the defaults.
 
 Examples:
-  lipsync render                                    the bundled sample and presenter -> hello.mp4
-  lipsync render speech.wav                         -> speech.mp4
+  lipsync render                              the bundled sample and presenter -> hello.mp4
+  lipsync render speech.wav                   -> speech.mp4
   lipsync render speech.mp3 -o out/talk.mp4 -b frames/anna -m models/anna
   lipsync render speech.wav --fps 29.97 --silence rest
-  lipsync render speech.wav --frames pngs --limit 2        the first two seconds as PNGs
-  lipsync render talk.wav --part 0/4                the first quarter of a long clip -> talk.part0-of-4.mp4
-  lipsync render speech.wav -o - | ffplay -         fragmented MP4 through a pipe
-  lipsync render speech.wav --contact-sheet look.png       twelve frames in one picture, no clip
-  lipsync render speech.wav --dry-run -v            the plan, and where each setting came from")]
+  lipsync render speech.wav --frames pngs --limit 2       the first two seconds as PNGs
+  lipsync render talk.wav --part 0/4          the first quarter -> talk.part0-of-4.mp4
+  lipsync render speech.wav -o - | ffplay -   fragmented MP4 through a pipe
+  lipsync render speech.wav --contact-sheet look.png      twelve frames in one picture
+  lipsync render speech.wav --dry-run -v      the plan, and where each setting came from")]
 pub(in crate::cli) struct RenderArgs {
     /// Speech: an audio file, or a video with an audio track [default: the bundled sample]
     ///
@@ -195,7 +195,7 @@ pub(in crate::cli) struct ClipArgs {
         help_heading = "Encoding options"
     )]
     codec: Option<Codec>,
-    /// Constant rate factor; lower is better and larger [default: 18 for h264, 20 for h265, 24 for av1]
+    /// Constant rate factor; lower means better quality and larger files [default: 18 for h264, 20 for h265, 24 for av1]
     #[arg(
         long,
         value_name = "N",
