@@ -176,7 +176,7 @@ fn signed(part: StagedOutput, spec: &PackageSpec, target: &Target) -> Result<Sta
         model: &mark.model,
         source_type: SOURCE_TYPE,
     };
-    let sealed = part.another()?;
+    let sealed = part.second_copy()?;
     signer
         .sign(&statement, media_type, part.path(), sealed.path())
         .map_err(|e| explained(e, target, Some(&part)))?;

@@ -371,7 +371,7 @@ fn a_clip_whose_part_vanishes_fails_and_leaves_nothing() {
         let report = Report::of(&clip.finish().unwrap_err());
         assert_eq!(report.message, format!("cannot write `{}`", path.display()));
         assert!(
-            report.causes[0].ends_with("was removed by somebody else"),
+            report.causes[0].ends_with("was removed by another program"),
             "{:?}",
             report.causes
         );

@@ -428,7 +428,7 @@ fn a_part_that_is_removed() {
         let _ = fs::remove_dir_all(place.join("away"));
         assert!(
             told.starts_with(&format!("cannot write `{name}`\n"))
-                && told.contains("was removed by somebody else"),
+                && told.contains("was removed by another program"),
             "{told}"
         );
         let told = harmed(&place, &mut render(&place, args), |_| {
