@@ -175,8 +175,8 @@ impl Container {
         }
     }
 
-    /// FFmpeg's name of the muxer.
-    pub(super) fn muxer(self) -> &'static str {
+    /// FFmpeg's name of the format.
+    pub(super) fn format_name(self) -> &'static str {
         match self {
             Self::Mp4 | Self::Fragments => "mp4",
             Self::Mov => "mov",

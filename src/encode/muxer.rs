@@ -69,7 +69,7 @@ impl Muxer {
             .hint("rename the folder or the file, or choose another place with -o")
             .into());
         }
-        let output = format::output_as(path, spec.container.muxer())
+        let output = format::output_as(path, spec.container.format_name())
             .map_err(|e| target.cannot_write(&plain(e)))?;
         Ok(Self {
             output,

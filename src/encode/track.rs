@@ -28,12 +28,12 @@ pub(super) struct Track {
 impl Track {
     /// Gives an opened encoder its stream in the file.
     pub(super) fn add(
-        muxer: &mut Output,
+        output: &mut Output,
         codec: ff::Codec,
         encoder: Encoder,
         base: Rational,
     ) -> Result<Self> {
-        let mut stream = muxer.add_stream(codec)?;
+        let mut stream = output.add_stream(codec)?;
         stream.set_parameters(&encoder);
         stream.set_time_base(base);
         Ok(Self {
@@ -46,8 +46,8 @@ impl Track {
     }
 
     /// To be called once the header is written: the muxer chooses its own time base.
-    pub(super) fn header_written(&mut self, muxer: &Output) {
-        if let Some(stream) = muxer.stream(self.stream) {
+    pub(super) fn header_written(&mut self, output: &Output) {
+        if let Some(stream) = output.stream(self.stream) {
             self.muxer_base = stream.time_base();
         }
     }
@@ -55,11 +55,11 @@ impl Track {
     /// Flushes and closes the encoder, then continues at `origin` with the one that `open` returns.
     pub(super) fn restart(
         &mut self,
-        muxer: &mut Output,
+        output: &mut Output,
         origin: i64,
         open: impl FnOnce() -> Result<Encoder>,
     ) -> Result<()> {
-        self.finish(muxer)?;
+        self.finish(output)?;
         // Never two at a time: an encoder uses a lot of memory.
         drop(mem::replace(
             &mut self.encoder,
@@ -71,7 +71,7 @@ impl Track {
     }
 
     /// Writes the packets that the encoder has finished.
-    pub(super) fn drain(&mut self, muxer: &mut Output) -> Result<()> {
+    pub(super) fn drain(&mut self, output: &mut Output) -> Result<()> {
         let mut packet = Packet::empty();
         loop {
             match self.encoder.receive_packet(&mut packet) {
@@ -82,7 +82,7 @@ impl Track {
                     packet.set_pts(packet.pts().map(|pts| pts + self.origin));
                     packet.set_dts(packet.dts().map(|dts| dts + self.origin));
                     packet.rescale_ts(self.base, self.muxer_base);
-                    packet.write_interleaved(muxer).map_err(plain)?;
+                    packet.write_interleaved(output).map_err(plain)?;
                 }
                 Err(ff::Error::Eof) => return Ok(()),
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => return Ok(()),
@@ -92,17 +92,17 @@ impl Track {
     }
 
     /// Encodes a frame.
-    pub(super) fn send(&mut self, muxer: &mut Output, frame: &ff::Frame) -> Result<()> {
+    pub(super) fn send(&mut self, output: &mut Output, frame: &ff::Frame) -> Result<()> {
         self.encoder
             .send_frame(frame)
             .context("the encoder refused a frame")?;
-        self.drain(muxer)
+        self.drain(output)
     }
 
     /// Flushes the encoder.
-    pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
+    pub(super) fn finish(&mut self, output: &mut Output) -> Result<()> {
         self.encoder.send_eof().context("the encoder failed")?;
-        self.drain(muxer)
+        self.drain(output)
     }
 
     /// Flushes the encoder, after a last frame if given, and discards its packets.

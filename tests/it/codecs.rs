@@ -1,4 +1,4 @@
-//! Codecs, containers and the mark: what was asked for is what other programs find in the file.
+//! Codecs, containers and the mark: other programs find in the file what was asked for.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,8 +22,7 @@ use crate::support::{LIPSYNC, Place, composed, decode, difference, pictures, pro
 const SIZE: usize = 128;
 const COLOURS: [[u8; 3]; 4] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]];
 
-/// Red, green, blue and white quarters, with a soft shade moving over them from frame to frame and alpha that rises
-/// from left to right.
+/// Red, green, blue and white quarters, with alpha that rises from left to right and moves from frame to frame.
 fn quarters(shift: usize) -> Picture {
     let mut picture = Picture::new(SIZE, SIZE);
     let mut alpha = vec![0; SIZE * SIZE];
@@ -46,7 +45,7 @@ fn target(path: &Path) -> Target {
     }
 }
 
-/// A clip of one second with `codec` in the container that `name` says.
+/// A clip of one second with `codec`, in the container that `name` selects.
 fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
     ClipSpec {
         size: Size {
@@ -78,7 +77,7 @@ fn second(place: &Place) -> AudioFile {
     AudioFile::open(&place.join(name), None).unwrap()
 }
 
-/// Writes the frames that `spec` wants to `name`.
+/// Writes the frames of `spec` to `name`.
 fn write(place: &Place, name: &str, spec: ClipSpec) -> PathBuf {
     let path = place.join(name);
     let frames = spec.frames;
@@ -99,7 +98,7 @@ fn rate(num: u32, den: u32) -> FrameRate {
     FrameRate::new(num, den).unwrap()
 }
 
-/// Presentation times of the pictures' packets as ffprobe reads them, in the stream's own unit, sorted, and the unit.
+/// Presentation timestamps of the video packets, sorted, and their time base, as ffprobe reads them.
 fn times(path: &Path) -> (Vec<i64>, String) {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v"])
@@ -112,11 +111,14 @@ fn times(path: &Path) -> (Vec<i64>, String) {
         .arg(path)
         .output()
         .unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packets = said["packets"].as_array().unwrap().iter();
+    let probed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packets = probed["packets"].as_array().unwrap().iter();
     let mut times: Vec<i64> = packets.map(|p| p["pts"].as_i64().unwrap()).collect();
     times.sort_unstable();
-    let base = said["streams"][0]["time_base"].as_str().unwrap().to_owned();
+    let base = probed["streams"][0]["time_base"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     (times, base)
 }
 
@@ -153,10 +155,10 @@ fn each_codec_keeps_colours_in_each_container() {
         assert_eq!(video["color_range"], "tv", "{name}");
         let start: f64 = video["start_time"].as_str().unwrap().parse().unwrap();
         assert!(start.abs() < 1e-6, "{name} starts at {start}");
-        let lasts = &probed["format"]["duration"];
-        let lasts: f64 = lasts.as_str().unwrap().parse().unwrap();
-        // Matroska ends with a whole block of sound.
-        assert!((0.96..=1.07).contains(&lasts), "{name} lasts {lasts}");
+        let duration = &probed["format"]["duration"];
+        let duration: f64 = duration.as_str().unwrap().parse().unwrap();
+        // Matroska ends with a whole block of audio.
+        assert!((0.96..=1.07).contains(&duration), "{name} lasts {duration}");
         let folder = place.join(&format!("{name} frames"));
         decode(&path, &folder);
         let decoded = pictures(&folder);
@@ -235,7 +237,7 @@ fn frame_rates_are_kept_without_drift() {
             for (i, time) in times.into_iter().enumerate() {
                 // time * base against i * den / num, in units of 1 / (base_den * num).
                 let off = time * base[0] * i64::from(num) - i as i64 * i64::from(den) * base[1];
-                // Matroska counts milliseconds; each time is rounded by itself.
+                // Matroska's timestamps are rounded to milliseconds.
                 let most = if name == "a.mkv" { i64::from(num) } else { 0 };
                 assert!(
                     off.abs() <= most,
@@ -282,10 +284,10 @@ fn stdout_gets_a_clip_that_plays() {
             "-o",
             "-",
         ]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        assert!(said.contains("wrote to stdout: 108 frames"), "{said}");
-        assert!(!said.contains("Svt"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("wrote to stdout: 108 frames"), "{stderr}");
+        assert!(!stderr.contains("Svt"), "{stderr}");
         assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
         let piped = place.path.parent().unwrap().join("piped.mp4");
         fs::write(&piped, &output.stdout).unwrap();
@@ -310,11 +312,11 @@ fn a_reader_that_goes_away_is_an_error_not_a_panic() {
         .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        said.ends_with("error: cannot write to stdout\n  Caused by: broken pipe\n"),
-        "{said}"
+        stderr.ends_with("error: cannot write to stdout\n  Caused by: broken pipe\n"),
+        "{stderr}"
     );
 }
 
@@ -324,15 +326,15 @@ fn a_full_disk_is_told_with_a_way_out() {
     let mut command = place.command(&["render", "speech.wav", "-m", "tiny", "-b", "bg", "-o", "-"]);
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command.stdout(full).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
     assert!(
-        said.ends_with(
+        stderr.ends_with(
             "error: cannot write to stdout\n  Caused by: no space left on device\n\nhint: free space or choose another place with -o\n"
         ),
-        "{said}"
+        "{stderr}"
     );
-    // A limit on the size of files, 20 KiB, meets the same writes.
+    // A limit of 20 KiB on file sizes fails the same writes.
     for args in [
         &["-o", "clip.mp4"][..],
         &["-o", "clip.mkv"],
@@ -345,14 +347,14 @@ fn a_full_disk_is_told_with_a_way_out() {
             .current_dir(&place.path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         let name = args[1];
-        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert_eq!(output.status.code(), Some(4), "{stderr}");
         assert!(
-            said.ends_with(&format!(
+            stderr.ends_with(&format!(
                 "error: cannot write `{name}`\n  Caused by: file too large\n\nhint: free space or choose another place with -o\n"
             )),
-            "{said}"
+            "{stderr}"
         );
         assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
     }
@@ -395,7 +397,7 @@ fn every_encoder_can_be_stopped_at_any_time() {
     }
 }
 
-/// The last box of an MP4 or MOV, if all boxes lie end to end: its kind and what it holds.
+/// Type and content of the last box of an MP4 or MOV.
 fn last_box(file: &[u8]) -> (String, Vec<u8>) {
     let (mut at, mut last) = (0, (String::new(), Vec::new()));
     while at < file.len() {
@@ -407,7 +409,7 @@ fn last_box(file: &[u8]) -> (String, Vec<u8>) {
     last
 }
 
-/// Whether the file ends in XMP that says it was generated in part.
+/// Whether the file ends with XMP that says it is partly generated.
 fn marked(file: &[u8]) -> bool {
     let (kind, content) = last_box(file);
     let uuid = b"\xBE\x7A\xCF\xCB\x97\xA9\x42\xE8\x9C\x71\x99\x94\x91\xE3\xAF\xAC";
@@ -450,7 +452,7 @@ fn clips_say_that_they_are_generated_unless_told_not_to() {
     }
 }
 
-/// The text of a PNG's first chunk of the kind `iTXt`, behind its keyword.
+/// The text of a PNG's first `iTXt` chunk.
 fn xmp_of_png(path: &Path) -> Option<String> {
     let decoder = png::Decoder::new(std::io::BufReader::new(File::open(path).unwrap()));
     let reader = decoder.read_info().unwrap();
@@ -526,14 +528,14 @@ fn a_missing_encoder_is_told_with_those_that_are_there() {
         "--codec",
         "h264_nope",
     ]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
     for part in [
         "error: FFmpeg on this machine has no encoder `h264_nope`\n",
         "these video encoders are present: libx264, ",
         "apt install libavcodec-extra",
     ] {
-        assert!(said.contains(part), "{said}");
+        assert!(stderr.contains(part), "{stderr}");
     }
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
 }
@@ -541,7 +543,7 @@ fn a_missing_encoder_is_told_with_those_that_are_there() {
 #[test]
 fn settings_and_containers_that_do_not_fit() {
     let place = Place::new();
-    let told: Vec<String> = [
+    let errors: Vec<String> = [
         &["--crf", "52"][..],
         &["--codec", "av1", "--crf", "0"],
         &["--preset", "fats"],
@@ -561,12 +563,12 @@ fn settings_and_containers_that_do_not_fit() {
         let output = place.run(&[&base, args].concat());
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        format!("$ {}\n{}", args.join(" "), said.trim_end())
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        format!("$ {}\n{}", args.join(" "), stderr.trim_end())
     })
     .collect();
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("settings_that_do_not_fit", told.join("\n\n"));
+        insta::assert_snapshot!("settings_that_do_not_fit", errors.join("\n\n"));
     });
 }

@@ -23,10 +23,10 @@ pub(in crate::encode) struct CopiedAudio {
 }
 
 impl CopiedAudio {
-    pub(super) fn add(muxer: &mut Output, packets: PacketReader) -> Result<Self> {
+    pub(super) fn add(output: &mut Output, packets: PacketReader) -> Result<Self> {
         let parameters = packets.parameters()?;
         let id = parameters.id();
-        let mut stream = muxer.add_stream(encoder::find(Id::None))?;
+        let mut stream = output.add_stream(encoder::find(Id::None))?;
         stream.set_parameters(parameters);
         stream.set_time_base(packets.time_base());
         Ok(Self {
@@ -41,14 +41,14 @@ impl CopiedAudio {
     }
 
     /// To be called once the header is written: the muxer chooses its own time base.
-    pub(super) fn header_written(&mut self, muxer: &Output) {
-        if let Some(stream) = muxer.stream(self.stream) {
+    pub(super) fn header_written(&mut self, output: &Output) {
+        if let Some(stream) = output.stream(self.stream) {
             self.muxer_base = stream.time_base();
         }
     }
 
     /// Writes audio until `seconds` are written, or to its end.
-    pub(super) fn write_until(&mut self, muxer: &mut Output, seconds: f64) -> Result<()> {
+    pub(super) fn write_until(&mut self, output: &mut Output, seconds: f64) -> Result<()> {
         while self.written < seconds && !self.ended {
             self.ended = !self.packets.next(&mut self.packet)?;
             if self.ended {
@@ -59,7 +59,7 @@ impl CopiedAudio {
             self.written = end as f64 * f64::from(base);
             self.packet.set_stream(self.stream);
             self.packet.rescale_ts(base, self.muxer_base);
-            self.packet.write_interleaved(muxer).map_err(plain)?;
+            self.packet.write_interleaved(output).map_err(plain)?;
         }
         Ok(())
     }

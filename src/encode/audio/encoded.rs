@@ -36,7 +36,7 @@ impl EncodedAudio {
     /// Gives the clip the stream. `reader` gives samples of `audio` at `codec`'s [sample rate](AudioCodec::sample_rate);
     /// `bits` per second are for a lossy codec.
     pub(super) fn add(
-        muxer: &mut Output,
+        output: &mut Output,
         codec: AudioCodec,
         audio: &AudioFile,
         bits: usize,
@@ -56,7 +56,7 @@ impl EncodedAudio {
             encoder.set_bit_rate(bits.min(highest));
         }
         encoder.set_time_base(base);
-        if muxer
+        if output
             .format()
             .flags()
             .contains(format::Flags::GLOBAL_HEADER)
@@ -77,7 +77,7 @@ impl EncodedAudio {
             samples => samples as usize,
         };
         Ok(Self {
-            track: Track::add(muxer, found, encoder.0.0, base)?,
+            track: Track::add(output, found, encoder.0.0, base)?,
             id: codec.id(),
             reader,
             rate,
@@ -91,7 +91,7 @@ impl EncodedAudio {
     }
 
     /// Writes audio until `seconds` are written, or to its end.
-    pub(super) fn write_until(&mut self, muxer: &mut Output, seconds: f64) -> Result<()> {
+    pub(super) fn write_until(&mut self, output: &mut Output, seconds: f64) -> Result<()> {
         let channels = self.layout.channels() as usize;
         while (self.sent as f64) < seconds * f64::from(self.rate) {
             while !self.ended && self.waiting.len() < self.block * channels {
@@ -107,7 +107,7 @@ impl EncodedAudio {
             fill(&mut frame, &self.waiting[..samples * channels], channels);
             self.waiting.drain(..samples * channels);
             self.sent += samples as u64;
-            self.track.send(muxer, &frame)?;
+            self.track.send(output, &frame)?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(super) enum AudioTrack {
 impl AudioTrack {
     /// Gives the clip the stream. With `bits` per second, it is encoded even if it could be copied.
     pub(super) fn add(
-        muxer: &mut Output,
+        output: &mut Output,
         container: Container,
         audio: &AudioFile,
         bits: Option<usize>,
@@ -40,26 +40,26 @@ impl AudioTrack {
             && let Some(packets) = audio.packets()?
             && container.holds_audio(packets.parameters()?.id(), audio.rate)
         {
-            let copied = CopiedAudio::add(muxer, packets)?;
+            let copied = CopiedAudio::add(output, packets)?;
             return Ok(Self::Copied(Box::new(copied)));
         }
         let codec = container.sound_codec();
         let reader = audio.reader(codec.sample_rate(audio.rate))?;
         let bits = bits.unwrap_or(DEFAULT_BITRATE);
-        let encoded = EncodedAudio::add(muxer, codec, audio, bits, reader)?;
+        let encoded = EncodedAudio::add(output, codec, audio, bits, reader)?;
         Ok(Self::Encoded(Box::new(encoded)))
     }
 
     /// Gives the clip only these samples of the audio, lossless up to 24 bits.
     pub(super) fn add_slice(
-        muxer: &mut Output,
+        output: &mut Output,
         container: Container,
         audio: &AudioFile,
         samples: Range<u64>,
     ) -> Result<Self> {
         let codec = container.lossless_audio_codec();
         let reader = audio.slice(samples)?;
-        let encoded = EncodedAudio::add(muxer, codec, audio, DEFAULT_BITRATE, reader)?;
+        let encoded = EncodedAudio::add(output, codec, audio, DEFAULT_BITRATE, reader)?;
         Ok(Self::Encoded(Box::new(encoded)))
     }
 
@@ -80,27 +80,27 @@ impl AudioTrack {
     }
 
     /// To be called once the header is written: the muxer chooses its own time base.
-    pub(super) fn header_written(&mut self, muxer: &Output) {
+    pub(super) fn header_written(&mut self, output: &Output) {
         match self {
-            Self::Copied(copied) => copied.header_written(muxer),
-            Self::Encoded(encoded) => encoded.track.header_written(muxer),
+            Self::Copied(copied) => copied.header_written(output),
+            Self::Encoded(encoded) => encoded.track.header_written(output),
         }
     }
 
     /// Writes audio until `seconds` are written, or to its end.
-    pub(super) fn write_until(&mut self, muxer: &mut Output, seconds: f64) -> Result<()> {
+    pub(super) fn write_until(&mut self, output: &mut Output, seconds: f64) -> Result<()> {
         match self {
-            Self::Copied(copied) => copied.write_until(muxer, seconds),
-            Self::Encoded(encoded) => encoded.write_until(muxer, seconds),
+            Self::Copied(copied) => copied.write_until(output, seconds),
+            Self::Encoded(encoded) => encoded.write_until(output, seconds),
         }
     }
 
     /// Writes the rest.
-    pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
-        self.write_until(muxer, f64::INFINITY)?;
+    pub(super) fn finish(&mut self, output: &mut Output) -> Result<()> {
+        self.write_until(output, f64::INFINITY)?;
         match self {
             Self::Copied(_) => Ok(()),
-            Self::Encoded(encoded) => encoded.track.finish(muxer),
+            Self::Encoded(encoded) => encoded.track.finish(output),
         }
     }
 }
@@ -132,23 +132,23 @@ mod tests {
     fn put_into(container: Container, folder: &Path, from: &str) -> (String, f64, f64, f64) {
         let audio = AudioFile::open(&folder.join(from), None).unwrap();
         let path = folder.join("clip");
-        let mut muxer = format::output_as(&path, container.muxer()).unwrap();
+        let mut output = format::output_as(&path, container.format_name()).unwrap();
         let mut tracks = [None, Some(96_000)]
-            .map(|bits| AudioTrack::add(&mut muxer, container, &audio, bits).unwrap());
-        muxer.write_header().unwrap();
+            .map(|bits| AudioTrack::add(&mut output, container, &audio, bits).unwrap());
+        output.write_header().unwrap();
         for track in &mut tracks {
-            track.header_written(&muxer);
+            track.header_written(&output);
         }
         for seconds in [0.7, 1.4, f64::INFINITY] {
             for track in &mut tracks {
-                track.write_until(&mut muxer, seconds).unwrap();
+                track.write_until(&mut output, seconds).unwrap();
             }
         }
         for track in &mut tracks {
-            track.finish(&mut muxer).unwrap();
+            track.finish(&mut output).unwrap();
         }
-        muxer.write_trailer().unwrap();
-        drop(muxer);
+        output.write_trailer().unwrap();
+        drop(output);
         let loudest = |stream: &str| {
             // Silence up to the first timestamp, so that a sample's position is its time in the clip.
             let times = [
@@ -184,7 +184,7 @@ mod tests {
         for file in ["in.mp3", "in.m4a", "in.flac", "in.ogg", "in.opus"] {
             run("ffmpeg", folder, &["-i", "in.wav", file]);
         }
-        told(
+        run(
             "ffmpeg",
             folder,
             &["-i", "in.wav", "-ar", "8000", "low.mp3"],

@@ -35,7 +35,7 @@ pub(super) struct VideoTrack {
     pixels: PixelFormat,
     frames: FramePool,
     /// Whether the encoder must be flushed before it is closed.
-    must_end: bool,
+    must_flush: bool,
     converter: Converter,
     /// The planes of the new mouth.
     patch: Yuv420,
@@ -45,11 +45,11 @@ pub(super) struct VideoTrack {
 
 impl VideoTrack {
     /// Gives the clip the stream, and opens the encoder.
-    pub(super) fn add(muxer: &mut Output, spec: &ClipSpec) -> Result<Self> {
+    pub(super) fn add(output: &mut Output, spec: &ClipSpec) -> Result<Self> {
         let settings = &spec.format.video;
         let setup = EncoderSetup {
             spec: spec.clone(),
-            global_header: muxer
+            global_header: output
                 .format()
                 .flags()
                 .contains(format::Flags::GLOBAL_HEADER),
@@ -57,8 +57,8 @@ impl VideoTrack {
         let (pixels, size) = setup.frame();
         let (codec, encoder) = setup.open()?;
         let base = setup.base();
-        let track = Track::add(muxer, codec, encoder, base)?;
-        if let Some(mut stream) = muxer.stream_mut(track.stream) {
+        let track = Track::add(output, codec, encoder, base)?;
+        if let Some(mut stream) = output.stream_mut(track.stream) {
             stream.set_avg_frame_rate(base.invert());
             set_codec_tag(&stream, settings.encoder.id, spec.format.container);
         }
@@ -67,7 +67,7 @@ impl VideoTrack {
             next: 0,
             pixels: settings.encoder.pixels,
             frames: FramePool::new(pixels, size),
-            must_end: settings.encoder.name == "libsvtav1",
+            must_flush: settings.encoder.name == "libsvtav1",
             converter: Converter::default(),
             patch: Yuv420::default(),
             whole: Picture::default(),
@@ -76,11 +76,11 @@ impl VideoTrack {
     }
 
     /// Encodes the next frame. A segment starts with a new encoder.
-    pub(super) fn write(&mut self, muxer: &mut Output, composed: &ComposedFrame) -> Result<()> {
+    pub(super) fn write(&mut self, output: &mut Output, composed: &ComposedFrame) -> Result<()> {
         if self.next > 0 && self.next.is_multiple_of(SEGMENT_FRAMES) {
             let setup = &self.setup;
             self.track
-                .restart(muxer, self.next as i64, || Ok(setup.open()?.1))?;
+                .restart(output, self.next as i64, || Ok(setup.open()?.1))?;
         }
         let frame = self.frames.take();
         match self.pixels {
@@ -94,20 +94,20 @@ impl VideoTrack {
         }
         frame.set_pts(Some(self.next as i64 - self.track.origin));
         self.next += 1;
-        self.track.send(muxer, frame)
+        self.track.send(output, frame)
     }
 
     /// Encodes what the encoder still holds.
-    pub(super) fn finish(&mut self, muxer: &mut Output) -> Result<()> {
-        self.must_end = false;
-        self.track.finish(muxer)
+    pub(super) fn finish(&mut self, output: &mut Output) -> Result<()> {
+        self.must_flush = false;
+        self.track.finish(output)
     }
 }
 
 impl Drop for VideoTrack {
     fn drop(&mut self) {
         // SVT-AV1 complains on stderr if it is closed without a flush, and hangs if it never got a frame.
-        if self.must_end {
+        if self.must_flush {
             let blank = (self.next as i64 == self.track.origin).then(|| self.frames.take());
             self.track
                 .abandon(blank.as_deref().map(std::ops::Deref::deref));

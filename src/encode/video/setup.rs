@@ -37,6 +37,7 @@ impl EncoderSetup {
         }
     }
 
+    /// Starts an encoder.
     pub(super) fn open(&self) -> Result<(ff::Codec, Encoder)> {
         let name = self.spec.format.video.encoder.name;
         let codec = encoder::find_by_name(name)
