@@ -1,4 +1,4 @@
-//! Where the bundled models, backgrounds and samples are, and ONNX Runtime's library.
+//! Finds the bundled models, backgrounds and samples, ONNX Runtime's library, and the cache folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,35 +13,35 @@ pub(crate) const HOME_VARIABLE: &str = "LIPSYNC_HOME";
 pub(crate) const RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
 const RUNTIME_NAME: &str = "libonnxruntime.so";
 
-/// The folder that holds `models`, `backgrounds` and `samples`: `LIPSYNC_HOME` if set, else the first one upwards from
-/// the executable, each folder's `share/lipsync` included.
+/// The folder that holds `models`, `backgrounds` and `samples`: `LIPSYNC_HOME` if set. Otherwise the first one found from
+/// the executable's folder upwards; in each folder, `share/lipsync` is tried first.
 pub fn home() -> Result<PathBuf> {
     if let Some(home) = env::var_os(HOME_VARIABLE).map(PathBuf::from) {
         if is_home(&home) {
             return Ok(home);
         }
         return Err(Fault::machine(format!(
-            "{HOME_VARIABLE} is `{}`, which holds no models and backgrounds",
+            "{HOME_VARIABLE} is `{}`, which does not hold `models` and `backgrounds`",
             home.display()
         ))
-        .hint("name the folder that holds `models` and `backgrounds`, or unset it")
+        .hint("set it to the folder that holds `models` and `backgrounds`, or unset it")
         .into());
     }
     let found = above_executable()
         .flat_map(|folder| [folder.join("share/lipsync"), folder])
         .find(|folder| is_home(folder));
     Ok(found.ok_or_else(|| {
-        Fault::machine("the bundled models and backgrounds are not found")
-            .because("no folder from the executable upwards holds `models` and `backgrounds`")
+        Fault::machine("cannot find the bundled models and backgrounds")
+            .because("no folder above the executable holds `models` and `backgrounds`")
             .hint("run the program from its project (scripts/demo.sh builds it), or set LIPSYNC_HOME to the project's folder")
     })?)
 }
 
-/// ONNX Runtime's library: `ORT_DYLIB_PATH` if set, else beside the executable, in the project or installation
-/// (`onnxruntime/` or `lib/` upwards from the executable), in the system's folders.
+/// ONNX Runtime's library: `ORT_DYLIB_PATH` if set. Otherwise next to the executable, in the project or installation
+/// (`onnxruntime/` or `lib/` from the executable upwards), or in the system's folders.
 pub fn runtime_library() -> Result<PathBuf> {
     if let Some(path) = env::var_os(RUNTIME_VARIABLE).map(PathBuf::from) {
-        // The loader would look for a bare name elsewhere.
+        // The dynamic loader would search for a bare name elsewhere.
         if let Ok(path) = std::fs::canonicalize(&path)
             && path.is_file()
         {
@@ -51,7 +51,7 @@ pub fn runtime_library() -> Result<PathBuf> {
             "{RUNTIME_VARIABLE} is `{}`, which is not a file",
             path.display()
         ))
-        .hint("name the file libonnxruntime.so itself, or unset it")
+        .hint("set it to the path of libonnxruntime.so, or unset it")
         .into());
     }
     let near = above_executable().flat_map(|folder| {
@@ -65,13 +65,13 @@ pub fn runtime_library() -> Result<PathBuf> {
     ]
     .map(|folder| Path::new(folder).join(RUNTIME_NAME));
     Ok(near.chain(system).find(|path| path.is_file()).ok_or_else(|| {
-        Fault::machine(format!("ONNX Runtime ({RUNTIME_NAME}) is not found"))
-            .because("it is neither beside the executable nor in the project nor in the system's library folders")
-            .hint("run scripts/demo.sh, which puts it in place, or set ORT_DYLIB_PATH to the library")
+        Fault::machine(format!("cannot find ONNX Runtime ({RUNTIME_NAME})"))
+            .because("it is not next to the executable, in the project, or in the system's library folders")
+            .hint("run scripts/demo.sh to download it, or set ORT_DYLIB_PATH to the library")
     })?)
 }
 
-/// The user's folder for what can be made again: `lipsync` in `$XDG_CACHE_HOME`, else in `~/.cache`.
+/// The user's cache folder: `lipsync` in `$XDG_CACHE_HOME` or `~/.cache`.
 pub(crate) fn cache_folder() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     let caches = set("XDG_CACHE_HOME")
@@ -84,7 +84,7 @@ fn is_home(folder: &Path) -> bool {
     folder.join("models").is_dir() && folder.join("backgrounds").is_dir()
 }
 
-/// The executable's folder and all above it.
+/// The executable's folder and all folders above it.
 fn above_executable() -> impl Iterator<Item = PathBuf> {
     let executable = env::current_exe()
         .and_then(std::fs::canonicalize)

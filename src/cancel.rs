@@ -1,16 +1,16 @@
-//! A flag that asks all stages to stop.
+//! A flag that tells all stages to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Fault;
 
-/// Shared by the signal handler and the stages; clones are the same flag.
+/// Shared by the signal handler and the stages; clones share one flag.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks everyone to stop. Returns true if that had been asked before.
+    /// Sets the flag. Returns whether it was set already.
     pub fn cancel(&self) -> bool {
         self.0.swap(true, Ordering::SeqCst)
     }

@@ -1,24 +1,24 @@
-//! What a user is told when something fails, and the exit code that says it to a script.
+//! Errors for users, and exit codes for scripts.
 
 use std::error::Error;
 use std::fmt;
 
-/// How the program ends; the numbers are part of the command line's promise.
+/// Exit codes. The numbers are part of the command line's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// The work could not be done: bad input, a failed clip.
+    /// Bad input, or a failed clip.
     Failed = 1,
     /// Wrong usage or configuration.
     Usage = 2,
-    /// Some clips of a batch failed, or what was compared differs.
+    /// Some clips of a batch failed, or a comparison found differences.
     Partial = 3,
-    /// The machine lacks something: a library, a GPU, an encoder, space on the disk.
+    /// Something is missing on this machine: a library, a GPU, an encoder, disk space.
     Machine = 4,
     /// Stopped by the user.
     Interrupted = 130,
 }
 
-/// An error with a way out: what failed (with path and numbers), why, and a hint.
+/// An error for the user: what failed (with path and numbers), why, and a hint on how to fix it.
 ///
 /// Messages are lower case, without a full stop, with paths in backticks.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Fault {
         }
     }
 
-    /// Bad input, or work that could not be done (exit code 1).
+    /// Bad input, or a failed clip (exit code 1).
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
@@ -49,12 +49,12 @@ impl Fault {
         Self::new(Exit::Usage, message)
     }
 
-    /// Not all is as it should be: clips of a batch failed, or what was compared differs (exit code 3).
+    /// Some clips of a batch failed, or a comparison found differences (exit code 3).
     pub fn partial(message: impl Into<String>) -> Self {
         Self::new(Exit::Partial, message)
     }
 
-    /// The machine lacks something (exit code 4).
+    /// Something is missing on this machine (exit code 4).
     pub fn machine(message: impl Into<String>) -> Self {
         Self::new(Exit::Machine, message)
     }
@@ -64,21 +64,21 @@ impl Fault {
         Self::new(Exit::Interrupted, "interrupted")
     }
 
-    /// What the user can do about it.
+    /// Adds what the user can do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The error underneath, printed as a cause.
+    /// Adds the underlying error, printed as the cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// The exit code this fault asks for.
+    /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -96,7 +96,7 @@ impl Error for Fault {
     }
 }
 
-/// An error taken apart for printing.
+/// The parts of an error, ready to print.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Report {
     /// What failed.
@@ -105,7 +105,7 @@ pub struct Report {
     pub causes: Vec<String>,
     /// What the user can do.
     pub hint: Option<String>,
-    /// How the program ends.
+    /// The exit code.
     pub exit: Exit,
 }
 
@@ -116,7 +116,7 @@ impl Report {
         let message = texts.next().unwrap_or_default();
         let mut causes: Vec<String> = Vec::new();
         for text in texts {
-            // Libraries like to print their source in their own text, and to give it as a source again.
+            // Many libraries include their source's text in their own, and return it as source as well.
             if !causes.last().is_some_and(|above| above.ends_with(&text)) {
                 causes.push(text);
             }
@@ -130,7 +130,7 @@ impl Report {
         }
     }
 
-    /// Message and first cause in a line.
+    /// Message and first cause on one line.
     pub fn line(&self) -> String {
         let cause = self.causes.first().and_then(|cause| cause.lines().next());
         match cause {
@@ -150,7 +150,7 @@ impl Report {
     }
 }
 
-/// An operating system's error in its own words, without Rust's `(os error 2)`.
+/// The operating system's message, without Rust's `(os error 2)`.
 pub fn plain_io(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {

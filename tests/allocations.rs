@@ -1,13 +1,13 @@
-//! A render takes its memory at the beginning: twice the frames take no more allocations.
+//! A render allocates at the beginning: twice the frames need no more allocations.
 //!
-//! Counted is what Rust allocates, in all threads; FFmpeg and ONNX Runtime keep their own books. One test, alone in its
-//! process, because it counts in all of it.
+//! Counts Rust's allocations in all threads, but not those of FFmpeg and ONNX Runtime. The test is alone in its process,
+//! because it counts all of them.
 #![allow(
     unsafe_code,
     missing_docs,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "only an allocator can count; tests fail by panicking and say what they measured"
+    reason = "only an allocator can count; tests fail by panicking and print what they measured"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -32,38 +32,38 @@ use lipsync::timeline::{BackgroundIndex, FrameIndex, FrameRate};
 
 /// Frames of the shorter render.
 const FRAMES: u64 = 100;
-/// A queue of the thread pool takes a new block for each 63 tasks from outside, and gives the last one back.
-const MORE_AT_MOST: usize = 20;
+/// The thread pool's queue allocates a new block for every 63 tasks from outside, and frees the last one.
+const TOLERANCE: usize = 20;
 
-/// The system's allocator, and how often it was asked.
+/// The system's allocator, with a count of allocations.
 struct Counting;
 
-static ASKED: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: all is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: see above.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: see above.
+        // SAFETY: the caller upholds the contract, which is the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ASKED.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: see above.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract, which is the same.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// Networks that say the same of everything.
+/// Networks with constant output.
 struct Constant;
 
 impl AudioEncoder for Constant {
@@ -81,7 +81,7 @@ impl Generator for Constant {
     }
 }
 
-/// Frames of an odd size with a rectangle at odd places, and a sound for twice [`FRAMES`].
+/// Frames of an odd size with a rectangle at odd coordinates, and audio for twice [`FRAMES`].
 fn material(folder: &Path) {
     let frames = folder.join("frames");
     fs::create_dir(&frames).unwrap();
@@ -104,7 +104,7 @@ fn material(folder: &Path) {
     wav.finalize().unwrap();
 }
 
-/// Allocations of a render of so many frames, from the first batch to the last frame in the encoder.
+/// Allocations of a render of `frames` frames, from the first batch to the last frame in the encoder.
 fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize {
     let fps = FrameRate::TRAINED;
     let sound = AudioFile::open(
@@ -149,7 +149,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         force: true,
     };
     let mut sink = ClipFile::create(target, spec, &sound).unwrap();
-    let before = ASKED.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
     let mut generators = [Constant, Constant];
     lipsync::render::run_pipeline(
         clip,
@@ -160,7 +160,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         |_| (),
     )
     .unwrap();
-    ASKED.load(Ordering::Relaxed) - before
+    ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn twice_the_frames_take_no_more_allocations() {
         (2, Paste::Reference),
     ] {
         let render = |frames| allocations(dir.path(), frames, batch, paste);
-        // What is made once in a process is made.
+        // The first run also allocates what a process needs once.
         render(FRAMES);
         let (once, twice) = (render(FRAMES), render(2 * FRAMES));
         println!("{paste:?}, batches of {batch}: {once} for {FRAMES} frames, {twice} for twice");
         assert!(
-            twice <= once + MORE_AT_MOST,
+            twice <= once + TOLERANCE,
             "{paste:?}, batches of {batch}: {once}, then {twice}"
         );
     }

@@ -1,10 +1,10 @@
-//! A thousand clips in one process: nothing grows. One test, alone in its process, because it measures it.
+//! A thousand clips in one process: nothing grows. The test is alone in its process, because it measures all of it.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "tests fail by panicking and say what they measured"
+    reason = "tests fail by panicking and print what they measured"
 )]
 
 use std::fs;
@@ -27,18 +27,18 @@ use lipsync::render::{Clip, FrameSelection};
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 
 const CLIPS: usize = 1000;
-/// By then all that is made once is there.
+/// Clips after which everything that is allocated once exists.
 const SETTLED: usize = 50;
 
-/// What this process holds.
+/// The resources of this process.
 #[derive(Debug, PartialEq, Eq)]
-struct Held {
+struct Resources {
     kilobytes: u64,
     threads: u64,
     files: usize,
 }
 
-impl Held {
+impl Resources {
     fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let number = |name: &str| {
@@ -54,15 +54,15 @@ impl Held {
     }
 }
 
-/// Has large buffers given back to the system as soon as they are free. By itself the allocator keeps them, more or less
-/// of them by chance: a leak could hide in that.
-#[expect(unsafe_code, reason = "only the C library can be told")]
-fn keep_nothing_that_is_free() {
+/// Makes the allocator return large free buffers to the system at once. By default it keeps a varying number of them, which
+/// could hide a leak.
+#[expect(unsafe_code, reason = "only the C library has this setting")]
+fn return_free_memory_at_once() {
     unsafe extern "C" {
         fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
     }
     const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
-    // SAFETY: it takes two numbers (mallopt(3)), and the only other thread waits for this test.
+    // SAFETY: mallopt(3) takes two numbers; the only other thread waits for this test.
     assert_eq!(unsafe { mallopt(M_MMAP_THRESHOLD, 256 << 10) }, 1);
 }
 
@@ -156,7 +156,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
 
 #[test]
 fn a_thousand_clips_leave_nothing_behind() {
-    keep_nothing_that_is_free();
+    return_free_memory_at_once();
     let dir = tempfile::tempdir().unwrap();
     material(dir.path());
     let runtime = Runtime::load(&lipsync::runtime_library().unwrap()).unwrap();
@@ -173,10 +173,10 @@ fn a_thousand_clips_leave_nothing_behind() {
     for number in 1..=CLIPS {
         render(dir.path(), &mut networks, number);
         if number == SETTLED {
-            settled = Some(Held::now());
+            settled = Some(Resources::now());
         }
     }
-    let (settled, last) = (settled.unwrap(), Held::now());
+    let (settled, last) = (settled.unwrap(), Resources::now());
     println!("after {SETTLED} clips {settled:?}, after {CLIPS} {last:?}");
     assert!(
         last.kilobytes as f64 <= 1.05 * settled.kilobytes as f64,

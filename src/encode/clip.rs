@@ -1,104 +1,38 @@
-//! Frames and the input's own sound -> a clip file or a stream, through FFmpeg.
+//! Frames and the input's audio -> a clip, as a file or a stream.
 
 use anyhow::Result;
-use serde::Serialize;
 
-use super::FrameSink;
 use super::audio::AudioTrack;
-use super::codec::VideoSettings;
-use super::container::Container;
-use super::mark::Mark;
-use super::package::{Package, PackageSpec};
-use super::part_tag::PartTag;
+use super::composed::ComposedFrame;
+use super::muxer::{Muxer, MuxerSpec};
+use super::sink::FrameSink;
+pub(crate) use super::spec::{ClipAudio, ClipFormat, ClipSpec};
 use super::video::VideoTrack;
 use crate::audio::AudioFile;
 use crate::background::FrameFormats;
-use crate::encode::composed::ComposedFrame;
-#[cfg(feature = "credentials")]
-use crate::encode::credentials::Signer;
-use crate::image::Size;
 use crate::output::{StagedOutput, Target};
-use crate::timeline::{FrameIndex, FrameRate};
-
-/// Threads of the video encoder where the bytes may not depend on the machine's cores.
-const FIXED_THREADS: usize = 4;
-
-/// How a clip is compressed and packed.
-#[derive(Debug, Clone)]
-pub struct ClipFormat {
-    /// The kind of file.
-    pub container: Container,
-    /// The video encoder and its settings.
-    pub video: VideoSettings,
-    /// Bits a second for the sound; the usual number if none.
-    pub sound_bits: Option<usize>,
-}
-
-/// What the clip is to be.
-#[derive(Debug, Clone)]
-pub struct ClipSpec {
-    /// Size of the frames. Where the encoder takes only even sizes, an odd one gets its last row or column twice.
-    pub size: Size,
-    /// Frames a second.
-    pub fps: FrameRate,
-    /// Frames in the clip, or in the part of it.
-    pub frames: u64,
-    /// Compression and container.
-    pub format: ClipFormat,
-    /// Threads of the video encoder.
-    pub threads: usize,
-    /// Whether the bytes must not depend on `threads`, nor on chance: the encoder then has its own number of threads.
-    pub deterministic: bool,
-    /// The mark to put in; none leaves it out.
-    pub mark: Option<Mark>,
-    /// Of which clip it is a part, if it is one: it then has its slice of the sound, with nothing lost. Only an MP4 or MOV
-    /// file can be a part.
-    pub part: Option<PartTag>,
-    /// Who signs the finished clip. Only an MP4 or MOV file with a mark can be signed.
-    #[cfg(feature = "credentials")]
-    pub signer: Option<Signer>,
-}
-
-impl ClipSpec {
-    /// Threads that the video encoder gets.
-    pub(super) fn encoder_threads(&self) -> usize {
-        if self.deterministic {
-            FIXED_THREADS
-        } else {
-            self.threads
-        }
-    }
-}
-
-/// How a clip's sound is written.
-#[derive(Debug, Clone, Serialize)]
-pub struct ClipAudio {
-    /// FFmpeg's name of the codec.
-    pub codec: &'static str,
-    /// Whether the input's own packets are taken.
-    pub copied: bool,
-}
+use crate::timeline::FrameIndex;
 
 /// A clip that is being written.
 pub struct ClipFile {
-    package: Package,
+    muxer: Muxer,
     video: VideoTrack,
     audio: AudioTrack,
     spec: ClipSpec,
 }
 
 impl ClipFile {
-    /// Starts a clip at `target` with the sound of `sound`.
-    pub fn create(target: Target, spec: ClipSpec, sound: &AudioFile) -> Result<Self> {
+    /// Starts a clip at `target` with the audio of `audio`.
+    pub fn create(target: Target, spec: ClipSpec, audio: &AudioFile) -> Result<Self> {
         let part = spec.part.as_ref();
-        let samples = part.map_or(sound.frames, |part| part.samples);
-        let mut package = Package::open(
+        let samples = part.map_or(audio.frames, |part| part.samples);
+        let mut muxer = Muxer::open(
             target,
-            PackageSpec {
+            MuxerSpec {
                 container: spec.format.container,
                 fps: spec.fps,
                 frames: spec.frames,
-                seconds: samples as f64 / f64::from(sound.rate),
+                seconds: samples as f64 / f64::from(audio.rate),
                 deterministic: spec.deterministic,
                 mark: spec.mark.clone(),
                 part: spec.part.clone(),
@@ -106,42 +40,43 @@ impl ClipFile {
                 signer: spec.signer.clone(),
             },
         )?;
-        let muxer = &mut package.muxer;
-        let mut video = VideoTrack::add(muxer, &spec)?;
+        let container = spec.format.container;
+        let output = &mut muxer.output;
+        let mut video = VideoTrack::add(output, &spec)?;
         let mut audio = match part {
-            None => AudioTrack::add(muxer, sound, spec.format.sound_bits)?,
+            None => AudioTrack::add(output, container, audio, spec.format.sound_bits)?,
             Some(part) => {
                 let end = part.first_sample + part.samples;
-                AudioTrack::add_slice(muxer, sound, part.first_sample..end)?
+                AudioTrack::add_slice(output, container, audio, part.first_sample..end)?
             }
         };
-        package.begin()?;
-        video.track.header_written(&package.muxer);
-        audio.header_written(&package.muxer);
+        muxer.begin()?;
+        video.track.header_written(&muxer.output);
+        audio.header_written(&muxer.output);
         Ok(Self {
-            package,
+            muxer,
             video,
             audio,
             spec,
         })
     }
 
-    /// How the sound is written.
+    /// How the audio is written.
     pub fn sound(&self) -> ClipAudio {
-        self.audio.told()
+        self.audio.description()
     }
 
-    /// Encodes the sound until `seconds`, so that the muxer never holds back pictures to interleave them, and a frame.
+    /// Encodes a frame, and before it the audio up to its end: the muxer then never holds back frames to interleave them.
     fn encode(&mut self, frame: &ComposedFrame) -> Result<()> {
         let until = self.spec.fps.seconds(FrameIndex(self.video.next + 1));
-        self.audio.write_until(&mut self.package.muxer, until)?;
-        self.video.write(&mut self.package.muxer, frame)
+        self.audio.write_until(&mut self.muxer.output, until)?;
+        self.video.write(&mut self.muxer.output, frame)
     }
 
-    /// Encodes what is left.
+    /// Encodes the rest.
     fn encode_rest(&mut self) -> Result<()> {
-        self.audio.finish(&mut self.package.muxer)?;
-        self.video.finish(&mut self.package.muxer)
+        self.audio.finish(&mut self.muxer.output)?;
+        self.video.finish(&mut self.muxer.output)
     }
 }
 
@@ -151,13 +86,13 @@ impl FrameSink for ClipFile {
     }
 
     fn write(&mut self, frame: &ComposedFrame) -> Result<()> {
-        self.encode(frame).map_err(|e| self.package.explained(e))
+        self.encode(frame).map_err(|e| self.muxer.explained(e))
     }
 
     fn complete(mut self: Box<Self>) -> Result<Option<StagedOutput>> {
-        self.encode_rest().map_err(|e| self.package.explained(e))?;
-        let (video, sound) = (self.spec.format.video.encoder.id, self.audio.codec_id());
-        let Self { package, .. } = *self;
-        package.complete(video, sound)
+        self.encode_rest().map_err(|e| self.muxer.explained(e))?;
+        let (video, audio) = (self.spec.format.video.encoder.id, self.audio.codec_id());
+        let Self { muxer, .. } = *self;
+        muxer.complete(video, audio)
     }
 }

@@ -1,4 +1,4 @@
-//! A frame on its way to the output: the background that it shares with others, and what is its own.
+//! A finished frame: a background, which several frames share, and the new mouth.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::image::pool::Pooled;
 /// A finished frame.
 #[derive(Debug)]
 pub struct ComposedFrame {
-    /// What it shows around the face, and all that it shows where the mouth rests.
+    /// What surrounds the mouth, and the whole frame where the mouth rests.
     pub background: Arc<Background>,
-    /// R G B of [`Background::area`] with the new mouth in it; none where the networks did not paint.
+    /// R G B of [`Background::area`] with the new mouth; none where the mouth rests.
     pub patch: Option<Pooled<Picture>>,
 }
 
 impl ComposedFrame {
-    /// Makes `into` the whole frame; the background must have been prepared with its R G B.
+    /// Draws the whole frame; the background must have been prepared with its R G B.
     pub fn draw(&self, into: &mut Picture) -> Result<()> {
         let rgb = self.background.rgb.as_ref();
-        into.copy_from(rgb.context("a background came without its R G B")?);
+        into.copy_from(rgb.context("the background was prepared without its R G B")?);
         if let Some(patch) = &self.patch {
             into.put(patch, self.background.area);
         }

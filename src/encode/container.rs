@@ -1,4 +1,4 @@
-//! The files that clips are put into, and what each can hold.
+//! The containers that clips are written to, and what each can hold.
 
 use std::fmt;
 use std::path::Path;
@@ -7,36 +7,31 @@ use anyhow::Result;
 use ff::codec::Id;
 use ffmpeg_next as ff;
 
+use super::audio_codec::AudioCodec;
 use super::codec::{Codec, VideoEncoder};
 use crate::error::Fault;
 use crate::output::OutputKind;
 
-/// A kind of clip file.
+/// Lowest sample rate of MP3 in MP4, Hz: FFmpeg refuses the lower ones of MPEG-2.5.
+const MP3_IN_MP4: u32 = 16_000;
+
+/// A container for a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Container {
-    /// `.mp4`, its index first.
+    /// `.mp4`, with its index first.
     Mp4,
-    /// `.mov`, its index first.
+    /// `.mov`, with its index first.
     Mov,
     /// `.mkv`
     Mkv,
     /// `.webm`
     WebM,
-    /// MP4 in fragments, for a pipe.
+    /// Fragmented MP4, for a pipe.
     Fragments,
 }
 
-/// A way of compressing sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AudioCodec {
-    /// AAC-LC.
-    Aac,
-    /// Opus.
-    Opus,
-}
-
 impl Container {
-    /// The kind of file that `output` names; none if no kind does. `-` is the standard output.
+    /// The container that the extension of `output` selects, if any. `-` is stdout.
     pub fn of(output: &Path) -> Option<Self> {
         if output == Path::new("-") {
             return Some(Self::Fragments);
@@ -47,17 +42,17 @@ impl Container {
             .find(|container| container.extension() == extension)
     }
 
-    /// The kind of file that `output` names. Fails if no kind does.
+    /// The container that the extension of `output` selects. Fails if none has it.
     pub fn named_by(output: &Path) -> Result<Self, Fault> {
         match Self::of(output) {
             Some(container) => Ok(container),
-            // The target's own check says what is wrong with it.
+            // `Target::check` has the better error for a folder.
             None if output.is_dir() => Ok(Self::Mp4),
             None => Err(Fault::usage(format!(
                 "output `{}` does not end in .mp4, .mov, .mkv or .webm",
                 output.display()
             ))
-            .hint("the name's end says what kind of clip is written; for PNGs use --frames DIR")),
+            .hint("the extension selects the container; for PNGs use --frames DIR")),
         }
     }
 
@@ -69,7 +64,7 @@ impl Container {
         }
     }
 
-    /// The kind of file for `codec` where no name was given.
+    /// The container for `codec` if no name was given.
     pub fn preferred(codec: Option<&Codec>) -> Self {
         match codec {
             Some(Codec::ProRes4444) => Self::Mov,
@@ -78,7 +73,7 @@ impl Container {
         }
     }
 
-    /// How its files' names end, without the dot.
+    /// Its file extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Mp4 | Self::Fragments => "mp4",
@@ -88,7 +83,7 @@ impl Container {
         }
     }
 
-    /// What is taken where no codec was asked for.
+    /// The video codec to use if none was asked for.
     pub fn default_codec(self) -> Codec {
         match self {
             Self::WebM => Codec::Av1,
@@ -96,7 +91,7 @@ impl Container {
         }
     }
 
-    /// How sound is compressed in it.
+    /// The codec for audio that is encoded.
     pub fn sound_codec(self) -> AudioCodec {
         match self {
             Self::WebM => AudioCodec::Opus,
@@ -104,7 +99,15 @@ impl Container {
         }
     }
 
-    /// Fails if it cannot hold what `encoder` makes.
+    /// The codec for audio that must not lose anything.
+    pub(super) fn lossless_audio_codec(self) -> AudioCodec {
+        match self {
+            Self::Mov => AudioCodec::Pcm,
+            Self::Mp4 | Self::Mkv | Self::WebM | Self::Fragments => AudioCodec::Flac,
+        }
+    }
+
+    /// Fails if it cannot hold the output of `encoder`.
     pub fn check(self, encoder: &VideoEncoder) -> Result<()> {
         if self.holds().contains(&encoder.id) {
             return Ok(());
@@ -114,6 +117,10 @@ impl Container {
             .filter(|other| other.holds().contains(&encoder.id))
             .map(|other| format!(".{}", other.extension()))
             .collect();
+        let others = match others.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => others.concat(),
+        };
         let names: Vec<&str> = self.holds().iter().map(|id| codec_name(*id)).collect();
         Err(Fault::usage(format!(
             "{self} cannot hold {} ({})",
@@ -122,10 +129,25 @@ impl Container {
         ))
         .because(format!("it holds {}", names.join(", ")))
         .hint(format!(
-            "choose another --codec, or name a file with -o that ends in {}",
-            others.join(" or ")
+            "choose another --codec, or name a file with -o that ends in {others}"
         ))
         .into())
+    }
+
+    /// Whether players play such audio from it.
+    pub(super) fn holds_audio(self, codec: Id, rate: u32) -> bool {
+        let is_mp4 = matches!(self, Self::Mp4 | Self::Fragments);
+        match codec {
+            Id::MP3 if rate < MP3_IN_MP4 => self == Self::Mkv,
+            Id::AAC | Id::ALAC | Id::AC3 | Id::EAC3 | Id::MP3 => self != Self::WebM,
+            Id::OPUS => is_mp4 || matches!(self, Self::Mkv | Self::WebM),
+            Id::VORBIS => matches!(self, Self::Mkv | Self::WebM),
+            Id::PCM_S16LE | Id::PCM_S24LE | Id::PCM_S32LE | Id::PCM_F32LE | Id::PCM_F64LE => {
+                matches!(self, Self::Mov | Self::Mkv)
+            }
+            Id::MP2 | Id::DTS | Id::FLAC | Id::TTA | Id::WAVPACK => self == Self::Mkv,
+            _ => false,
+        }
     }
 
     /// Video codecs that players expect in it.
@@ -143,7 +165,7 @@ impl Container {
         matches!(self, Self::Mp4 | Self::Mov | Self::Fragments)
     }
 
-    /// The media type of its files, if Content Credentials can be put into them.
+    /// The media type of its files, if they can carry Content Credentials.
     #[cfg(feature = "credentials")]
     pub(crate) fn signed_as(self) -> Option<&'static str> {
         match self {
@@ -153,8 +175,8 @@ impl Container {
         }
     }
 
-    /// FFmpeg's name for it.
-    pub(super) fn muxer(self) -> &'static str {
+    /// FFmpeg's name of the format.
+    pub(super) fn format_name(self) -> &'static str {
         match self {
             Self::Mp4 | Self::Fragments => "mp4",
             Self::Mov => "mov",
@@ -163,27 +185,27 @@ impl Container {
         }
     }
 
-    /// Whether it keeps exact times and any kind of tag, as parts of a clip need it.
+    /// Whether it keeps exact timestamps and custom tags, which parts of a clip need.
     pub(crate) fn holds_parts(self) -> bool {
         matches!(self, Self::Mp4 | Self::Mov)
     }
 
-    /// What FFmpeg is told about it; a part of a clip has a tag that others do not know.
+    /// FFmpeg's options for the muxer; a part of a clip has a custom tag.
     pub(super) fn options(self, is_part: bool) -> &'static [(&'static str, &'static str)] {
         match self {
-            // FFmpeg 5 and 6 take FLAC in MP4 for an experiment.
+            // For FFmpeg 5 and 6, FLAC in MP4 is experimental.
             Self::Mp4 | Self::Mov if is_part => &[
                 ("movflags", "+faststart+use_metadata_tags"),
                 ("strict", "experimental"),
             ],
             Self::Mp4 | Self::Mov => &[("movflags", "+faststart")],
-            // The index waits for the first fragment, so that it can say where sound and picture start; the table of
-            // fragments at the end would be of no use in a pipe.
+            // The index is written after the first fragment, so that it can say when audio and video start. A pipe has
+            // no use for the table of fragments at the end.
             Self::Fragments => &[(
                 "movflags",
                 "+frag_keyframe+delay_moov+default_base_moof+skip_trailer",
             )],
-            // The sound's priming lies before 0, as the codec delay says; else all pictures would come later.
+            // The audio's priming samples lie before 0, as the codec delay says; otherwise the video would start later.
             Self::Mkv | Self::WebM => &[("avoid_negative_ts", "disabled")],
         }
     }
@@ -212,57 +234,16 @@ fn codec_name(id: Id) -> &'static str {
     }
 }
 
-/// Bits of an AAC frame for each channel, at most (ISO/IEC 14496-3, 4.5.1.1), and its samples.
-const AAC_FRAME: (u64, u64) = (6144, 1024);
-
-impl AudioCodec {
-    /// Fails if it cannot use `bits` a second for so many channels at `rate` Hz.
-    pub fn check_bits(self, bits: usize, channels: u16, rate: u32) -> Result<()> {
-        let channels = u64::from(channels);
-        let (name, least, most) = match self {
-            Self::Aac => {
-                let most = AAC_FRAME.0 * channels * u64::from(rate) / AAC_FRAME.1;
-                ("AAC", 8_000 * channels, most)
-            }
-            // RFC 6716, 2.1.1, for one or two channels; libopus shares it out to more.
-            Self::Opus => ("Opus", 6_000 * channels, 255_000 * channels),
-        };
-        if (least..=most).contains(&(bits as u64)) {
-            return Ok(());
-        }
-        let channels = match channels {
-            1 => "mono".to_owned(),
-            n => format!("{n} channels"),
-        };
-        Err(Fault::usage(format!(
-            "--audio-bitrate {} is out of range: {name} takes {} to {} kbit/s for {channels} at {rate} Hz",
-            bits / 1000,
-            least / 1000,
-            most / 1000
-        ))
-        .hint("leave it out for the usual one")
-        .into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_say_the_kind() {
+    fn extensions_select_the_container() {
         let of = |name: &str| Container::of(Path::new(name));
         assert_eq!(of("a.MP4"), Some(Container::Mp4));
         assert_eq!(of("x/a.b.webm"), Some(Container::WebM));
         assert_eq!(of("-"), Some(Container::Fragments));
         assert_eq!((of("a.avi"), of("a"), of(".mkv")), (None, None, None));
-    }
-
-    #[test]
-    fn sound_limits_depend_on_the_sound() {
-        assert!(AudioCodec::Aac.check_bits(192_000, 1, 44_100).is_ok());
-        assert!(AudioCodec::Aac.check_bits(192_000, 1, 16_000).is_err());
-        assert!(AudioCodec::Opus.check_bits(510_000, 2, 48_000).is_ok());
-        assert!(AudioCodec::Opus.check_bits(510_000, 1, 48_000).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Content Credentials (C2PA): how the clip was made, stated inside it and signed with the user's own certificate.
+//! Content Credentials (C2PA): a statement in the clip on how it was made, signed with the user's own certificate.
 //!
-//! The signature covers the whole file, so that any change shows. Nothing is asked of the network: neither a time stamp
-//! nor the certificate's revocation status is in it.
+//! The signature covers the whole file and reveals any change. Nothing uses the network: the clip has neither a trusted
+//! timestamp nor the certificate's revocation status.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Fault, plain_io};
 
-/// Ways of signing; a key fits only one of them.
+/// Signature algorithms; a key fits exactly one of them.
 const ALGORITHMS: [SigningAlg; 5] = [
     SigningAlg::Es256,
     SigningAlg::Es384,
@@ -27,15 +27,15 @@ const ALGORITHMS: [SigningAlg; 5] = [
     SigningAlg::Ed25519,
     SigningAlg::Ps256,
 ];
-/// MiB of a clip's working copy that stay in memory; a larger one lies in the temporary folder.
+/// MiB up to which a clip's working copy stays in memory; a larger one is written to the temporary folder.
 const COPY_IN_MEMORY: usize = 64;
-/// Something to sign before there is a clip.
+/// A file to try the key with before there is a clip.
 const TRIAL: &str = r#"<svg xmlns="http://www.w3.org/2000/svg"></svg>"#;
 
-/// Where the user's certificates and private key lie.
+/// The files with the user's certificates and private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerFiles {
-    /// PEM: the signer's certificate, then the one that signed it, and so on.
+    /// PEM: the signer's certificate, followed by its chain.
     pub certificates: PathBuf,
     /// PEM: an unencrypted PKCS#8 key.
     pub key: PathBuf,
@@ -48,25 +48,25 @@ impl fmt::Display for SignerFiles {
     }
 }
 
-/// What is stated of a clip.
+/// What the credentials say about a clip.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement<'a> {
     /// Its file name.
     pub title: &'a str,
     /// The id of the model that rendered the mouth.
     pub model: &'a str,
-    /// What kind of recording it is: a URI of IPTC's digital source types.
+    /// The kind of recording: a URI of IPTC's digital source types.
     pub source_type: &'a str,
 }
 
 impl Statement<'_> {
-    /// The manifest in the library's form.
+    /// The manifest definition, in the c2pa crate's format.
     fn manifest(&self) -> Value {
         let tool = json!({
             "name": env!("CARGO_PKG_NAME"),
             "version": env!("CARGO_PKG_VERSION"),
         });
-        // What is `created` is attributed to the signer.
+        // `created` assertions are attributed to the signer.
         json!({
             "title": self.title,
             "claim_generator_info": [tool],
@@ -92,11 +92,11 @@ impl Statement<'_> {
     }
 }
 
-/// Certificates and a private key, with which clips are signed.
+/// Signs clips with the user's certificates and private key.
 #[derive(Clone)]
 pub struct Signer(Arc<BoxedSigner>);
 
-// The key must not get into messages.
+// The key must never appear in messages.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.0.alg())
@@ -104,7 +104,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads both files and tries them out, so that what is wrong with them shows before a clip is rendered.
+    /// Reads both files and signs a trial file, so that mistakes show before a clip is rendered.
     pub fn open(files: &SignerFiles) -> Result<Self> {
         let certificates = pem(
             &files.certificates,
@@ -124,7 +124,7 @@ impl Signer {
         });
         let Some(signer) = signer else {
             return Err(Fault::failed(format!("cannot sign with {files}"))
-                .because("the key is damaged, or of another kind than EC (P-256, P-384, P-521), RSA and Ed25519")
+                .because("the key is damaged, or its type is not EC (P-256, P-384, P-521), RSA or Ed25519")
                 .into());
         };
         let signer = Self(Arc::new(signer));
@@ -138,15 +138,15 @@ impl Signer {
             .sign_stream(&trial, "image/svg+xml", &mut from, &mut to)
             .map_err(|e| {
                 Fault::failed(format!("cannot sign with {files}")).because(e).hint(
-                    "the first certificate must be the key's own, valid now, neither a CA's nor self-signed, and for \
+                    "the first certificate must belong to the key, be valid now, be neither a CA nor self-signed, and allow \
                         digitalSignature and emailProtection or documentSigning",
                 )
             })?;
         Ok(signer)
     }
 
-    /// Writes the clip `from` with the statement in it into the existing file `to`, and checks what came out.
-    /// `media_type` is the clip's.
+    /// Writes the clip `from`, with the statement added, into the existing file `to`, and validates the result.
+    /// `media_type` is that of the clip.
     pub fn sign(
         &self,
         statement: &Statement,
@@ -186,7 +186,7 @@ impl Signer {
         let wrong: Vec<&str> = found
             .iter()
             .map(ValidationStatus::code)
-            // Whom to trust is for those to say who watch the clip.
+            // Whom to trust is up to those who watch the clip.
             .filter(|code| *code != SIGNING_CREDENTIAL_UNTRUSTED)
             .collect();
         if wrong.contains(&CLAIM_SIGNATURE_MISMATCH) {
@@ -196,7 +196,7 @@ impl Signer {
     }
 }
 
-/// How the library works: without the network, without pictures of its own.
+/// The crate's settings: no network, no thumbnails.
 fn settings() -> Value {
     json!({
         "core": {
@@ -208,7 +208,7 @@ fn settings() -> Value {
     })
 }
 
-/// The library's error; a failed read or write as itself.
+/// The crate's error; a failed read or write as the I/O error.
 fn plain(error: c2pa::Error) -> Error {
     match error {
         c2pa::Error::IoError(io) => io.into(),
@@ -216,7 +216,7 @@ fn plain(error: c2pa::Error) -> Error {
     }
 }
 
-/// The blocks of one kind in a PEM file, without what stands between them; `hint` is told if there is none.
+/// The blocks with this label in a PEM file, without the text between them. Fails with `hint` if there is none.
 fn pem(path: &Path, label: &str, hint: &str) -> Result<String, Fault> {
     let cannot_read = || Fault::failed(format!("cannot read `{}`", path.display()));
     let bytes = fs::read(path).map_err(|e| cannot_read().because(plain_io(&e)))?;

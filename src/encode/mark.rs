@@ -1,9 +1,9 @@
-//! The mark that a clip or a picture is made by AI, where machines look for it.
+//! The machine-readable mark that a clip or picture is AI-generated.
 
 use ff::Dictionary;
 use ffmpeg_next as ff;
 
-/// What IPTC calls a recording of which a part was generated
+/// IPTC's term for a recording that is partly generated
 /// (<https://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia>).
 pub(crate) const SOURCE_TYPE: &str =
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia";
@@ -12,7 +12,7 @@ const XMP_UUID: [u8; 16] = 0xBE7A_CFCB_97A9_42E8_9C71_9994_91E3_AFAC_u128.to_be_
 /// The program and its version.
 const TOOL: &str = concat!("lipsync ", env!("CARGO_PKG_VERSION"));
 
-/// States that the mouth was rendered.
+/// The mark: states that the mouth was rendered, and by which model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The model's id.
@@ -23,7 +23,7 @@ impl Mark {
     fn statement(&self) -> String {
         format!(
             "AI-generated media: the mouth was rendered by {TOOL} with model {}",
-            // Neither tags nor XML take control characters.
+            // Neither tags nor XML allow control characters.
             self.model.replace(char::is_control, " ")
         )
     }
@@ -33,7 +33,7 @@ impl Mark {
         let mut tags = Dictionary::new();
         tags.set("comment", &self.statement());
         tags.set("encoding_tool", TOOL);
-        // Only Matroska and WebM write tags of any name.
+        // Only Matroska and WebM write custom tags.
         tags.set("DIGITAL_SOURCE_TYPE", SOURCE_TYPE);
         tags
     }
@@ -67,7 +67,7 @@ impl Mark {
     }
 }
 
-/// Text as XML writes it.
+/// Escapes text for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

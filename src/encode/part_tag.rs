@@ -1,4 +1,4 @@
-//! What a part of a clip says of itself, for those who join it to the others.
+//! The tag in a part of a clip that says which part it is: `join` reads it.
 
 use std::collections::BTreeMap;
 
@@ -10,57 +10,57 @@ use serde::{Deserialize, Serialize};
 use crate::encode::segment::Part;
 use crate::timeline::FrameRate;
 
-/// The file's tag that holds it, as JSON.
+/// Name of the file's metadata tag that holds it as JSON.
 const KEY: &str = "lipsync_part";
 
-/// A part, and the clip that it is of.
+/// A part, and the clip that it belongs to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartTag {
     /// The version of lipsync that rendered it.
     pub version: String,
-    /// Which part, from 0 ..
+    /// Which part, from 0.
     pub part: u64,
-    /// .. of how many.
+    /// How many parts the clip has.
     pub of: u64,
-    /// The clip's frame that is its first.
+    /// Its first frame, counted in the clip from 0.
     pub first: u64,
-    /// Its frames.
+    /// How many frames it has.
     pub frames: u64,
-    /// The sound's sample (of each channel) that is its first.
+    /// Its first audio sample per channel, counted in the clip from 0.
     pub first_sample: u64,
-    /// Its samples of each channel.
+    /// How many samples per channel it has.
     pub samples: u64,
-    /// Frames of the whole clip.
+    /// How many frames the whole clip has.
     pub clip_frames: u64,
     /// FFmpeg's name of the video encoder.
     pub encoder: String,
-    /// Frames a second, exactly.
+    /// Frames per second, exact.
     pub fps: FrameRate,
-    /// The whole clip's sound.
+    /// The audio of the whole clip.
     pub sound: AudioTag,
     /// The model in the clip's mark; none if it has no mark.
     pub mark: Option<String>,
     /// Whether the bytes are the same on every run.
     pub deterministic: bool,
-    /// All that makes the pictures what they are, by name: settings as they are written, files by what they hold.
+    /// Everything the frames depend on, by name: settings as text, files as fingerprints.
     pub made_of: BTreeMap<String, String>,
 }
 
-/// The sound that a clip has.
+/// The audio of a clip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AudioTag {
-    /// Its file when the part was rendered.
+    /// Path of the file when the part was rendered.
     pub path: String,
-    /// What the file holds, see [`Fingerprint`](crate::output::fingerprint::Fingerprint).
+    /// Fingerprint of the file, see [`Fingerprint`](crate::output::fingerprint::Fingerprint).
     pub content: String,
-    /// Seconds of it that are taken, if not all.
+    /// How many seconds of it are used, if not all.
     pub limit: Option<f64>,
-    /// Bits a second that it is to be encoded at, if that was asked for.
+    /// The bitrate that was asked for, in bit/s.
     pub bits: Option<usize>,
 }
 
 impl PartTag {
-    /// Its place among the parts.
+    /// Which part it is.
     pub fn place(&self) -> Part {
         Part {
             index: self.part,
@@ -68,13 +68,13 @@ impl PartTag {
         }
     }
 
-    /// Puts it among the tags of a file.
+    /// Adds it to the tags of a file.
     pub(super) fn write(&self, tags: &mut Dictionary<'_>) -> Result<()> {
         tags.set(KEY, &serde_json::to_string(self)?);
         Ok(())
     }
 
-    /// Finds it among the tags of a file; none if there is none that this version understands.
+    /// Reads it from the tags of a file; none if it is missing or this version does not understand it.
     pub(super) fn read(tags: &DictionaryRef<'_>) -> Option<Self> {
         serde_json::from_str(tags.get(KEY)?).ok()
     }

@@ -1,4 +1,4 @@
-//! Frames -> a folder of PNGs, exactly as composited.
+//! Frames -> a folder of lossless PNGs.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,24 +11,24 @@ use crate::encode::composed::ComposedFrame;
 use crate::image::Picture;
 use crate::output::{StagedOutput, Target};
 
-/// The chunk in which PNG keeps XMP (XMP specification, part 3, 1.1.5).
+/// The keyword of the chunk that holds XMP (XMP specification, part 3, 1.1.5).
 const XMP_KEYWORD: &str = "XML:com.adobe.xmp";
 
 /// Writes `000000.png`, `000001.png`, ..
 pub struct PngFolder {
-    part: StagedOutput,
+    staged: StagedOutput,
     next: u64,
-    /// The packet that says how the pictures were made.
+    /// The XMP packet with the mark, if any.
     xmp: Option<String>,
-    /// The frame that is being written.
+    /// The current frame.
     whole: Picture,
 }
 
 impl PngFolder {
-    /// Starts a folder at `target`; without `mark`, the pictures do not say how they were made.
+    /// Starts a folder at `target`, with `mark` in each PNG.
     pub fn create(target: Target, mark: Option<&Mark>) -> anyhow::Result<Self> {
         Ok(Self {
-            part: target.begin()?,
+            staged: target.begin()?,
             next: 0,
             xmp: mark.map(Mark::xmp),
             whole: Picture::default(),
@@ -43,14 +43,14 @@ impl FrameSink for PngFolder {
 
     fn write(&mut self, frame: &ComposedFrame) -> anyhow::Result<()> {
         frame.draw(&mut self.whole)?;
-        let path = self.part.path().join(format!("{:06}.png", self.next));
+        let path = self.staged.path().join(format!("{:06}.png", self.next));
         self.next += 1;
         write(&path, &self.whole, self.xmp.as_deref())
-            .map_err(|e| self.part.cannot_write(&e).into())
+            .map_err(|e| self.staged.cannot_write(&e).into())
     }
 
     fn complete(self: Box<Self>) -> anyhow::Result<Option<StagedOutput>> {
-        Ok(Some(self.part))
+        Ok(Some(self.staged))
     }
 }
 
@@ -94,7 +94,7 @@ fn encode(path: &Path, picture: &Picture, xmp: Option<&str>) -> Result<(), png::
     Ok(file.flush()?)
 }
 
-/// A failed write as the operating system tells it: the encoder's own conversion would lose its kind.
+/// The operating system's error of a failed write: the crate's own conversion would lose its kind.
 fn plain(error: png::EncodingError) -> io::Error {
     match error {
         png::EncodingError::IoError(error) => error,

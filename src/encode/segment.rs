@@ -1,7 +1,7 @@
-//! Long clips cut into parts that are rendered apart and joined without encoding again.
+//! Long clips are divided into parts, which are rendered separately and joined without encoding again.
 //!
-//! Every [`SEGMENT`] frames, a clip's video encoder starts anew, in whole renders as well: nothing that it learnt goes over
-//! such a border, so that frames and packets of a part are those of the whole clip.
+//! A part consists of whole segments. Every [`SEGMENT_FRAMES`] frames, the video encoder restarts, also in undivided
+//! renders: it carries no state across the boundary, so frames and packets of a part are those of the whole clip.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use crate::error::Fault;
 
-/// Frames from one border to the next, and from a key frame to the next at most: x264's own `keyint`.
-pub(crate) const SEGMENT: u64 = 250;
+/// Frames per segment, and thus the longest distance between key frames: x264's default `keyint`.
+pub(crate) const SEGMENT_FRAMES: u64 = 250;
 
-/// One of the parts that a clip is cut into.
+/// One of the parts of a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// Which one, from 0.
@@ -22,22 +22,22 @@ pub struct Part {
 }
 
 impl Part {
-    /// Its frames of a clip of `frames` frames: whole segments, but for the clip's end. The parts of a clip follow each other
-    /// without a gap, and differ by a segment at most.
+    /// Its frames of a clip of `frames` frames: whole segments, except at the clip's end. Parts follow each other without a
+    /// gap, and their lengths differ by one segment at most.
     pub fn frames(self, frames: u64) -> Result<Range<u64>, Fault> {
-        let segments = frames.div_ceil(SEGMENT);
+        let segments = frames.div_ceil(SEGMENT_FRAMES);
         if self.of > segments {
             return Err(Fault::usage(format!(
-                "--part {self} cuts too small: a clip of {frames} frames has {segments} segments of {SEGMENT} frames"
+                "--part {self} is too small: a clip of {frames} frames has {segments} segments of {SEGMENT_FRAMES} frames"
             ))
-            .hint(format!("cut it into {segments} parts at most")));
+            .hint(format!("use {segments} parts at most")));
         }
-        // In 128 bits, as both numbers are the user's.
-        let border = |part: u64| {
+        // In 128 bits: the user may choose any numbers.
+        let boundary = |part: u64| {
             let segment = u128::from(part) * u128::from(segments) / u128::from(self.of);
-            (segment as u64 * SEGMENT).min(frames)
+            (segment as u64 * SEGMENT_FRAMES).min(frames)
         };
-        Ok(border(self.index)..border(self.index + 1))
+        Ok(boundary(self.index)..boundary(self.index + 1))
     }
 }
 
@@ -50,10 +50,7 @@ impl FromStr for Part {
         numbers
             .filter(|(index, of)| index < of)
             .map(|(index, of)| Self { index, of })
-            .ok_or_else(|| {
-                "expected K/N, the number of a part, from 0, and how many there are: 0/4 to 3/4"
-                    .into()
-            })
+            .ok_or_else(|| "expected K/N with K from 0 to N - 1, such as 0/4".into())
     }
 }
 
@@ -70,11 +67,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_complete_disjoint_alike_and_begin_at_borders(
+        fn parts_are_complete_disjoint_even_and_begin_with_a_segment(
             frames in 1_u64..10_000_000,
             wanted in 1_u64..5000,
         ) {
-            let of = wanted.min(frames.div_ceil(SEGMENT));
+            let of = wanted.min(frames.div_ceil(SEGMENT_FRAMES));
             let parts: Vec<_> = (0..of)
                 .map(|index| Part { index, of }.frames(frames).unwrap())
                 .collect();
@@ -82,15 +79,15 @@ mod tests {
             for pair in parts.windows(2) {
                 prop_assert_eq!(pair[0].end, pair[1].start);
             }
-            let segments = parts.iter().map(|part| (part.end - part.start).div_ceil(SEGMENT));
+            let segments = parts.iter().map(|part| (part.end - part.start).div_ceil(SEGMENT_FRAMES));
             let (least, most) = (segments.clone().min().unwrap(), segments.max().unwrap());
             prop_assert!(least >= 1 && most - least <= 1, "{} to {} segments", least, most);
-            prop_assert!(parts.iter().all(|part| part.start % SEGMENT == 0));
+            prop_assert!(parts.iter().all(|part| part.start % SEGMENT_FRAMES == 0));
         }
     }
 
     #[test]
-    fn a_part_is_written_from_0() {
+    fn parts_count_from_0() {
         assert_eq!("3/4".parse(), Ok(Part { index: 3, of: 4 }));
         for wrong in ["4/4", "0/0", "-1/2", "1", "1/2/3", "a/b", ""] {
             assert!(wrong.parse::<Part>().is_err(), "{wrong}");

@@ -1,4 +1,7 @@
-//! FFmpeg's libraries, set up once.
+//! FFmpeg's libraries, loaded and set up once.
+//!
+//! [`init`] comes before any other call of FFmpeg: it fails if the libraries are missing.
+//! `on_demand` loads them at that moment instead of at program start, where the system allows it.
 
 #[cfg(ffmpeg_on_demand)]
 mod on_demand;
@@ -9,9 +12,9 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use ffmpeg_next as ff;
 
-/// Loads FFmpeg, makes it ready, and keeps it from writing to stderr: what it has to say comes back as errors.
+/// Loads and initialises FFmpeg, and silences its log on stderr: failures are returned as errors.
 ///
-/// Whoever calls FFmpeg calls this first: where the libraries are not there, this is what says so.
+/// Call it before any other function of FFmpeg; its error says which libraries are missing.
 pub(crate) fn init() -> Result<()> {
     static DONE: OnceLock<Result<(), ff::Error>> = OnceLock::new();
     #[cfg(ffmpeg_on_demand)]
@@ -24,7 +27,7 @@ pub(crate) fn init() -> Result<()> {
     Ok((*done)?)
 }
 
-/// Lets FFmpeg write what it warns of to stderr.
+/// Lets FFmpeg write its warnings to stderr.
 pub(crate) fn speak() -> Result<()> {
     init()?;
     ff::log::set_level(ff::log::Level::Warning);
@@ -34,11 +37,11 @@ pub(crate) fn speak() -> Result<()> {
 /// FFmpeg's version, such as `5.1.9-0+deb12u1`.
 #[expect(
     unsafe_code,
-    reason = "ffmpeg-next knows only the versions of the single libraries"
+    reason = "ffmpeg-next has the versions of the libraries, not that of FFmpeg"
 )]
 pub(crate) fn version() -> Result<String> {
     init()?;
-    // SAFETY: the function returns a string with its zero that lies in the library for good.
+    // SAFETY: the function returns a NUL-terminated string constant of the library, which is never unloaded.
     let text = unsafe { CStr::from_ptr(ff::ffi::av_version_info()) };
     Ok(text.to_string_lossy().into_owned())
 }

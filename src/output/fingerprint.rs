@@ -1,4 +1,4 @@
-//! What files and settings hold, as a short number by which others know it again.
+//! Digests (XXH3) of files, folders and settings: equal digests mean equal content.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::error::{Fault, plain_io};
 
-/// Bytes read at a time.
-const PIECE: usize = 1 << 20;
+/// Bytes per read.
+const BLOCK: usize = 1 << 20;
 
 /// A digest (XXH3, 128 bits); written as 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,13 +26,13 @@ impl Fingerprint {
     /// Of the bytes of the file at `path`.
     pub(crate) fn of_file(path: &Path) -> Result<Self> {
         let mut hash = Xxh3::new();
-        let mut piece = vec![0; PIECE];
+        let mut block = vec![0; BLOCK];
         let mut read = || -> std::io::Result<()> {
             let mut file = File::open(path)?;
             loop {
-                match file.read(&mut piece) {
+                match file.read(&mut block) {
                     Ok(0) => break Ok(()),
-                    Ok(n) => hash.update(&piece[..n]),
+                    Ok(n) => hash.update(&block[..n]),
                     Err(e) if e.kind() == ErrorKind::Interrupted => (),
                     Err(e) => break Err(e),
                 }
@@ -42,7 +42,7 @@ impl Fingerprint {
         Ok(Self(hash.digest128()))
     }
 
-    /// Of the bytes of `files`, one after the other, and where each ends. Their names do not matter.
+    /// Of the contents of `files`, in this order. Their names do not matter.
     pub(crate) fn of_files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
         let mut all = Xxh3::new();
         for file in files {
@@ -51,7 +51,7 @@ impl Fingerprint {
         Ok(Self(all.digest128()))
     }
 
-    /// Of a file, or of the names and bytes of a folder's files.
+    /// Of a file, or of the names and contents of a folder's files.
     pub(crate) fn of_output(path: &Path) -> Result<Self> {
         let mut all = Xxh3::new();
         for file in files_of(path).map_err(|e| unreadable(path, &e))? {
@@ -63,7 +63,7 @@ impl Fingerprint {
         Ok(Self(all.digest128()))
     }
 
-    /// Of a network's file, and of the files beside it whose names begin with its own: its weights, where they lie outside.
+    /// Of a network's file and of the files next to it whose names begin with its own: they hold external weights.
     pub(crate) fn of_network(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let folder = match path.parent() {
@@ -87,7 +87,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The file at `path`, or those in the folder there, in order.
+/// The file at `path`, or the files of the folder at `path`, sorted by name.
 pub(crate) fn files_of(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.metadata()?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_and_its_borders_count_and_names_do_not() {
+    fn contents_and_their_boundaries_count_and_names_do_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_beside_a_network_count() {
+    fn external_weights_of_a_network_count() {
         let dir = tempfile::tempdir().unwrap();
         let network = dir.path().join("g.onnx");
         std::fs::write(&network, "graph").unwrap();

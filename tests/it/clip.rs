@@ -1,4 +1,4 @@
-//! The written clip: streams, lengths, colours, sound; and that nothing else is left behind.
+//! The written clip: streams, lengths, colours, audio; and that nothing else is left behind.
 
 use std::fs;
 use std::path::Path;
@@ -23,10 +23,10 @@ fn number(value: &Value) -> f64 {
 #[test]
 fn a_clip_is_what_players_expect() {
     let place = Place::new();
-    let said = place.render(&[]);
+    let stderr = place.render(&[]);
     assert!(
-        said.contains("wrote `speech.mp4`: 108 frames, 4.30 s"),
-        "{said}"
+        stderr.contains("wrote `speech.mp4`: 108 frames, 4.30 s"),
+        "{stderr}"
     );
     assert_eq!(place.names(), ["bg", "speech.mp4", "speech.wav", "tiny"]);
     let probed = probe(&place.join("speech.mp4"));
@@ -54,26 +54,26 @@ fn a_clip_is_what_players_expect() {
         (&"aac".into(), &"16000".into(), &1.into())
     );
     for (stream, kind) in [(video, "video"), (audio, "audio")] {
-        let lasts = number(&stream["duration"]);
-        assert!((lasts - 4.305).abs() <= 0.04, "{kind} lasts {lasts}");
+        let duration = number(&stream["duration"]);
+        assert!((duration - 4.305).abs() <= 0.04, "{kind} lasts {duration}");
     }
     let bytes = fs::read(place.join("speech.mp4")).unwrap();
     let at = |atom: &[u8]| bytes.windows(4).position(|w| w == atom).unwrap();
     assert!(
         at(b"moov") < at(b"mdat"),
-        "the index stands first, so that the clip starts while it loads"
+        "the index comes first, so that playback starts while the clip loads"
     );
 }
 
 #[test]
 fn any_wav_keeps_its_own_sound() {
     let place = Place::new();
-    for (rate, channels, kept) in [
+    for (rate, channels, expected) in [
         (44_100, 2, 44_100),
         (48_000, 1, 48_000),
         (48_000, 8, 48_000),
         (8_000, 1, 8_000),
-        // AAC has no such rate: the next higher one, or its highest.
+        // Not a rate of AAC: the next higher one, or its highest.
         (10_000, 1, 11_025),
         (192_000, 1, 96_000),
     ] {
@@ -85,11 +85,11 @@ fn any_wav_keeps_its_own_sound() {
         place.ok(&["render", &name, "-m", "tiny", "-b", "bg"]);
         let probed = probe(&place.join(&format!("{rate}-{channels}.mp4")));
         let audio = stream(&probed, "audio");
-        assert_eq!(audio["sample_rate"], kept.to_string(), "{rate} Hz");
+        assert_eq!(audio["sample_rate"], expected.to_string(), "{rate} Hz");
         assert_eq!(audio["channels"], channels, "{rate} Hz");
         assert_eq!(stream(&probed, "video")["nb_frames"], "25", "{rate} Hz");
-        let lasts = number(&audio["duration"]);
-        assert!((lasts - 1.0).abs() < 0.01, "{rate} Hz lasts {lasts}");
+        let duration = number(&audio["duration"]);
+        assert!((duration - 1.0).abs() < 0.01, "{rate} Hz lasts {duration}");
     }
 }
 
@@ -160,10 +160,13 @@ fn odd_sizes_are_padded_by_what_is_beside() {
     decode(&place.join("odd.mp4"), &place.join("decoded"));
     let frame = picture(&place.join("decoded/000000.png"));
     for y in 0..82 {
-        let (last, beside) = (frame.get_pixel(97, y), frame.get_pixel(96, y));
+        let (last, neighbour) = (frame.get_pixel(97, y), frame.get_pixel(96, y));
         assert!(
-            last.0.iter().zip(beside.0).all(|(a, b)| a.abs_diff(b) < 24),
-            "row {y}: {last:?} beside {beside:?}"
+            last.0
+                .iter()
+                .zip(neighbour.0)
+                .all(|(a, b)| a.abs_diff(b) < 24),
+            "row {y}: {last:?} next to {neighbour:?}"
         );
     }
 }
@@ -172,7 +175,7 @@ fn odd_sizes_are_padded_by_what_is_beside() {
 fn other_layouts_of_a_background_folder_work() {
     let place = Place::new();
     place.render(&["--frames", "plain"]);
-    // The data sets' layout: frames in full_body_img from 1, landmarks beside it from 0.
+    // The data sets' layout: frames in full_body_img from 1, landmarks in a folder next to it from 0.
     fs::create_dir_all(place.join("set/full_body_img")).unwrap();
     fs::create_dir(place.join("set/landmarks")).unwrap();
     let rects: Vec<[i64; 4]> =
@@ -194,7 +197,7 @@ fn other_layouts_of_a_background_folder_work() {
         )
         .unwrap();
     }
-    let said = place.ok(&[
+    let stderr = place.ok(&[
         "render",
         "speech.wav",
         "-m",
@@ -205,8 +208,8 @@ fn other_layouts_of_a_background_folder_work() {
         "landmarks",
     ]);
     assert!(
-        said.contains("warning: background frames are numbered from 1"),
-        "{said}"
+        stderr.contains("warning: background frames are numbered from 1"),
+        "{stderr}"
     );
     let keyed: serde_json::Map<String, Value> = rects
         .iter()
@@ -254,7 +257,7 @@ fn start_frame_and_limit_cut_the_same_clip() {
         "--start-frame",
         "3",
     ]);
-    // The sky over the crop shows which background it is.
+    // The sky above the crop identifies the background.
     let background = picture(&place.join("bg/3.png"));
     for folder in ["a", "b"] {
         let first = picture(&place.join(&format!("{folder}/000000.png")));
@@ -272,14 +275,14 @@ fn networks_with_other_names_are_bound_by_shape() {
     place.render(&["--frames", "usual"]);
     let generator = place.join("tiny/generator.onnx");
     let mut bytes = fs::read(&generator).unwrap();
-    // Names of the same length, so that the file's own lengths still fit.
-    for (usual, other) in [
+    // Names of the same length, so that the lengths in the file remain valid.
+    for (original, other) in [
         (&b"input"[..], &b"image"[..]),
         (b"audio", b"sound"),
         (b"output", b"pixels"),
     ] {
-        while let Some(at) = bytes.windows(usual.len()).position(|w| w == usual) {
-            bytes[at..at + usual.len()].copy_from_slice(other);
+        while let Some(at) = bytes.windows(original.len()).position(|w| w == original) {
+            bytes[at..at + original.len()].copy_from_slice(other);
         }
     }
     fs::write(&generator, bytes).unwrap();
@@ -293,11 +296,11 @@ fn a_fixed_batch_of_the_file_is_respected() {
     place.render(&["--frames", "free", "--limit", "0.4"]);
     let generator = place.join("tiny/generator.onnx");
     let mut bytes = fs::read(&generator).unwrap();
-    // A dimension named "N" becomes the number 4, written in as many bytes.
-    let (named, fixed) = (b"\x0a\x03\x12\x01N", b"\x0a\x03\x08\x84\x00");
+    // The dimension named "N" becomes the number 4, encoded in as many bytes.
+    let (symbolic, fixed) = (b"\x0a\x03\x12\x01N", b"\x0a\x03\x08\x84\x00");
     let mut changed = 0;
-    while let Some(at) = bytes.windows(named.len()).position(|w| w == named) {
-        bytes[at..at + named.len()].copy_from_slice(fixed);
+    while let Some(at) = bytes.windows(symbolic.len()).position(|w| w == symbolic) {
+        bytes[at..at + symbolic.len()].copy_from_slice(fixed);
         changed += 1;
     }
     assert_eq!(changed, 3, "input, audio, output");
@@ -359,8 +362,8 @@ fn ctrl_c_leaves_nothing() {
         kill_process(pid, signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{signal:?}");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.ends_with("error: interrupted\n"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.ends_with("error: interrupted\n"), "{stderr}");
         assert_eq!(
             place.names(),
             ["bg", "long.wav", "speech.wav", "tiny"],
@@ -369,7 +372,7 @@ fn ctrl_c_leaves_nothing() {
     }
 }
 
-/// ONNX Runtime's library would keep an identifier of the user, and what it ran, in the user's cache.
+/// ONNX Runtime's telemetry would write an identifier of the user, and what it ran, to the user's cache.
 #[test]
 fn nothing_is_collected_about_the_user() {
     let place = Place::new();
@@ -399,7 +402,7 @@ fn memory_does_not_grow_with_the_clip() {
         let status = format!("/proc/{}/status", child.id());
         let mut peak = 0;
         while child.try_wait().unwrap().is_none() {
-            // The highest resident size so far, as the kernel keeps it.
+            // The peak resident size so far, as the kernel reports it.
             let text = fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kilobytes =
@@ -413,6 +416,6 @@ fn memory_does_not_grow_with_the_clip() {
     let (minute, ten) = (peak_of(60.0), peak_of(600.0));
     assert!(
         ten <= 1.10 * minute,
-        "a minute takes {minute} kB, ten minutes {ten} kB"
+        "one minute takes {minute} kB, ten minutes {ten} kB"
     );
 }

@@ -155,10 +155,10 @@ fn each_codec_keeps_colours_in_each_container() {
         assert_eq!(video["color_range"], "tv", "{name}");
         let start: f64 = video["start_time"].as_str().unwrap().parse().unwrap();
         assert!(start.abs() < 1e-6, "{name} starts at {start}");
-        let lasts = &probed["format"]["duration"];
-        let lasts: f64 = lasts.as_str().unwrap().parse().unwrap();
+        let duration = &probed["format"]["duration"];
+        let duration: f64 = duration.as_str().unwrap().parse().unwrap();
         // Matroska ends with a whole block of audio.
-        assert!((0.96..=1.07).contains(&lasts), "{name} lasts {lasts}");
+        assert!((0.96..=1.07).contains(&duration), "{name} lasts {duration}");
         let folder = place.join(&format!("{name} frames"));
         decode(&path, &folder);
         let decoded = pictures(&folder);
@@ -284,10 +284,10 @@ fn stdout_gets_a_clip_that_plays() {
             "-o",
             "-",
         ]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        assert!(said.contains("wrote to stdout: 108 frames"), "{said}");
-        assert!(!said.contains("Svt"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert!(stderr.contains("wrote to stdout: 108 frames"), "{stderr}");
+        assert!(!stderr.contains("Svt"), "{stderr}");
         assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
         let piped = place.path.parent().unwrap().join("piped.mp4");
         fs::write(&piped, &output.stdout).unwrap();
@@ -312,11 +312,11 @@ fn a_reader_that_goes_away_is_an_error_not_a_panic() {
         .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        said.ends_with("error: cannot write to stdout\n  Caused by: broken pipe\n"),
-        "{said}"
+        stderr.ends_with("error: cannot write to stdout\n  Caused by: broken pipe\n"),
+        "{stderr}"
     );
 }
 
@@ -326,13 +326,13 @@ fn a_full_disk_is_told_with_a_way_out() {
     let mut command = place.command(&["render", "speech.wav", "-m", "tiny", "-b", "bg", "-o", "-"]);
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command.stdout(full).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
     assert!(
-        said.ends_with(
+        stderr.ends_with(
             "error: cannot write to stdout\n  Caused by: no space left on device\n\nhint: free space or choose another place with -o\n"
         ),
-        "{said}"
+        "{stderr}"
     );
     // A limit of 20 KiB on file sizes fails the same writes.
     for args in [
@@ -347,14 +347,14 @@ fn a_full_disk_is_told_with_a_way_out() {
             .current_dir(&place.path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         let name = args[1];
-        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert_eq!(output.status.code(), Some(4), "{stderr}");
         assert!(
-            said.ends_with(&format!(
+            stderr.ends_with(&format!(
                 "error: cannot write `{name}`\n  Caused by: file too large\n\nhint: free space or choose another place with -o\n"
             )),
-            "{said}"
+            "{stderr}"
         );
         assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
     }
@@ -373,7 +373,7 @@ fn a_clip_whose_part_vanishes_fails_and_leaves_nothing() {
         let report = Report::of(&clip.finish().unwrap_err());
         assert_eq!(report.message, format!("cannot write `{}`", path.display()));
         assert!(
-            report.causes[0].ends_with("was removed by somebody else"),
+            report.causes[0].ends_with("was removed by another program"),
             "{:?}",
             report.causes
         );
@@ -528,14 +528,14 @@ fn a_missing_encoder_is_told_with_those_that_are_there() {
         "--codec",
         "h264_nope",
     ]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(4), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
     for part in [
         "error: FFmpeg on this machine has no encoder `h264_nope`\n",
         "these video encoders are present: libx264, ",
         "apt install libavcodec-extra",
     ] {
-        assert!(said.contains(part), "{said}");
+        assert!(stderr.contains(part), "{stderr}");
     }
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
 }
@@ -543,7 +543,7 @@ fn a_missing_encoder_is_told_with_those_that_are_there() {
 #[test]
 fn settings_and_containers_that_do_not_fit() {
     let place = Place::new();
-    let told: Vec<String> = [
+    let errors: Vec<String> = [
         &["--crf", "52"][..],
         &["--codec", "av1", "--crf", "0"],
         &["--preset", "fats"],
@@ -563,12 +563,12 @@ fn settings_and_containers_that_do_not_fit() {
         let output = place.run(&[&base, args].concat());
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        format!("$ {}\n{}", args.join(" "), said.trim_end())
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        format!("$ {}\n{}", args.join(" "), stderr.trim_end())
     })
     .collect();
     assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("settings_that_do_not_fit", told.join("\n\n"));
+        insta::assert_snapshot!("settings_that_do_not_fit", errors.join("\n\n"));
     });
 }

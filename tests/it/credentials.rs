@@ -1,5 +1,5 @@
-//! Content Credentials: the signature, what it states, and the mistakes that users make with certificates. The openssl
-//! program makes the certificates, as a user would.
+//! Content Credentials: the signature, the statement, and common mistakes with certificates, which the openssl program
+//! creates, as a user would.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::{Place, probe};
 
 const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 const P384: &str = "ec -pkeyopt ec_paramgen_curve:P-384";
-/// What a signer's certificate says of itself.
+/// The extensions of a signer's certificate.
 const SIGNER: &str = "basicConstraints=critical,CA:false\n\
     keyUsage=critical,digitalSignature\n\
     extendedKeyUsage=emailProtection\n\
@@ -27,11 +27,11 @@ fn openssl(place: &Place, args: &str) {
         .current_dir(&place.path)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {args}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {args}: {stderr}");
 }
 
-/// A place with a CA in it: `ca.pem`, `ca.key`.
+/// A place with a CA: `ca.pem`, `ca.key`.
 fn place_with_ca() -> Place {
     let place = Place::new();
     openssl(
@@ -44,7 +44,7 @@ fn place_with_ca() -> Place {
     place
 }
 
-/// Makes `NAME.key` of a kind, and `NAME.pem` with the CA behind it, valid for so many days.
+/// Creates `NAME.key` of a kind, and `NAME.pem` followed by the CA's certificate, valid for `days`.
 fn certify(place: &Place, name: &str, kind: &str, extensions: &str, days: i32) {
     fs::write(place.join("extensions"), extensions).unwrap();
     openssl(
@@ -77,7 +77,7 @@ fn read(clip: &Path) -> Reader {
         .unwrap()
 }
 
-/// The codes of what is wrong with the manifest.
+/// The manifest's validation failures.
 fn failures(reader: &Reader) -> Vec<&str> {
     let results = reader.validation_results().unwrap();
     let failures = results.active_manifest().unwrap().failure();
@@ -104,7 +104,7 @@ fn each_kind_of_key_signs() {
         after.retain(|name| !before.contains(name));
         assert_eq!(after, [output], "nothing else is left");
         let reader = read(&place.join(output));
-        // Nobody trusts the CA of a test.
+        // The test's CA is not trusted.
         assert_eq!(failures(&reader), ["signingCredential.untrusted"], "{name}");
         assert_eq!(reader.validation_state(), ValidationState::Valid, "{name}");
         let signature = reader.active_manifest().unwrap().signature_info().unwrap();
@@ -177,7 +177,7 @@ fn the_clip_and_its_mark_stay_as_they_were() {
     let at = |atom: &[u8]| signed.windows(4).position(|w| w == atom).unwrap();
     assert!(
         at(b"moov") < at(b"mdat"),
-        "the clip still starts while it loads"
+        "playback still starts while the clip loads"
     );
 }
 
@@ -208,15 +208,15 @@ fn a_changed_byte_shows() {
     }
 }
 
-/// What is said where signing is refused.
-fn said(place: &Place, args: &[&str]) -> String {
+/// The error of a render that refuses to sign.
+fn refusal(place: &Place, args: &[&str]) -> String {
     let base = ["render", "speech.wav", "-m", "tiny", "-b", "bg"];
     refused(place, &[&base, args].concat())
 }
 
-fn snapshot(name: &str, said: &str) {
+fn snapshot(name: &str, error: &str) {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!(name, said);
+        insta::assert_snapshot!(name, error);
     });
 }
 
@@ -261,7 +261,7 @@ fn keys_and_certificates_that_do_not_sign() {
         ("credentials_of_a_server", "server.pem", "server.key"),
     ] {
         let args = ["--credentials", certificates, "--key", key];
-        snapshot(name, &said(&place, &args));
+        snapshot(name, &refusal(&place, &args));
     }
 }
 
@@ -271,7 +271,7 @@ fn what_cannot_be_signed() {
     certify(&place, "me", P256, SIGNER, 30);
     let with = |name: &str, args: &[&str]| {
         let base = ["--credentials", "me.pem", "--key", "me.key"];
-        snapshot(name, &said(&place, &[&base, args].concat()));
+        snapshot(name, &refusal(&place, &[&base, args].concat()));
     };
     with("credentials_in_matroska", &["-o", "talk.mkv"]);
     with("credentials_in_a_stream", &["-o", "-"]);
@@ -284,11 +284,11 @@ fn what_cannot_be_signed() {
     with("credentials_deterministic", &["--deterministic"]);
     snapshot(
         "credentials_without_key",
-        &said(&place, &["--credentials", "me.pem"]),
+        &refusal(&place, &["--credentials", "me.pem"]),
     );
     snapshot(
         "key_without_credentials",
-        &said(&place, &["--key", "me.key"]),
+        &refusal(&place, &["--key", "me.key"]),
     );
 }
 

@@ -90,7 +90,7 @@ fn without_onnx_runtime_nothing_can_be_rendered() {
     let runtime = finding(&findings, "ONNX Runtime");
     assert_eq!(runtime["state"], "missing");
     assert!(text(&runtime["detail"]).contains("`nowhere`"));
-    assert!(text(&runtime["remedy"]).contains("name the file libonnxruntime.so"));
+    assert!(text(&runtime["remedy"]).contains("set it to the path of libonnxruntime.so"));
     assert_eq!(finding(&findings, "models")["state"], "missing");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(

@@ -1,5 +1,5 @@
-//! What must hold when a run is killed, the disk is full, or files change while they are in use: an output is whole or not
-//! there, one error says why, and nothing hangs.
+//! Runs that are killed, full disks, and files that change while they are in use: an output is complete or missing, one
+//! error says why, and nothing hangs.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
@@ -14,10 +14,10 @@ use rustix::process::Signal;
 use crate::support::{LIPSYNC, Place, probe};
 use crate::watchdog::{Watched, ended, the_error, watched};
 
-/// Moments at which each signal hits.
+/// How many times each signal is sent.
 const MOMENTS: u64 = 20;
 
-/// A place with four small frames in `small/` and `talk.wav` of so many seconds.
+/// A place with four small frames in `small/` and `talk.wav` of `seconds`.
 fn place(seconds: f64) -> Place {
     let place = Place::new();
     place.backgrounds("small", 4, 64, 64);
@@ -31,7 +31,7 @@ fn talk(place: &Place, seconds: f64) {
     });
 }
 
-/// `render talk.wav` on the CPU over `small/`, and more.
+/// `render talk.wav` on the CPU over `small/`, with more arguments.
 fn render(place: &Place, args: &[&str]) -> Command {
     render_over(place, "small", args)
 }
@@ -55,8 +55,8 @@ fn shell(script: &str, render: &Command) -> Command {
     command
 }
 
-/// Unfinished parts in a folder.
-fn parts(folder: &Path) -> Vec<PathBuf> {
+/// Unfinished outputs in a folder.
+fn staged_outputs(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     paths
@@ -64,29 +64,29 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Waits until a part of `folder` holds something.
+/// Waits until an unfinished output in `folder` is not empty any more.
 fn until_written(run: &mut Watched, folder: &Path) -> PathBuf {
-    let begun = || {
-        parts(folder).into_iter().find(|part| {
-            if part.is_dir() {
-                fs::read_dir(part).is_ok_and(|mut entries| entries.next().is_some())
+    let written = || {
+        staged_outputs(folder).into_iter().find(|staged| {
+            if staged.is_dir() {
+                fs::read_dir(staged).is_ok_and(|mut entries| entries.next().is_some())
             } else {
-                part.metadata().is_ok_and(|about| about.len() > 0)
+                staged.metadata().is_ok_and(|about| about.len() > 0)
             }
         })
     };
-    run.until("it wrote something", || begun().is_some());
-    begun().unwrap()
+    run.until("it wrote something", || written().is_some());
+    written().unwrap()
 }
 
-/// The outputs that are tried, with the arguments for them.
+/// The outputs to test, with their arguments.
 const OUTPUTS: [(&str, &[&str]); 3] = [
     ("out/clip.mp4", &["-o", "out/clip.mp4"]),
     ("out/clip.mkv", &["-o", "out/clip.mkv"]),
     ("out/frames", &["--frames", "out/frames"]),
 ];
 
-/// Frames of a whole output; none if it is not there. Fails if it is there in part.
+/// The number of frames of an output; none if it does not exist. Fails if it is incomplete.
 fn frames_of(path: &Path) -> Option<u64> {
     if path.is_dir() {
         let entries = fs::read_dir(path).unwrap();
@@ -107,7 +107,7 @@ fn frames_of(path: &Path) -> Option<u64> {
     })
 }
 
-/// Numbers that are the same on every run (Knuth's MMIX generator), 0..1.
+/// Pseudo-random numbers, 0..1, the same on every run (Knuth's MMIX generator).
 struct Moments(u64);
 
 impl Moments {
@@ -118,17 +118,17 @@ impl Moments {
     }
 }
 
-/// Kills runs at moments from their start to their end, and looks at what they leave.
+/// Kills runs at random moments, and checks what they leave.
 fn kill_at_random(signal: Signal, seed: u64) {
     let place = place(3.0);
     fs::create_dir(place.join("out")).unwrap();
-    let lasts = OUTPUTS.map(|(name, args)| {
+    let duration = OUTPUTS.map(|(name, args)| {
         let started = Instant::now();
         let output = watched(&mut render(&place, args));
         assert!(output.status.success(), "{}", the_error(&output));
-        let lasts = started.elapsed();
+        let duration = started.elapsed();
         assert_eq!(frames_of(&place.join(name)), Some(75));
-        lasts
+        duration
     });
     let (mut moments, mut ends, mut slowest) = (Moments(seed), Vec::new(), Duration::ZERO);
     for round in 0..MOMENTS {
@@ -138,8 +138,8 @@ fn kill_at_random(signal: Signal, seed: u64) {
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir_all(&path);
         let mut run = Watched::start(&mut render(&place, args));
-        // The first before anything, the others anywhere.
-        let wait = lasts[which].mul_f64(if round == 0 { 0.0 } else { moments.next() });
+        // The first at once, the others at any moment.
+        let wait = duration[which].mul_f64(if round == 0 { 0.0 } else { moments.next() });
         let until = Instant::now() + wait;
         while Instant::now() < until && run.is_running() {
             thread::sleep(Duration::from_millis(1));
@@ -153,13 +153,13 @@ fn kill_at_random(signal: Signal, seed: u64) {
         let frames = frames_of(&path);
         ends.push(format!("{} {frames:?}", ended(&output)));
         match (output.status.code(), output.status.signal()) {
-            // It was finished, or so near it that the output was put in place.
+            // It was finished, or had just committed the output.
             (Some(0), _) => assert_eq!(frames, Some(75), "{name}"),
             (Some(130), _) if signal != Signal::KILL => {
                 assert_eq!(the_error(&output), "interrupted");
                 assert_eq!(frames, None, "{name}");
             }
-            // By the signal itself: before the program could ask for it, or because nobody can.
+            // Killed by the signal itself: before the program had its handler, or because there is none for SIGKILL.
             (None, Some(number)) if number == signal.as_raw() => {
                 assert!(matches!(frames, None | Some(75)), "{name}: {frames:?}");
                 if signal != Signal::KILL {
@@ -169,21 +169,25 @@ fn kill_at_random(signal: Signal, seed: u64) {
             _ => panic!("{name}: {} {:?}", ended(&output), output.stderr),
         }
         if signal != Signal::KILL {
-            assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0], "{name}");
+            assert_eq!(
+                staged_outputs(&place.join("out")),
+                [] as [PathBuf; 0],
+                "{name}"
+            );
         }
     }
     println!("{signal:?}: ended within {slowest:?}; {ends:?}");
     assert!(
         ends.iter().any(|how| !how.starts_with("exit 0")),
-        "not one run was hit: {ends:?}"
+        "no run was hit: {ends:?}"
     );
-    // The next run removes what killed ones left.
+    // The next run removes what killed runs left.
     for (name, args) in OUTPUTS {
         let output = watched(&mut render(&place, &[args, &["--force"]].concat()));
         assert!(output.status.success(), "{}", the_error(&output));
         assert_eq!(frames_of(&place.join(name)), Some(75));
     }
-    assert_eq!(parts(&place.join("out")), [] as [PathBuf; 0]);
+    assert_eq!(staged_outputs(&place.join("out")), [] as [PathBuf; 0]);
 }
 
 #[test]
@@ -209,11 +213,11 @@ fn killed_while_frames_are_replaced() {
     let mut moments = Moments(4);
     for _ in 0..10 {
         let mut run = Watched::start(&mut render(&place, &args));
-        let part = until_written(&mut run, &place.path);
+        let staged = until_written(&mut run, &place.path);
         let count = |path: &Path| fs::read_dir(path).map_or(0, Iterator::count);
-        // The last frames, the renaming, the removal of the old ones.
+        // The last frames, the rename, the removal of the old folder.
         let at = 20 + (moments.next() * 6.0) as usize;
-        while run.is_running() && part.exists() && count(&part) < at {
+        while run.is_running() && staged.exists() && count(&staged) < at {
             thread::yield_now();
         }
         run.signal(Signal::KILL);
@@ -221,7 +225,7 @@ fn killed_while_frames_are_replaced() {
         assert_eq!(frames_of(&place.join("frames")), Some(25));
     }
     assert!(watched(&mut render(&place, &args)).status.success());
-    assert_eq!(parts(&place.path), [] as [PathBuf; 0]);
+    assert_eq!(staged_outputs(&place.path), [] as [PathBuf; 0]);
 }
 
 #[test]
@@ -264,16 +268,19 @@ fn a_second_signal_ends_a_run_that_is_stuck() {
     );
 }
 
-/// A disk (or a user's quota) that ends while `args` are written.
+/// Renders `args` with a limit on file sizes, like a full disk or quota; returns the error.
 fn full(place: &Place, args: &[&str], blocks: u32) -> String {
     let script = format!("ulimit -f {blocks} && exec \"$@\"");
     let before = place.names();
     let output = watched(&mut shell(&script, &render(place, args)));
-    let said = the_error(&output);
-    assert_eq!(output.status.code(), Some(4), "{args:?}: {said}");
-    assert!(said.contains("\nhint: free space"), "{args:?}: {said}");
+    let message = the_error(&output);
+    assert_eq!(output.status.code(), Some(4), "{args:?}: {message}");
+    assert!(
+        message.contains("\nhint: free space"),
+        "{args:?}: {message}"
+    );
     assert_eq!(place.names(), before, "{args:?}");
-    said
+    message
 }
 
 #[test]
@@ -281,16 +288,16 @@ fn files_that_may_not_grow_as_large() {
     let place = place(20.0);
     // Blocks of 512 bytes.
     for name in ["clip.mp4", "clip.mov", "clip.mkv", "clip.webm"] {
-        let said = full(&place, &["-o", name], 40);
+        let message = full(&place, &["-o", name], 40);
         assert!(
-            said.starts_with(&format!("cannot write `{name}`")),
-            "{said}"
+            message.starts_with(&format!("cannot write `{name}`")),
+            "{message}"
         );
     }
-    let said = full(&place, &["--frames", "frames"], 1);
-    assert!(said.starts_with("cannot write `frames`"), "{said}");
-    let said = full(&place, &["--contact-sheet", "sheet.png"], 8);
-    assert!(said.starts_with("cannot write `sheet.png`"), "{said}");
+    let message = full(&place, &["--frames", "frames"], 1);
+    assert!(message.starts_with("cannot write `frames`"), "{message}");
+    let message = full(&place, &["--contact-sheet", "sheet.png"], 8);
+    assert!(message.starts_with("cannot write `sheet.png`"), "{message}");
     // Frames that are smaller than the report on them.
     place.backgrounds("dots", 2, 8, 8);
     let args = [
@@ -304,31 +311,31 @@ fn files_that_may_not_grow_as_large() {
     ];
     let script = "ulimit -f 1 && exec \"$@\"";
     let output = watched(&mut shell(script, &render_over(&place, "dots", &args)));
-    let said = the_error(&output);
-    assert_eq!(output.status.code(), Some(4), "{said}");
-    assert!(said.starts_with("cannot write `r.json`"), "{said}");
-    assert!(!place.join("r.json").exists() && parts(&place.path).is_empty());
+    let message = the_error(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(message.starts_with("cannot write `r.json`"), "{message}");
+    assert!(!place.join("r.json").exists() && staged_outputs(&place.path).is_empty());
     assert_eq!(frames_of(&place.join("frames")), Some(3));
 }
 
 #[test]
 fn a_sound_that_is_copied_to_a_full_disk() {
     let place = place(20.0);
-    // Packets go into the clip as they are, many at a time.
+    // Packets are copied, many at a time.
     for name in ["talk.m4a", "talk.mp3"] {
-        let made = Command::new("ffmpeg")
+        let status = Command::new("ffmpeg")
             .args(["-v", "error", "-i", "talk.wav", "-b:a", "320k", name])
             .current_dir(&place.path)
             .status();
-        assert!(made.unwrap().success());
+        assert!(status.unwrap().success());
         for blocks in [2, 20, 80] {
             let script = format!("ulimit -f {blocks} && exec \"$@\"");
             let render = swap(&render(&place, &["-o", "clip.mp4"]), "talk.wav", name);
             let output = watched(&mut shell(&script, &render));
-            let said = the_error(&output);
-            assert_eq!(output.status.code(), Some(4), "{said}");
-            assert!(said.starts_with("cannot write `clip.mp4`"), "{said}");
-            assert!(!place.join("clip.mp4").exists() && parts(&place.path).is_empty());
+            let message = the_error(&output);
+            assert_eq!(output.status.code(), Some(4), "{message}");
+            assert!(message.starts_with("cannot write `clip.mp4`"), "{message}");
+            assert!(!place.join("clip.mp4").exists() && staged_outputs(&place.path).is_empty());
         }
     }
 }
@@ -353,22 +360,22 @@ fn a_small_disk() {
         ("disk/frames", &["--frames", "disk/frames"]),
         ("disk/sheet.png", &["--contact-sheet", "disk/sheet.png"]),
     ] {
-        // Only the shell and its children see the disk; it goes with them.
+        // Only the shell and its children see the mount, and it disappears with them.
         let script = "unshare -m sh -c 'mount -t tmpfs -o size=32k none disk || exit 77
             \"$@\"; code=$?; ls -A disk; exit $code' sh \"$@\" || exit $?";
         let output = watched(&mut shell(script, &render(&place, args)));
-        assert_eq!(output.status.code(), Some(4), "{name}: {}", said(&output));
-        let told = the_error(&output);
+        assert_eq!(output.status.code(), Some(4), "{name}: {}", stderr(&output));
+        let message = the_error(&output);
         assert!(
-            told.starts_with(&format!("cannot write `{name}`"))
-                && told.contains("no space left on device\n\nhint: free space"),
-            "{told}"
+            message.starts_with(&format!("cannot write `{name}`"))
+                && message.contains("no space left on device\n\nhint: free space"),
+            "{message}"
         );
-        assert!(output.stdout.is_empty(), "{name} is left in part");
+        assert!(output.stdout.is_empty(), "{name} leaves something behind");
     }
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -378,34 +385,34 @@ fn a_full_stdout() {
     for args in [&["-o", "-"][..], &["--dry-run"]] {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = render(&place, args).stdout(full).output().unwrap();
-        let told = the_error(&output);
-        assert_eq!(output.status.code(), Some(4), "{told}");
+        let message = the_error(&output);
+        assert_eq!(output.status.code(), Some(4), "{message}");
         assert!(
-            told.starts_with("cannot write to stdout\n  Caused by: no space left on device"),
-            "{told}"
+            message.starts_with("cannot write to stdout\n  Caused by: no space left on device"),
+            "{message}"
         );
     }
 }
 
-/// Starts a long render into `out/`, does `harm` once it writes, and returns what it says at its end.
+/// Starts a long render into `out/`, runs `harm` once it writes, and returns its error.
 fn harmed(place: &Place, render: &mut Command, harm: impl FnOnce(&Path)) -> String {
     let out = place.join("out");
     fs::create_dir(&out).unwrap();
     let mut run = Watched::start(render);
-    let part = until_written(&mut run, &out);
+    let staged = until_written(&mut run, &out);
     assert!(run.is_running());
-    harm(&part);
+    harm(&staged);
     let output = run.end();
-    let told = the_error(&output);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let message = the_error(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
     if out.exists() {
-        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{told}");
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "{message}");
         fs::remove_dir(&out).unwrap();
     }
-    told
+    message
 }
 
-/// Takes a path away at once, whatever is still written into it.
+/// Removes a path atomically, even while something writes into it.
 fn take_away(path: &Path) {
     let away = path.with_file_name("away");
     fs::rename(path, &away).unwrap();
@@ -416,24 +423,24 @@ fn take_away(path: &Path) {
 fn a_part_that_is_removed() {
     let place = place(20.0);
     for (name, args) in OUTPUTS {
-        let told = harmed(&place, &mut render(&place, args), |part| {
-            // Out of the folder, as somebody's clean-up would.
+        let message = harmed(&place, &mut render(&place, args), |staged| {
+            // Out of the folder, as a cleanup script would.
             let away = place.join("away");
-            fs::rename(part, &away).unwrap();
+            fs::rename(staged, &away).unwrap();
         });
         let _ = fs::remove_file(place.join("away"));
         let _ = fs::remove_dir_all(place.join("away"));
         assert!(
-            told.starts_with(&format!("cannot write `{name}`\n"))
-                && told.contains("was removed by somebody else"),
-            "{told}"
+            message.starts_with(&format!("cannot write `{name}`\n"))
+                && message.contains("was removed by another program"),
+            "{message}"
         );
-        let told = harmed(&place, &mut render(&place, args), |_| {
+        let message = harmed(&place, &mut render(&place, args), |_| {
             take_away(&place.join("out"));
         });
         assert!(
-            told.starts_with(&format!("cannot write `{name}`\n")),
-            "{told}"
+            message.starts_with(&format!("cannot write `{name}`\n")),
+            "{message}"
         );
         assert!(!place.join("out").exists());
     }
@@ -447,38 +454,38 @@ fn background_frames_that_change() {
     let frame = place.join("many/frame_0030.png");
     let whole = fs::read(&frame).unwrap();
     let other = fs::read(place.join("other/frame_0000.png")).unwrap();
-    // Nothing is kept in memory: each frame is read again and again.
+    // Nothing is cached: each frame is read again and again.
     let args = ["--memory-limit", "0.001", "-o", "out/clip.mp4"];
     let with = |harm: &dyn Fn()| {
         fs::write(&frame, &whole).unwrap();
         harmed(&place, &mut render_over(&place, "many", &args), |_| harm())
     };
-    let told = with(&|| fs::remove_file(&frame).unwrap());
+    let message = with(&|| fs::remove_file(&frame).unwrap());
     assert!(
-        told.starts_with(
+        message.starts_with(
             "cannot read background frame `many/frame_0030.png`\n  Caused by: no such file"
         ),
-        "{told}"
+        "{message}"
     );
-    let told = with(&|| fs::write(&frame, &whole[..whole.len() / 2]).unwrap());
+    let message = with(&|| fs::write(&frame, &whole[..whole.len() / 2]).unwrap());
     assert!(
-        told.starts_with("cannot read background frame `many/frame_0030.png`"),
-        "{told}"
+        message.starts_with("cannot read background frame `many/frame_0030.png`"),
+        "{message}"
     );
-    let told = with(&|| fs::write(&frame, b"").unwrap());
+    let message = with(&|| fs::write(&frame, b"").unwrap());
     assert!(
-        told.starts_with("cannot read background frame `many/frame_0030.png`"),
-        "{told}"
+        message.starts_with("cannot read background frame `many/frame_0030.png`"),
+        "{message}"
     );
-    let told = with(&|| fs::write(&frame, &other).unwrap());
+    let message = with(&|| fs::write(&frame, &other).unwrap());
     assert!(
-        told.starts_with("background frame `many/frame_0030.png` changed while it was in use"),
-        "{told}"
+        message.starts_with("background frame `many/frame_0030.png` changed while it was in use"),
+        "{message}"
     );
-    let told = with(&|| fs::remove_dir_all(place.join("many")).unwrap());
+    let message = with(&|| fs::remove_dir_all(place.join("many")).unwrap());
     assert!(
-        told.starts_with("cannot read background frame `many/"),
-        "{told}"
+        message.starts_with("cannot read background frame `many/"),
+        "{message}"
     );
 }
 
@@ -486,11 +493,11 @@ fn background_frames_that_change() {
 fn sounds_that_are_cut_while_they_are_read() {
     let place = place(60.0);
     for name in ["talk.flac", "talk.m4a"] {
-        let made = Command::new("ffmpeg")
+        let status = Command::new("ffmpeg")
             .args(["-v", "error", "-i", "talk.wav", name])
             .current_dir(&place.path)
             .status();
-        assert!(made.unwrap().success());
+        assert!(status.unwrap().success());
     }
     for name in ["talk.wav", "talk.flac", "talk.m4a"] {
         let whole = fs::read(place.join(name)).unwrap();
@@ -501,16 +508,16 @@ fn sounds_that_are_cut_while_they_are_read() {
         let file = OpenOptions::new().write(true).open(place.join(name));
         file.unwrap().set_len(whole.len() as u64 / 2).unwrap();
         let output = run.end();
-        let told = the_error(&output);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let message = the_error(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
         assert!(
-            told.starts_with(&format!("cannot read audio `{name}`\n  Caused by: ")),
-            "{told}"
+            message.starts_with(&format!("cannot read audio `{name}`\n  Caused by: ")),
+            "{message}"
         );
-        // Whoever opens it next sees that the header promises more; whoever reads it, that it ends.
-        let is_told = told.contains("it became shorter while it was read")
-            || told.contains("the file ends after");
-        assert!(is_told || name != "talk.wav", "{told}");
+        // Which of the two depends on whether it is opened again or read at that moment.
+        let is_named = message.contains("it became shorter while it was read")
+            || message.contains("the file ends after");
+        assert!(is_named || name != "talk.wav", "{message}");
         assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 0);
         fs::remove_dir(place.join("out")).unwrap();
     }
@@ -526,37 +533,37 @@ fn networks_that_are_cut_or_swapped() {
     let before = place.names();
     let refused = || {
         let output = watched(&mut render(&place, &[]));
-        let told = the_error(&output);
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let message = the_error(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
         assert_eq!(place.names(), before);
-        told
+        message
     };
     for file in [&generator, &encoder] {
         let whole = fs::read(file).unwrap();
         for eighth in 0..8 {
             fs::write(file, &whole[..whole.len() * eighth / 8]).unwrap();
-            let told = refused();
+            let message = refused();
             let name = file.file_name().unwrap().to_str().unwrap();
-            assert!(told.contains(&format!("`tiny/{name}`")), "{told}");
+            assert!(message.contains(&format!("`tiny/{name}`")), "{message}");
         }
         fs::write(file, whole).unwrap();
     }
     fs::rename(&generator, place.join("tiny/kept.onnx")).unwrap();
     symlink("audio_encoder.onnx", &generator).unwrap();
-    let told = refused();
+    let message = refused();
     assert!(
-        told.starts_with("`tiny/generator.onnx` cannot serve as generator"),
-        "{told}"
+        message.starts_with("`tiny/generator.onnx` cannot serve as generator"),
+        "{message}"
     );
 }
 
 #[test]
 fn a_pipe_is_no_sound() {
     let place = place(0.2);
-    let made = Command::new("mkfifo").arg(place.join("pipe.wav")).status();
-    assert!(made.unwrap().success());
-    // Nobody ever writes into it: to open it would be to wait for ever.
-    let told = |name| {
+    let status = Command::new("mkfifo").arg(place.join("pipe.wav")).status();
+    assert!(status.unwrap().success());
+    // Nobody writes into it: opening it would hang.
+    let message = |name| {
         let output = watched(&mut swap(
             &render(&place, &["-o", "c.mp4"]),
             "talk.wav",
@@ -566,12 +573,12 @@ fn a_pipe_is_no_sound() {
         the_error(&output)
     };
     for name in ["pipe.wav", "/dev/zero"] {
-        let told = told(name);
+        let message = message(name);
         assert!(
-            told.starts_with(&format!(
+            message.starts_with(&format!(
                 "cannot read audio `{name}`\n  Caused by: it is a pipe or a device"
             )),
-            "{told}"
+            "{message}"
         );
     }
 }

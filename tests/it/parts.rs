@@ -1,4 +1,5 @@
-//! Parts of a clip, rendered apart and joined: the bytes of the whole clip, parts that play by themselves, and clear errors.
+//! Parts of a clip, rendered separately and joined: byte-identical to the whole clip, playable on their own, with clear
+//! errors.
 
 use std::f64::consts::TAU;
 use std::fs;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use crate::errors::{refused, snapshot};
 use crate::support::{Place, assert_fits, probe};
 
-/// A place with a sound of `seconds`, three syllables a second with pauses between, and small frames.
+/// A place with speech-like audio of `seconds` (with pauses) and small frames.
 fn place(seconds: f64) -> Place {
     let place = Place::new();
     place.wav("talk.wav", 16_000, 1, seconds, |_, t| {
@@ -21,7 +22,7 @@ fn place(seconds: f64) -> Place {
     place
 }
 
-/// `render` of the talk with the small networks, the same bytes each time.
+/// Renders the talk with the small networks, deterministically.
 fn render(place: &Place, args: &[&str]) -> String {
     let base = [
         "render",
@@ -35,7 +36,7 @@ fn render(place: &Place, args: &[&str]) -> String {
     place.ok(&[&base, args].concat())
 }
 
-/// Renders `of` parts, and returns their names.
+/// Renders `of` parts and returns their names.
 fn parts(place: &Place, of: u64, extension: &str, args: &[&str]) -> Vec<String> {
     let rendered = (0..of).map(|k| {
         render(place, &[&["--part", &format!("{k}/{of}")], args].concat());
@@ -44,11 +45,11 @@ fn parts(place: &Place, of: u64, extension: &str, args: &[&str]) -> Vec<String> 
     rendered.collect()
 }
 
-/// Joins parts, the last one first.
+/// Joins parts, given in reverse order.
 fn join(place: &Place, parts: &[String], output: &str, args: &[&str]) -> String {
     let parts = parts.iter().rev().map(String::as_str);
-    let words: Vec<&str> = ["join"].into_iter().chain(parts).collect();
-    place.ok(&[&words[..], &["-o", output], args].concat())
+    let command: Vec<&str> = ["join"].into_iter().chain(parts).collect();
+    place.ok(&[&command[..], &["-o", output], args].concat())
 }
 
 fn assert_same(place: &Place, whole: &str, joined: &str) {
@@ -61,7 +62,7 @@ fn assert_same(place: &Place, whole: &str, joined: &str) {
     );
 }
 
-/// Time stamps of the pictures' packets, decoding and showing, and which are key frames; in frames of `ticks`.
+/// Decoding and presentation timestamps of the video packets, in frames of `ticks`, and which are key frames.
 fn packets(path: &Path, ticks: i64) -> Vec<(i64, i64, bool)> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v", "-of", "json"])
@@ -69,8 +70,8 @@ fn packets(path: &Path, ticks: i64) -> Vec<(i64, i64, bool)> {
         .arg(path)
         .output()
         .unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packets = said["packets"].as_array().unwrap().iter();
+    let probed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packets = probed["packets"].as_array().unwrap().iter();
     let number = |packet: &Value, name: &str| {
         let ticked = packet[name].as_i64().unwrap();
         assert_eq!(ticked % ticks, 0);
@@ -84,7 +85,7 @@ fn packets(path: &Path, ticks: i64) -> Vec<(i64, i64, bool)> {
         .collect()
 }
 
-/// The first channel of a clip's sound, 16 bits, with `rate` samples a second.
+/// The interleaved samples of a clip's audio, 16 bits.
 fn samples(path: &Path) -> Vec<i16> {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -109,24 +110,24 @@ fn joined_parts_are_the_whole_clip_to_the_byte() {
     render(&place, &["-o", "whole.mp4"]);
     for of in [1, 2, 3] {
         let parts = parts(&place, of, "mp4", &["-f"]);
-        let said = join(&place, &parts, "joined.mp4", &["-f"]);
+        let stderr = join(&place, &parts, "joined.mp4", &["-f"]);
         let parts = if of == 1 {
             "1 part"
         } else {
             &format!("{of} parts")
         };
         assert!(
-            said.contains(&format!("wrote `joined.mp4`: {parts}, 541 frames, 21.63 s")),
-            "{said}"
+            stderr.contains(&format!("wrote `joined.mp4`: {parts}, 541 frames, 21.63 s")),
+            "{stderr}"
         );
         assert_same(&place, "whole.mp4", "joined.mp4");
     }
     let packets = packets(&place.join("joined.mp4"), 512);
     let keys: Vec<i64> = packets.iter().filter(|p| p.2).map(|p| p.1).collect();
-    assert_eq!(keys, [0, 250, 500], "a key frame at each border");
+    assert_eq!(keys, [0, 250, 500], "a key frame at each segment");
     assert!(
         packets.windows(2).all(|pair| pair[0].0 < pair[1].0),
-        "decoding goes on"
+        "decoding timestamps increase"
     );
     let mut shown: Vec<i64> = packets.iter().map(|p| p.1).collect();
     shown.sort_unstable();
@@ -136,9 +137,9 @@ fn joined_parts_are_the_whole_clip_to_the_byte() {
 
 #[test]
 fn all_codecs_and_containers_join() {
-    // 276 frames at 25 a second.
+    // 276 frames at 25 fps.
     let place = place(11.03);
-    for (codec, of_part, output, more) in [
+    for (codec, extension, output, options) in [
         (
             "h264",
             "mp4",
@@ -155,16 +156,16 @@ fn all_codecs_and_containers_join() {
         ("libvpx-vp9", "mp4", "vp9.webm", &["--no-mark"]),
         ("prores4444", "mov", "prores.mov", &["--limit", "10.5"]),
     ] {
-        let args = [&["--codec", codec], more].concat();
+        let args = [&["--codec", codec], options].concat();
         render(&place, &[&args[..], &["-o", output]].concat());
-        let parts = parts(&place, 2, of_part, &[&args[..], &["-f"]].concat());
+        let parts = parts(&place, 2, extension, &[&args[..], &["-f"]].concat());
         let joined = format!("joined-{output}");
         join(&place, &parts, &joined, &[]);
         assert_same(&place, output, &joined);
     }
 }
 
-/// The parts of machines with other numbers of cores go together.
+/// Parts from machines with different numbers of cores can be joined.
 #[test]
 fn threads_do_not_part_the_parts() {
     let place = place(11.03);
@@ -194,7 +195,7 @@ fn a_part_plays_by_itself_and_has_its_sound_to_the_sample() {
         ("stereo.wav", "mp4", "flac", [250, 26]),
         ("stereo.wav", "mov", "pcm_s24le", [250, 26]),
     ] {
-        let mut heard = Vec::new();
+        let mut decoded = Vec::new();
         for (k, frames) in frames.iter().enumerate() {
             let (part, name) = (format!("{k}/2"), format!("part{k}.{extension}"));
             let base = [
@@ -212,20 +213,20 @@ fn a_part_plays_by_itself_and_has_its_sound_to_the_sample() {
             assert_eq!(report["frames"], *frames);
             assert_eq!(report["part"]["index"], k);
             assert_eq!(report["part"]["first_frame"], 250 * k);
-            heard.extend(samples(&place.join(&name)));
+            decoded.extend(samples(&place.join(&name)));
         }
         assert!(
-            heard == wav_samples(&place.join(audio)),
+            decoded == wav_samples(&place.join(audio)),
             "{audio} in {extension}"
         );
     }
 }
 
-/// Three minutes in eight parts: nothing is heard where they meet.
+/// Three minutes in eight parts: no clicks where they meet.
 #[test]
 fn a_long_clip_has_no_clicks() {
     let place = place(180.0);
-    // A smooth tone: any break in it is a step.
+    // A smooth tone: a break would be a large step.
     place.wav("talk.wav", 16_000, 1, 180.0, |_, t| {
         (TAU * 110.0 * t).sin() * 0.7
     });
@@ -234,7 +235,7 @@ fn a_long_clip_has_no_clicks() {
     let parts = parts(&place, 8, "mp4", &fps);
     join(&place, &parts, "joined.mp4", &[]);
     assert_same(&place, "whole.mp4", "joined.mp4");
-    let heard = samples(&place.join("joined.mp4"));
+    let decoded = samples(&place.join("joined.mp4"));
     let original = wav_samples(&place.join("talk.wav"));
     let step = |samples: &[i16]| {
         let pairs = samples.windows(2);
@@ -247,10 +248,10 @@ fn a_long_clip_has_no_clicks() {
     let largest = step(&original) + step(&original) / 10;
     for join in 1..=7 {
         let at = join * 25 * 16_000;
-        let near = step(&heard[at - 800..at + 800]);
+        let near = step(&decoded[at - 800..at + 800]);
         assert!(
             near <= largest,
-            "a step of {near} at {} s, {largest} in the sound",
+            "a step of {near} at {} s, {largest} in the input",
             join * 25
         );
     }
@@ -298,19 +299,19 @@ fn parts_that_do_not_belong_together_are_named() {
     snapshot!("join_whole_clip", join(&[a, b, c, "-o", "x.mp4"]));
 }
 
-/// A part that was cut off is not joined, wherever the cut is.
+/// A truncated part is refused, wherever it ends.
 #[test]
 fn a_damaged_part_is_refused() {
     let place = place(11.03);
     let names = parts(&place, 2, "mp4", &[]);
     let bytes = fs::read(place.join(&names[0])).unwrap();
-    for kept in [bytes.len() / 20, bytes.len() / 2, bytes.len() * 9 / 10] {
-        fs::write(place.join(&names[0]), &bytes[..kept]).unwrap();
-        let said = refused(&place, &["join", &names[0], &names[1], "-o", "x.mp4"]);
-        assert!(said.starts_with("exit 1\n"), "{said}");
+    for length in [bytes.len() / 20, bytes.len() / 2, bytes.len() * 9 / 10] {
+        fs::write(place.join(&names[0]), &bytes[..length]).unwrap();
+        let stderr = refused(&place, &["join", &names[0], &names[1], "-o", "x.mp4"]);
+        assert!(stderr.starts_with("exit 1\n"), "{stderr}");
         assert!(
-            said.contains("talk.part0-of-2.mp4") && said.contains("hint: render"),
-            "{said}"
+            stderr.contains("talk.part0-of-2.mp4") && stderr.contains("hint: render"),
+            "{stderr}"
         );
     }
 }

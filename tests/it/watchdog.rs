@@ -1,4 +1,4 @@
-//! Children that must end by themselves.
+//! Child processes that must end by themselves.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Nothing in these tests takes nearly as long; what does is stuck.
+/// Far longer than any of these tests takes.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A running child whose outputs are read; it is killed, and the test fails, if it does not end in time.
+/// A running child whose output is read. If it does not end in time, it is killed and the test fails.
 pub(crate) struct Watched {
     child: Child,
     readers: [Option<thread::JoinHandle<Vec<u8>>>; 2],
@@ -45,9 +45,9 @@ impl Watched {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits until `there` is true; fails if the child ends before.
-    pub(crate) fn until(&mut self, what: &str, there: impl Fn() -> bool) {
-        while !there() {
+    /// Waits until `is_done`; fails if the child ends before.
+    pub(crate) fn until(&mut self, what: &str, is_done: impl Fn() -> bool) {
+        while !is_done() {
             assert!(self.is_running(), "it ended before {what}");
             self.check_patience();
             thread::sleep(Duration::from_millis(2));
@@ -55,7 +55,7 @@ impl Watched {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        // It may have ended meanwhile, but as nobody has waited for it, the number is still its own.
+        // It may have ended meanwhile, but its id is not reused before it is waited for.
         kill_process(Pid::from_raw(self.id() as i32).unwrap(), signal).unwrap();
     }
 
@@ -98,17 +98,22 @@ pub(crate) fn watched(command: &mut Command) -> Output {
     Watched::start(command).end()
 }
 
-/// The one error that was told: its lines after `error:`. Fails if there is more than one, or a panic.
+/// The only error on stderr: the lines after `error:`. Fails on a second one, and on a panic.
 pub(crate) fn the_error(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("panicked"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(
-        said.lines().filter(|l| l.starts_with("error: ")).count(),
+        stderr.lines().filter(|l| l.starts_with("error: ")).count(),
         1,
-        "{} said {said:?}",
+        "{} wrote {stderr:?}",
         ended(output)
     );
-    said.split_once("error: ").unwrap().1.trim_end().to_owned()
+    stderr
+        .split_once("error: ")
+        .unwrap()
+        .1
+        .trim_end()
+        .to_owned()
 }
 
 /// Exit code or signal, in words.

@@ -6,7 +6,7 @@ use std::process::Output;
 use crate::errors::snapshot;
 use crate::support::Place;
 
-/// Runs the program where what is named like FFmpeg's first library is none.
+/// Runs the program with a damaged file in place of FFmpeg's first library.
 fn run(place: &Place, args: &[&str]) -> Output {
     let library = format!("libavutil.so.{}", ffmpeg_next::util::version() >> 16);
     fs::create_dir_all(place.join("damaged")).unwrap();
@@ -16,7 +16,7 @@ fn run(place: &Place, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -25,15 +25,20 @@ fn what_needs_them_says_so() {
     let place = Place::new();
     let render = ["render", "speech.wav", "-m", "tiny", "-b", "bg", "-q"];
     let output = run(&place, &render);
-    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
-    // Packages are named for the version that is built with.
-    let told = said(&output).replace(place.path.to_str().unwrap(), "[here]");
-    let told: String = told.chars().filter(|c| !c.is_ascii_digit()).collect();
-    snapshot!("ffmpeg_missing", told);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    // The package names contain the version that the program is built with.
+    let error = stderr(&output).replace(place.path.to_str().unwrap(), "[here]");
+    let error: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
+    snapshot!("ffmpeg_missing", error);
     for args in [&["bench"][..], &["inspect", "clip.mp4"]] {
         fs::write(place.join("clip.mp4"), "a clip").unwrap();
         let output = run(&place, args);
-        assert_eq!(output.status.code(), Some(4), "{args:?}: {}", said(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(4),
+            "{args:?}: {}",
+            stderr(&output)
+        );
     }
     let output = run(&place, &["doctor"]);
     assert_eq!(output.status.code(), Some(4));
@@ -47,7 +52,7 @@ fn what_needs_them_says_so() {
 fn what_does_not_need_them_works() {
     let place = Place::new();
     let output = run(&place, &["--help"]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let frames = [
         "render",
         "speech.wav",
@@ -60,7 +65,7 @@ fn what_does_not_need_them_works() {
     ];
     let args = [&frames[..], &["--limit", "0.2", "--report", "r.json"]].concat();
     let output = run(&place, &args);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 5);
     let report: serde_json::Value =
         serde_json::from_slice(&fs::read(place.join("r.json")).unwrap()).unwrap();

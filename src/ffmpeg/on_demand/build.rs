@@ -1,6 +1,7 @@
-//! Lists what FFmpeg's libraries export, for `src/ffmpeg/on_demand.rs`, which loads them at the first call.
+//! Lists the functions that FFmpeg's libraries export, for `mod.rs` next to it, which loads them at the first call.
 //!
-//! Where that cannot be done (another processor, a static FFmpeg), nothing is listed, and the program is linked to them.
+//! Lists nothing, so that the program is linked to FFmpeg as usual, on other systems and processors than x86-64 Linux, if
+//! there are no shared libraries, and if `LIPSYNC_LINK_FFMPEG` is set.
 
 use std::env;
 use std::error::Error;
@@ -12,15 +13,18 @@ use object::elf::{DT_SONAME, STT_FUNC};
 use object::read::elf::ElfFile64;
 use object::{Object as _, ObjectSymbol as _};
 
-/// Each after what it needs itself.
+/// Each comes after those it depends on.
 const LIBRARIES: [&str; 4] = ["libavutil", "libswscale", "libavcodec", "libavformat"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=src/ffmpeg/build.rs");
+    println!("cargo:rerun-if-changed=src/ffmpeg/on_demand/build.rs");
     println!("cargo:rerun-if-env-changed=FFMPEG_DIR");
+    println!("cargo:rerun-if-env-changed=LIPSYNC_LINK_FFMPEG");
     println!("cargo:rustc-check-cfg=cfg(ffmpeg_on_demand)");
     let target = |what: &str| env::var(format!("CARGO_CFG_TARGET_{what}"));
-    if (target("OS")?.as_str(), target("ARCH")?.as_str()) != ("linux", "x86_64") {
+    if (target("OS")?.as_str(), target("ARCH")?.as_str()) != ("linux", "x86_64")
+        || env::var_os("LIPSYNC_LINK_FFMPEG").is_some()
+    {
         return Ok(());
     }
     let files: Option<Vec<PathBuf>> = LIBRARIES.into_iter().map(find).collect();
@@ -46,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The shared library that the linker is given for `name`.
+/// The shared library that the linker would use for `name`.
 fn find(name: &str) -> Option<PathBuf> {
     let folder = match env::var_os("FFMPEG_DIR") {
         Some(folder) => Path::new(&folder).join("lib"),
@@ -55,7 +59,7 @@ fn find(name: &str) -> Option<PathBuf> {
     Some(folder.join(format!("{name}.so"))).filter(|file| file.is_file())
 }
 
-/// The name under which the library at `path` is loaded, and the functions that it exports.
+/// The soname of the library at `path`, and the functions that it exports.
 fn exports(path: &Path) -> Result<(String, Vec<String>), Box<dyn Error>> {
     let bytes = fs::read(path)?;
     let file = ElfFile64::<object::Endianness>::parse(&*bytes)?;

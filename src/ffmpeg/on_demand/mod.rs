@@ -1,13 +1,23 @@
-//! FFmpeg's libraries, loaded at the first call instead of at the program's start.
+//! FFmpeg's libraries, loaded at the first call instead of at program start. For x86-64 Linux only, and optional.
 //!
-//! Debian's FFmpeg is 136 libraries, which take the loader 30 ms: `lipsync --help` does not need them, and without them
-//! the program would not even start to say what is missing. So each function that they export is a jump of ours through
-//! a slot of [`SLOTS`]. The linker finds these first and needs the libraries no more. A slot leads to `ffmpeg_first`, which
-//! looks the real function up and puts it there. Our names are hidden: the libraries among themselves see only their own.
+//! Why: Debian's FFmpeg consists of 136 libraries. Linked the normal way, they are loaded by every command, `--help`
+//! included: 37 ms of CPU time instead of 2 ms (FFmpeg 5.1). And without them the program would not start at all, so that
+//! neither `render` nor `doctor` could say what to install.
+//!
+//! How: `build.rs` lists the functions that the libraries export. For each, this module defines a function of the same name
+//! that jumps through a slot of [`SLOTS`]; the linker finds these first and needs the libraries no more. A slot first leads
+//! to `ffmpeg_first`, which looks the real function up and stores it in the slot, so later calls cost one jump. The names
+//! are hidden: FFmpeg's libraries do not see them.
+//!
+//! Where this does not apply, `build.rs` lists nothing, `ffmpeg_on_demand` is not set, and the program is linked to FFmpeg
+//! as usual: on other systems and processors, where there is no shared FFmpeg to build with, and where
+//! `LIPSYNC_LINK_FFMPEG` is set during the build. Nothing outside this folder depends on it but
+//! [`init`](super::init), which calls [`load`]. With a static FFmpeg there is nothing left to load: the folder, its `build`
+//! line in Cargo.toml and the build dependencies can then be removed.
 
 #![expect(
     unsafe_code,
-    reason = "jumps to functions that are found at run time cannot be written in safe Rust"
+    reason = "safe Rust cannot define functions that jump to others found at run time"
 )]
 
 use std::ffi::{CStr, c_void};
@@ -20,23 +30,25 @@ use crate::error::Fault;
 
 struct Library {
     soname: &'static str,
-    /// What it exports, in the order of the slots.
+    /// The functions that it exports, in the order of the slots.
     functions: &'static [&'static CStr],
 }
 
-/// Written by build.rs, as `COUNT` and `ffmpeg_jumps.s`.
+// build.rs writes these and `ffmpeg_jumps.s`.
 const LIBRARIES: &[Library] = &include!(concat!(env!("OUT_DIR"), "/ffmpeg_libraries.rs"));
 const COUNT: usize = include!(concat!(env!("OUT_DIR"), "/ffmpeg_count.rs"));
 
 static SLOTS: [AtomicPtr<c_void>; COUNT] =
     [const { AtomicPtr::new(ffmpeg_first as *mut c_void) }; COUNT];
 
+// SAFETY: defined below. Rust only takes its address.
 unsafe extern "C" {
     fn ffmpeg_first();
 }
 
-// SAFETY: r11 belongs to nobody between a caller and the function it calls (System V ABI for x86-64, 3.2.1). Arguments are in
-// rdi, rsi, rdx, rcx, r8, r9 and xmm0 to xmm7, a count of vector arguments in al; `ffmpeg_first` keeps them over its call.
+// SAFETY: r10 and r11 are free between a caller and the function it calls (System V ABI for x86-64, 3.2.1). Arguments are in
+// rdi, rsi, rdx, rcx, r8, r9, xmm0 to xmm7 and on the stack, the number of vector arguments in al; `ffmpeg_first` saves the
+// registers, restores them after its call, and leaves the stack as it was.
 std::arch::global_asm!(
     ".macro ffmpeg_jump name, slot",
     ".globl \\name",
@@ -105,10 +117,10 @@ std::arch::global_asm!(
     first = sym look_up,
 );
 
-/// The function of `slot`, which is called for the first time.
+/// Finds the function of `slot`, which is called for the first time.
 #[expect(
     clippy::panic,
-    reason = "nobody is there to take an error: `load` comes before all calls and gives it"
+    reason = "the caller expects an FFmpeg function: `load`, which runs before, returns the error"
 )]
 extern "C" fn look_up(slot: usize) -> *mut c_void {
     let loaded = libraries().as_deref().unwrap_or_default();
@@ -117,33 +129,33 @@ extern "C" fn look_up(slot: usize) -> *mut c_void {
         names.map(move |name| (*name, loaded))
     });
     let found = functions.nth(slot).map(|(name, loaded)| {
-        // SAFETY: only its address is taken; those who call it have its type from FFmpeg's headers.
+        // SAFETY: only the address is taken; callers have the type from FFmpeg's headers.
         unsafe { loaded.get::<*mut c_void>(name) }
     });
     let Some(Ok(symbol)) = found else {
-        panic!("FFmpeg is called without being there ({slot}, {found:?})");
+        panic!("FFmpeg was called before it was loaded ({slot}, {found:?})");
     };
     let function = symbol.as_raw_ptr();
     SLOTS[slot].store(function, Ordering::Relaxed);
     function
 }
 
-/// Loads the libraries, or tells which one the loader could not, and what mends it.
+/// Loads the libraries. The error names the one that failed, and how to install them.
 pub(super) fn load() -> Result<(), Fault> {
-    libraries().as_ref().map(|_| ()).map_err(|words| {
+    libraries().as_ref().map(|_| ()).map_err(|reason| {
         // Debian calls the package of `libavutil.so.57` `libavutil57`.
         let packages = LIBRARIES.iter().map(|l| l.soname.replace(".so.", ""));
         let packages: Vec<String> = packages.collect();
         Fault::machine("cannot load FFmpeg's libraries")
-            .because(words.as_str())
+            .because(reason.as_str())
             .hint(format!(
-                "apt-get install {}; where those are not to be had, build lipsync again with the FFmpeg that is there",
+                "apt-get install {}; if your system has no such packages, rebuild lipsync with the FFmpeg it has",
                 packages.join(" ")
             ))
     })
 }
 
-/// The libraries, loaded once, for as long as the program runs.
+/// The libraries, loaded once and never unloaded.
 fn libraries() -> &'static Result<Vec<Loaded>, String> {
     static LOADED: OnceLock<Result<Vec<Loaded>, String>> = OnceLock::new();
     LOADED.get_or_init(|| {
@@ -155,10 +167,10 @@ fn libraries() -> &'static Result<Vec<Loaded>, String> {
 }
 
 fn open(soname: &str) -> Result<Loaded, String> {
-    // SAFETY: the loader would have run the same initialisers at the program's start.
+    // SAFETY: loading runs the library's initialisers, the same that would run at program start if it were linked.
     unsafe { Loaded::open(Some(soname), RTLD_LAZY | RTLD_LOCAL) }.map_err(|error| {
-        let words = std::error::Error::source(&error).map(ToString::to_string);
-        words.unwrap_or_else(|| error.to_string())
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        reason.unwrap_or_else(|| error.to_string())
     })
 }
 
@@ -171,11 +183,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_first_call_keeps_all_its_arguments() {
+    fn a_first_call_passes_on_all_arguments() {
         let mut names = LIBRARIES.iter().flat_map(|library| library.functions);
         let slot = names.position(|name| *name == c"av_asprintf").unwrap();
         let text = || {
-            // SAFETY: as many numbers as the format says, of its kinds; the text is copied before it is freed.
+            // SAFETY: numbers and types match the format; the text is copied before it is freed.
             unsafe {
                 let format = c"%d %d %d %d %d %d %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f";
                 let text: *mut c_char = av_asprintf(
@@ -213,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn every_function_is_there() {
+    fn every_function_is_found() {
         load().unwrap();
         assert!((0..COUNT).all(|slot| !look_up(slot).is_null()));
     }
