@@ -16,8 +16,8 @@ use lipsync::audio::SPEECH_RATE;
 use lipsync::audio::{HOP, MelSpectrogram, frame_count};
 use lipsync::face::{self, CROP, INPUT_LEN, OUTPUT_LEN, Paste, Paster};
 use lipsync::image::Pool;
-use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
+use lipsync::image::{Yuv420, YuvConverter};
 use realfft::RealFftPlanner;
 
 /// Size of the bundled presenter's frames, and side of its crop rectangle.
@@ -96,7 +96,7 @@ fn crop(criterion: &mut Criterion) {
         b.iter(|| face::crop(black_box(&frame), rect()));
     });
     let mut part = Picture::default();
-    part.copy_part(&frame, rect());
+    part.copy_rect(&frame, rect());
     let side = CROP as u32;
     let source = ImageRef::new(SIDE, SIDE, &part.pixels, PixelType::U8x3).unwrap();
     let mut target = Image::new(side, side, PixelType::U8x3);
@@ -157,7 +157,7 @@ fn colours(criterion: &mut Criterion) {
         let picture = picture(width, height);
         let bytes = width * height * 3 / 2;
         group.throughput(Throughput::Bytes(bytes as u64));
-        let (mut converter, mut planes) = (Converter::default(), Yuv420::default());
+        let (mut converter, mut planes) = (YuvConverter::default(), Yuv420::default());
         group.bench_function(format!("lipsync (the yuv crate), {name}"), |b| {
             b.iter(|| converter.convert(black_box(&picture), &mut planes).unwrap());
         });

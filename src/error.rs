@@ -98,7 +98,7 @@ impl Error for Fault {
 
 /// The parts of an error, ready to print.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct ErrorReport {
     /// What failed.
     pub message: String,
     /// Why, outermost first.
@@ -109,7 +109,7 @@ pub struct Report {
     pub exit: Exit,
 }
 
-impl Report {
+impl ErrorReport {
     /// Message and causes from the chain; hint and exit code from the outermost [`Fault`] in it.
     pub fn of(error: &anyhow::Error) -> Self {
         let mut texts = error.chain().map(ToString::to_string);
@@ -168,8 +168,8 @@ mod tests {
         let inner = Fault::machine("no encoder").hint("install it");
         let error = anyhow::Error::new(inner).context("cannot write `a.mp4`");
         assert_eq!(
-            Report::of(&error),
-            Report {
+            ErrorReport::of(&error),
+            ErrorReport {
                 message: "cannot write `a.mp4`".into(),
                 causes: vec!["no encoder".into()],
                 hint: Some("install it".into()),
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn plain_errors_exit_with_failed() {
-        let report = Report::of(&anyhow::anyhow!("boom"));
+        let report = ErrorReport::of(&anyhow::anyhow!("boom"));
         assert_eq!((report.exit, report.hint), (Exit::Failed, None));
     }
 

@@ -118,7 +118,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         sound: &sound,
         rest: None,
         backgrounds: &backgrounds,
-        keep_bytes: 10 << 20,
+        cache_bytes: 10 << 20,
         order: Order::PingPong,
         start: BackgroundIndex(0),
         paste,
@@ -135,7 +135,7 @@ fn allocations(folder: &Path, frames: u64, batch: usize, paste: Paste) -> usize 
         format: ClipFormat {
             container: Container::Mp4,
             video: encoder.settings(None, None).unwrap(),
-            sound_bits: None,
+            audio_bitrate: None,
         },
         threads: 2,
         deterministic: false,

@@ -1,5 +1,7 @@
 //! The documents: links and anchors lead somewhere, and every test that a promise names exists.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 

@@ -99,7 +99,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
         sound: &sound,
         rest: None,
         backgrounds: &backgrounds,
-        keep_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
         order: Order::PingPong,
         start: BackgroundIndex(0),
         paste: Paste::Seamless,
@@ -132,7 +132,7 @@ fn render(folder: &Path, networks: &mut Networks, number: usize) {
             format: ClipFormat {
                 container: Container::Mp4,
                 video: encoder.settings(None, None).unwrap(),
-                sound_bits: None,
+                audio_bitrate: None,
             },
             threads: 2,
             deterministic: false,

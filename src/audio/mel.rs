@@ -159,7 +159,7 @@ fn hz_to_mel(hz: f64) -> f64 {
 }
 
 /// The position of a frequency among the bands: 0 at the lower edge of the lowest, 80 at the upper edge of the highest.
-pub(crate) fn band_of_hz(hz: f64) -> f64 {
+pub(crate) fn hz_to_band(hz: f64) -> f64 {
     let (low, high) = (hz_to_mel(MIN_HZ), hz_to_mel(MAX_HZ));
     (hz_to_mel(hz) - low) / (high - low) * BANDS as f64
 }

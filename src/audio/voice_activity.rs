@@ -120,13 +120,13 @@ impl VoiceActivity {
 
 /// How much of the generated mouth is shown over time: 1 in speech, 0 at rest, with smooth transitions.
 #[derive(Debug, Clone)]
-pub struct Rest {
+pub struct RestSchedule {
     /// Where the mouth is at rest, including both transitions.
     ranges: Vec<Range<f64>>,
     seconds: f64,
 }
 
-impl Rest {
+impl RestSchedule {
     /// The mouth rests in the pauses of `activity`.
     pub fn in_pauses(activity: &VoiceActivity) -> Self {
         let seconds = activity.seconds;
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_mouth_eases_to_rest_and_back() {
-        let rest = Rest {
+        let rest = RestSchedule {
             ranges: vec![0.0..0.5, 2.0..2.3, 4.0..6.0, 8.0..9.0],
             seconds: 9.0,
         };
@@ -325,7 +325,7 @@ mod tests {
             for pair in found.speech.windows(2) {
                 prop_assert!(pair[0].end < pair[1].start);
             }
-            let rest = Rest::in_pauses(&found);
+            let rest = RestSchedule::in_pauses(&found);
             let weights: Vec<f32> = (0..=(found.seconds * 100.0) as u32 + 4).map(|i| rest.weight(f64::from(i) / 100.0)).collect();
             prop_assert!(weights.windows(2).all(|w| (w[0] - w[1]).abs() < 0.15), "{weights:?}");
             prop_assert!(weights.iter().all(|w| (0.0..=1.0).contains(w)));

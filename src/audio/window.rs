@@ -24,7 +24,7 @@ const MEL_RATE: i128 = 80;
 const FEATURE_RATE: i128 = 25;
 
 /// Shortest audio that is analysed, in samples: shorter audio is padded with zeros to 640 ms.
-pub(crate) const SHORTEST_SPEECH: u64 = 10_240;
+pub(crate) const MIN_SPEECH_SAMPLES: u64 = 10_240;
 
 /// Blocks that the contract makes of `mel_frames` mel frames (16 or more): `int((T - 16) / 80 * 25) + 2`.
 pub(crate) fn block_count(mel_frames: u64) -> u64 {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::encoder::AudioEncoder;
 use super::file::{AudioFile, AudioReader};
 use super::mel::{self, MelSpectrogram, SPEECH_RATE};
-use super::window::{BlockGroup, EMBEDDING_LEN, MelQueue, SHORTEST_SPEECH, WindowLayout};
+use super::window::{BlockGroup, EMBEDDING_LEN, MIN_SPEECH_SAMPLES, MelQueue, WindowLayout};
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Most blocks per run of the audio encoder.
@@ -19,7 +19,7 @@ const ENCODER_BATCH: usize = 16;
 pub struct WindowReader<'a> {
     encoder: &'a mut dyn AudioEncoder,
     reader: AudioReader,
-    /// Zeros that pad short audio to [`SHORTEST_SPEECH`].
+    /// Zeros that pad short audio to [`MIN_SPEECH_SAMPLES`].
     padding: usize,
     ended: bool,
     mel: MelSpectrogram,
@@ -46,7 +46,7 @@ impl<'a> WindowReader<'a> {
         encoder: &'a mut dyn AudioEncoder,
     ) -> Result<Self> {
         let len = audio.frames_at(SPEECH_RATE);
-        let padded_len = len.max(SHORTEST_SPEECH);
+        let padded_len = len.max(MIN_SPEECH_SAMPLES);
         let layout = WindowLayout::new(fps, mel::frame_count(padded_len));
         let starts = layout.block_starts(first).into_iter().flatten();
         let first_mel = starts

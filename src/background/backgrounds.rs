@@ -223,7 +223,7 @@ impl Backgrounds {
     }
 
     /// Memory of the decoded files that are kept, in bytes.
-    pub fn kept_bytes(&self) -> usize {
+    pub fn cached_bytes(&self) -> usize {
         self.decoded.bytes()
     }
 
@@ -232,7 +232,7 @@ impl Backgrounds {
         let size = self.size;
         let pixels = size.width as usize * size.height as usize;
         let areas = self.rects.iter().map(|&rect| {
-            let area = yuv420::grown(rect, size);
+            let area = yuv420::extend_to_chroma(rect, size);
             area.width() * area.height()
         });
         let rgb = pixels * if self.has_alpha() { 4 } else { 3 };

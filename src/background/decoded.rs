@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 
 use crate::face;
-use crate::image::yuv420::{self, Converter, Yuv420};
+use crate::image::yuv420::{self, Yuv420, YuvConverter};
 use crate::image::{Picture, Rect};
 
 /// Formats in which whole backgrounds are kept: those from which the output composes its frames.
@@ -52,7 +52,7 @@ pub struct Background {
     /// What a new mouth may change: the crop rectangle, [extended](yuv420::grown) to whole values of U and V.
     pub area: Rect,
     /// R G B of `area`.
-    pub under: Picture,
+    pub area_pixels: Picture,
     /// The whole picture, if it is kept in this format.
     pub rgb: Option<Picture>,
     /// The whole picture, if it is kept in this format.
@@ -67,19 +67,19 @@ impl Background {
         formats: FrameFormats,
     ) -> Result<Self> {
         let crop = face::crop(&frame, rect);
-        let area = yuv420::grown(rect, frame.size());
-        let mut under = Picture::default();
-        under.copy_part(&frame, area);
+        let area = yuv420::extend_to_chroma(rect, frame.size());
+        let mut area_pixels = Picture::default();
+        area_pixels.copy_rect(&frame, area);
         let mut planes = formats.yuv420.then(Yuv420::default);
         if let Some(planes) = &mut planes {
-            Converter::default().convert(&frame, planes)?;
+            YuvConverter::default().convert(&frame, planes)?;
         }
         Ok(Self {
             place,
             rect,
             crop,
             area,
-            under,
+            area_pixels,
             rgb: formats.rgb.then_some(frame),
             yuv420: planes,
         })

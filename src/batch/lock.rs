@@ -157,14 +157,15 @@ fn already_locked(folder: &Path, path: &Path) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Report;
+    use crate::error::ErrorReport;
 
     #[test]
     fn whole_runs_exclude_all_others_and_shards_only_themselves() {
         let dir = tempfile::tempdir().unwrap();
         let shard = |text: &str| text.parse().ok();
         let take = |shard| Lock::take(dir.path(), shard);
-        let holders = |result: Result<Lock>| Report::of(&result.unwrap_err()).causes.join("\n");
+        let holders =
+            |result: Result<Lock>| ErrorReport::of(&result.unwrap_err()).causes.join("\n");
         let whole = take(None).unwrap();
         let me = format!("process {} on `", std::process::id());
         assert!(holders(take(None)).starts_with(&me));

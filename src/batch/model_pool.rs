@@ -176,7 +176,7 @@ impl PoolState {
     fn picture_bytes(&self, excluded: Option<&Arc<Backgrounds>>) -> usize {
         let all = self.backgrounds.iter();
         let others = all.filter(|active| !excluded.is_some_and(|excluded| active.is(excluded)));
-        others.map(|active| active.backgrounds.kept_bytes()).sum()
+        others.map(|active| active.backgrounds.cached_bytes()).sum()
     }
 
     /// Whether no clip shows `backgrounds`.
@@ -206,7 +206,7 @@ impl PoolState {
     fn free_one(&mut self, backgrounds: &Arc<Backgrounds>, dropped: &mut Vec<String>) -> bool {
         let mut all = self.backgrounds.iter();
         let is_free = |active: &&ActiveBackgrounds| {
-            !active.is(backgrounds) && active.is_idle() && active.backgrounds.kept_bytes() > 0
+            !active.is(backgrounds) && active.is_idle() && active.backgrounds.cached_bytes() > 0
         };
         if let Some(idle) = all.find(is_free) {
             idle.backgrounds.forget();
@@ -226,7 +226,7 @@ impl<'a> ModelPool<'a> {
         Self {
             runtime,
             workers,
-            base: memory::held(),
+            base: memory::in_use(),
             state: Mutex::default(),
         }
     }
@@ -245,8 +245,8 @@ impl<'a> ModelPool<'a> {
         let room = loop {
             let taken = self.base + networks.bytes + state.bytes_of_others(&networks, backgrounds);
             let features = networks.has_features;
-            let room = MemoryBudget::beside(taken, limits.memory, limits.encoding, features);
-            if room.lacking == 0 || !state.free_one(backgrounds, &mut dropped) {
+            let room = MemoryBudget::next_to(taken, limits.memory, limits.encoding, features);
+            if room.shortfall == 0 || !state.free_one(backgrounds, &mut dropped) {
                 break room;
             }
         };
@@ -273,10 +273,10 @@ impl<'a> ModelPool<'a> {
     }
 
     fn limits(&self, plan: &Plan) -> PoolLimits {
-        let encoder = memory::encoding_in_turns(plan.backgrounds.size());
+        let encoder = memory::encoding_bytes_in_sequence(plan.backgrounds.size());
         let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
         // The usual limit of one clip, and the encoders of the other workers.
-        let usual = || MemoryBudget::usual_limit(file) + (self.workers - 1) * encoder;
+        let usual = || MemoryBudget::default_limit(file) + (self.workers - 1) * encoder;
         PoolLimits {
             file,
             encoding: self.workers * encoder,
@@ -297,7 +297,7 @@ impl<'a> ModelPool<'a> {
         if let Some(at) = models.position(|entry| entry.networks.key == key) {
             return Ok((state.models.remove(at), false));
         }
-        self.make_room(state, &plan.backgrounds, limits, dropped);
+        self.budget_memory(state, &plan.backgrounds, limits, dropped);
         let entry = PoolEntry {
             networks: Arc::new(self.load(plan, key, limits.file)?),
             budget: 0,
@@ -307,7 +307,7 @@ impl<'a> ModelPool<'a> {
     }
 
     /// Makes room for a new model, which is assumed to be as large as the largest loaded one.
-    fn make_room(
+    fn budget_memory(
         &self,
         state: &mut PoolState,
         backgrounds: &Arc<Backgrounds>,
@@ -322,11 +322,11 @@ impl<'a> ModelPool<'a> {
 
     /// Loads the networks of `plan` and runs them once; `file` is the size of the generator's file in bytes.
     fn load(&self, plan: &Plan, key: ModelKey, file: u64) -> Result<PooledModel> {
-        let before = memory::held();
+        let before = memory::in_use();
         let mut networks = networks::load(plan, self.runtime)?;
         let batch = plan.batch.on(&networks.placement);
         networks.warm_up(batch)?;
-        let grown = memory::held().saturating_sub(before);
+        let extend_to_chroma = memory::in_use().saturating_sub(before);
         let (features, has_features) = (networks.features(), networks.has_features());
         let Networks {
             encoder,
@@ -344,7 +344,7 @@ impl<'a> ModelPool<'a> {
             features,
             has_features,
             // A model that reuses the memory of an earlier one does not let the process grow.
-            bytes: grown.max(file as usize),
+            bytes: extend_to_chroma.max(file as usize),
             precision: plan.precision,
             tuning,
             placement,

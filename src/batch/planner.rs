@@ -40,7 +40,7 @@ impl Planner<'_> {
     pub(crate) fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
         for target in plan.outputs_mut() {
             // A file that appears later belongs to somebody else.
-            target.force = target.is_taken();
+            target.force = target.exists();
             if !target.force || self.force {
                 continue;
             }
@@ -63,7 +63,7 @@ impl Planner<'_> {
     /// Whether to skip the job: by `known` it is finished, and nothing has changed since.
     pub(crate) fn is_finished(&self, job: &Job, plan: &Plan, known: &Known) -> Result<bool> {
         // The digest reads the audio file, so it comes last.
-        let may_be_finished = self.resume && plan.outputs().all(Target::is_taken);
+        let may_be_finished = self.resume && plan.outputs().all(Target::exists);
         Ok(may_be_finished && known.is_finished(&self.contents.key(job, plan)?))
     }
 }

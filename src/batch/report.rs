@@ -90,7 +90,7 @@ pub(crate) struct ClipReport {
     pub render: Option<Box<RenderReport>>,
     /// Why it failed; also in the report of the render.
     #[serde(skip)]
-    pub error: Option<error::Report>,
+    pub error: Option<error::ErrorReport>,
 }
 
 impl BatchReport {
@@ -103,7 +103,7 @@ impl BatchReport {
     }
 
     /// Sums up the clips, `wall_s` seconds after the start of the program.
-    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::ErrorReport>) {
         self.schema_version = SCHEMA_VERSION;
         let count = |end| self.clips.iter().filter(|clip| clip.end == end).count();
         self.totals = Totals {
@@ -128,6 +128,6 @@ impl BatchReport {
         self.realtime_factor = rounded(length / wall_s);
         self.peak_rss_mb = peak_mb();
         self.versions.extend(versions());
-        self.error = error.map(error::Report::to_json);
+        self.error = error.map(error::ErrorReport::to_json);
     }
 }

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::model_pool::{ModelPool, PooledModel};
 use super::planner::Planner;
 use crate::cancel::Cancel;
-use crate::error::{Exit, Report};
+use crate::error::{ErrorReport, Exit};
 use crate::inference::shared::SharedEncoder;
 use crate::inference::threads;
 use crate::plan::Plan;
@@ -37,7 +37,7 @@ pub(crate) enum JobEvent {
         /// Models that were unloaded to make room.
         dropped: Vec<String>,
         /// Bytes by which the memory limit is too low.
-        lacking: usize,
+        shortfall: usize,
     },
     /// Rendering starts.
     Start {
@@ -62,7 +62,7 @@ pub(crate) enum JobEvent {
         /// The report of its render.
         report: Box<RenderReport>,
         /// Why it failed.
-        error: Option<Report>,
+        error: Option<ErrorReport>,
     },
 }
 
@@ -144,7 +144,7 @@ impl Workers<'_> {
             report.versions.insert("onnxruntime", self.runtime.clone());
             let result =
                 plan.and_then(|(plan, key)| self.render(job, &plan, &key, &mut report, events));
-            let error = result.err().map(|error| Report::of(&error));
+            let error = result.err().map(|error| ErrorReport::of(&error));
             threads::give_memory_back();
             if error
                 .as_ref()
@@ -188,7 +188,7 @@ impl Workers<'_> {
             networks: Arc::clone(networks),
             is_new: resources.is_new,
             dropped: resources.dropped,
-            lacking: resources.room.lacking,
+            shortfall: resources.room.shortfall,
         });
         for target in plan.outputs() {
             target.make_folders()?;
@@ -208,7 +208,7 @@ impl Workers<'_> {
         report.batch_limit = networks.batch_limit.get();
         report.set_rendered(&rendered);
         self.journal
-            .complete(key, &self.jobs[job].id, &rendered.parts)?;
+            .complete(key, &self.jobs[job].id, &rendered.outputs)?;
         rendered.publish()
     }
 }

@@ -43,7 +43,7 @@ impl PaintedFrame {
     pub(super) fn paste(&self, method: Paste, paster: &mut Paster, patch: &mut Picture) {
         let background = &self.background;
         let rect = background.rect.within(background.area);
-        patch.copy_from(&background.under);
+        patch.copy_from(&background.area_pixels);
         paster.paste(method, 1.0, patch, rect, &background.crop, &self.output);
     }
 }
@@ -58,7 +58,7 @@ impl Fixtures {
     ) -> Result<Self> {
         let frames = plan.frames as usize;
         let (blocks, windows) = encode_audio(plan, &mut networks.encoder)?;
-        let mut cache = BackgroundCache::new(&plan.backgrounds, clip.keep_bytes, formats);
+        let mut cache = BackgroundCache::new(&plan.backgrounds, clip.cache_bytes, formats);
         let mut seen = BTreeMap::new();
         let (mut crops, mut painted) = (Vec::with_capacity(frames), Vec::new());
         for frame in 0..frames {

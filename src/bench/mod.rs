@@ -42,7 +42,7 @@ use crate::image::pool::Pool;
 use crate::inference::onnx::{BaselineGenerator, Networks, Runtime};
 use crate::output::{OutputKind, Target};
 use crate::plan::Plan;
-use crate::render::memory::peak_memory;
+use crate::render::memory::peak_use;
 use crate::render::pipeline::{Clip, FrameSelection};
 use crate::render::{self, networks};
 use components::{
@@ -84,7 +84,7 @@ pub(crate) fn run(
     let library = Runtime::load(runtime)?;
     let mut networks = networks::load(plan, &library)?;
     let batch = plan.batch.on(&networks.placement);
-    let room = networks::make_room(plan, &mut networks, batch)?;
+    let room = networks::budget_memory(plan, &mut networks, batch)?;
     let load = started.elapsed();
     let frames = FrameSelection::Range(0..plan.frames);
     let bench = Bench {
@@ -103,7 +103,7 @@ pub(crate) fn run(
         first_frame: load + rendered.first_frame,
         stages: rendered.stages,
         // Before the components' fixtures take more.
-        peak_rss: peak_memory(),
+        peak_rss: peak_use(),
     };
     let fixtures = Fixtures::new(plan, bench.clip, bench.frame_formats(), &mut networks)?;
     let composed = bench.composed(&fixtures);

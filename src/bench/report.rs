@@ -15,7 +15,7 @@ use crate::inference::onnx::Networks;
 use crate::inference::precision::Tuning;
 use crate::plan::Plan;
 use crate::render::pipeline::StageTime;
-use crate::render::report::{Background, Input, ModelReport, versions, write_json};
+use crate::render::report::{BackgroundReport, InputReport, ModelReport, versions, write_json};
 
 /// Version of the report's schema; it changes when a field is removed or changes its meaning.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -30,11 +30,11 @@ pub(crate) struct BenchReport {
     /// CPU cores of the machine.
     pub cores: usize,
     /// The audio file.
-    pub input: Input,
+    pub input: InputReport,
     /// The model.
     pub model: ModelReport,
     /// The background.
-    pub background: Background,
+    pub background: BackgroundReport,
     /// Width of the frames, pixels.
     pub width: u32,
     /// Height of the frames, pixels.
@@ -194,9 +194,9 @@ impl BenchReport {
             schema_version: SCHEMA_VERSION,
             versions: versions().collect(),
             cores: thread::available_parallelism().map_or(1, usize::from),
-            input: Input::of(&plan.sound),
+            input: InputReport::of(&plan.sound),
             model: ModelReport::of(&plan.model),
-            background: Background::of(plan),
+            background: BackgroundReport::of(plan),
             width: size.width,
             height: size.height,
             frames: plan.frames,

@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::compare::{self, Comparison, Limits};
 use crate::error::Fault;
 use crate::output::{OutputKind, Target};
-use crate::sync::Making;
+use crate::sync::RenderInputs;
 
 /// Compare a clip with a reference, frame by frame, and their audio
 ///
@@ -89,7 +89,7 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         min_ssim: args.min_ssim,
         max_abs: args.max_abs,
     };
-    let making = Making {
+    let making = RenderInputs {
         background: args.background,
         crop_rects: args.crop_rects,
     };

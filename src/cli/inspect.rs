@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::draw;
 use crate::inspect::Inspection;
 use crate::output::{OutputKind, Target};
-use crate::sync::Making;
+use crate::sync::RenderInputs;
 
 /// Describe a model, background, audio file or video, and report problems
 ///
@@ -56,7 +56,7 @@ pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
     if let Some(target) = &picture {
         target.check()?;
     }
-    let making = Making {
+    let making = RenderInputs {
         background: args.background,
         crop_rects: args.crop_rects,
     };

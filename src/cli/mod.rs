@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
 use crate::cancel::Cancel;
-use crate::error::Report;
+use crate::error::ErrorReport;
 use ui::{Ui, UiArgs};
 
 /// Turn speech and frames of a presenter into a clip of the presenter saying it
@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let report = Report::of(&error);
+            let report = ErrorReport::of(&error);
             ui.error(&report);
             ExitCode::from(report.exit as u8)
         }

@@ -60,7 +60,7 @@ pub(super) fn configure(
         ui.suggest_level(Level::named(level.value));
     }
     if ui.shows(Level::Trace) {
-        ffmpeg::speak()?;
+        ffmpeg::log_warnings()?;
     }
     limit_threads(request.threads.as_ref().map(|threads| threads.value));
     Ok(config)

@@ -197,7 +197,7 @@ impl Input {
 /// pixel format and range, else R G B.
 pub(super) fn common_planes([expected, actual]: &[Input; 2]) -> (ComparedPlanes, String) {
     let videos = expected.video().zip(actual.video());
-    match videos.and_then(|(a, b)| a.file.planes_as_in(&b.file)) {
+    match videos.and_then(|(a, b)| a.file.comparable_planes(&b.file)) {
         Some(letters) => (ComparedPlanes::Stored, letters),
         None => (ComparedPlanes::Rgb, "R G B".into()),
     }

@@ -1,6 +1,7 @@
 //! PSNR, SSIM and the largest difference of two pictures, defined as in FFmpeg's filters `psnr` and `ssim`.
 
 use crate::background::video::{PlanarPicture, Plane};
+use crate::image;
 
 /// Width and height of a block. An SSIM window is 2x2 blocks; windows overlap by one block.
 const BLOCK: usize = 4;
@@ -66,8 +67,7 @@ pub(crate) fn measure(expected: &PlanarPicture, actual: &PlanarPicture) -> Pictu
 
 /// Peak signal-to-noise ratio in dB of samples of `depth` bits; infinite if there is no error.
 pub(crate) fn psnr(mse: f64, depth: u32) -> f64 {
-    let peak = f64::from((1_u32 << depth) - 1);
-    10.0 * (peak * peak / mse).log10()
+    image::psnr(mse, f64::from((1_u32 << depth) - 1))
 }
 
 /// Mean squared error, largest difference, and the index of the first sample that has it.

@@ -35,7 +35,7 @@ use pass::FramePass;
 pub(crate) use picture::draw;
 
 use crate::cancel::Cancel;
-use crate::sync::{Making, View, rounded};
+use crate::sync::{RenderInputs, View, rounded};
 
 /// Version of the JSON; keys are only ever added to it.
 const SCHEMA_VERSION: u32 = 1;
@@ -85,7 +85,7 @@ impl Comparison {
         expected: &Path,
         actual: &Path,
         limits: Limits,
-        making: &Making,
+        making: &RenderInputs,
         cancel: &Cancel,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {

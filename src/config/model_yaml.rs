@@ -83,11 +83,11 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::error::{Exit, Report};
+    use crate::error::{ErrorReport, Exit};
 
     fn message(text: &str) -> String {
         let error = ModelYaml::parse(text, Path::new("ada/model.yaml")).unwrap_err();
-        let report = Report::of(&error);
+        let report = ErrorReport::of(&error);
         assert_eq!(report.exit, Exit::Failed);
         let hint = report.hint.unwrap_or_default();
         format!("{}: {}\n{hint}", report.message, report.causes.join("\n"))

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::file::{ConfigFile, ConfiguredModel, OutputSection};
 use super::yaml::Located;
-use crate::error::{Exit, Report};
+use crate::error::{ErrorReport, Exit};
 use crate::timeline::FrameRate;
 
 const WHOLE: &str = "\
@@ -52,7 +52,7 @@ fn on_line<T>(value: T, line: usize) -> Located<T> {
 }
 
 fn message(text: &str) -> String {
-    let report = Report::of(&parse(text).unwrap_err());
+    let report = ErrorReport::of(&parse(text).unwrap_err());
     assert_eq!(report.exit, Exit::Usage);
     let hint = report.hint.map(|hint| format!("\nhint: {hint}"));
     format!(
@@ -223,13 +223,13 @@ fn files_that_are_not_text_are_refused() {
     let path = dir.path().join("lipsync.yaml");
     let cause = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        Report::of(&ConfigFile::read(&path).unwrap_err())
+        ErrorReport::of(&ConfigFile::read(&path).unwrap_err())
             .causes
             .remove(0)
     };
     assert_eq!(cause(b"gpu:\n# caf\xe9\n"), "line 2 is not UTF-8 text");
     assert!(cause(&vec![b'#'; (1 << 20) + 1]).contains("1 MiB"));
-    let report = Report::of(&ConfigFile::read(dir.path()).unwrap_err());
+    let report = ErrorReport::of(&ConfigFile::read(dir.path()).unwrap_err());
     assert_eq!(
         (report.exit, &*report.causes[0]),
         (Exit::Usage, "is a directory")

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Report;
+use crate::error::ErrorReport;
 
 /// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,7 +72,7 @@ impl Finding {
 
     /// An error as a finding, with its hint as the remedy.
     fn of(state: State, name: impl Into<String>, error: &anyhow::Error) -> Self {
-        let report = Report::of(error);
+        let report = ErrorReport::of(error);
         let texts = std::iter::once(report.message).chain(report.causes);
         let detail = texts.collect::<Vec<_>>().join(": ");
         Self {

@@ -7,7 +7,7 @@ use super::canvas::{Area, Canvas, MARGIN, WIDTH};
 use super::page::Key;
 use super::palette::{BLUE, GRID, INK, MASK, PAPER};
 use super::text::TextStyle;
-use crate::face::{CROP, MASK_COLUMNS, MASK_ROWS, RIM};
+use crate::face::{BORDER, CROP, MASK_COLUMNS, MASK_ROWS};
 use crate::image::{Picture, Rect};
 use crate::timeline::FrameIndex;
 
@@ -142,7 +142,7 @@ fn enlarged(canvas: &mut Canvas, area: Area, cell: &Cell, rect: Rect) {
 /// The masked area of a crop that fills `area`.
 fn masked(area: Area) -> Area {
     let along = |start: i32, length: i32, at: usize| {
-        start + (f64::from(length) * (RIM + at) as f64 / CROP as f64).round() as i32
+        start + (f64::from(length) * (BORDER + at) as f64 / CROP as f64).round() as i32
     };
     let x = along(area.x, area.width, MASK_COLUMNS.start);
     let y = along(area.y, area.height, MASK_ROWS.start);

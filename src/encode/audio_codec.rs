@@ -98,7 +98,7 @@ impl AudioCodec {
     }
 
     /// Fails if `bits` per second are out of range for `channels` channels at `rate` Hz.
-    pub fn check_bits(self, bits: usize, channels: u16, rate: u32) -> Result<()> {
+    pub fn check_bitrate(self, bits: usize, channels: u16, rate: u32) -> Result<()> {
         let Some((lowest, highest)) = self.bitrates(channels, rate) else {
             return Ok(());
         };
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn bitrates_depend_on_channels_and_sample_rate() {
-        assert!(AudioCodec::Aac.check_bits(192_000, 1, 44_100).is_ok());
-        assert!(AudioCodec::Aac.check_bits(192_000, 1, 16_000).is_err());
-        assert!(AudioCodec::Opus.check_bits(510_000, 2, 48_000).is_ok());
-        assert!(AudioCodec::Opus.check_bits(510_000, 1, 48_000).is_err());
+        assert!(AudioCodec::Aac.check_bitrate(192_000, 1, 44_100).is_ok());
+        assert!(AudioCodec::Aac.check_bitrate(192_000, 1, 16_000).is_err());
+        assert!(AudioCodec::Opus.check_bitrate(510_000, 2, 48_000).is_ok());
+        assert!(AudioCodec::Opus.check_bitrate(510_000, 1, 48_000).is_err());
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl ClipFile {
         let output = &mut muxer.output;
         let mut video = VideoTrack::add(output, &spec)?;
         let mut audio = match part {
-            None => AudioTrack::add(output, container, audio, spec.format.sound_bits)?,
+            None => AudioTrack::add(output, container, audio, spec.format.audio_bitrate)?,
             Some(part) => {
                 let end = part.first_sample + part.samples;
                 AudioTrack::add_slice(output, container, audio, part.first_sample..end)?

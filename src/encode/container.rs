@@ -92,7 +92,7 @@ impl Container {
     }
 
     /// The codec for audio that is encoded.
-    pub fn sound_codec(self) -> AudioCodec {
+    pub fn audio_codec(self) -> AudioCodec {
         match self {
             Self::WebM => AudioCodec::Opus,
             _ => AudioCodec::Aac,

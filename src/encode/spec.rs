@@ -22,7 +22,7 @@ pub struct ClipFormat {
     /// The video encoder and its settings.
     pub video: VideoSettings,
     /// Bits per second for the audio; none for the default.
-    pub sound_bits: Option<usize>,
+    pub audio_bitrate: Option<usize>,
 }
 
 /// Everything that describes a clip, except its frames and audio.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::input::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, RIM, inner_rows};
+use super::input::{BORDER, CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, inner_rows};
 
 /// Blocks on each side of the border.
 const BORDER_BLOCKS: usize = 8;
@@ -77,7 +77,7 @@ impl ColourError {
             .for_each(|(y, row)| {
                 let v = y as f32 / end;
                 let (left, right) = (self.left[y], self.right[y]);
-                let pixels = row[RIM * 3..(RIM + INNER) * 3].as_chunks_mut::<3>().0;
+                let pixels = row[BORDER * 3..(BORDER + INNER) * 3].as_chunks_mut::<3>().0;
                 let lines = self
                     .top
                     .iter()
@@ -106,7 +106,7 @@ fn mean(
 ) -> [f32; 3] {
     let mut sum = [0.0; 3];
     for y in rows.clone() {
-        let start = ((y + RIM) * CROP + RIM + columns.start) * 3;
+        let start = ((y + BORDER) * CROP + BORDER + columns.start) * 3;
         for pixel in change[start..start + columns.len() * 3].chunks_exact(3) {
             for (sum, value) in sum.iter_mut().zip(pixel) {
                 *sum += value;

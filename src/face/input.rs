@@ -12,7 +12,7 @@ pub const CROP: usize = 328;
 /// Side of the inner picture, which the generator repaints, in pixels.
 pub const INNER: usize = 320;
 /// Width of the border of the crop around the inner picture, in pixels.
-pub(crate) const RIM: usize = (CROP - INNER) / 2;
+pub(crate) const BORDER: usize = (CROP - INNER) / 2;
 /// Rows of the inner picture that are hidden in the masked copy.
 pub(crate) const MASK_ROWS: std::ops::Range<usize> = 5..310;
 /// Columns of the inner picture that are hidden in the masked copy.
@@ -28,7 +28,7 @@ pub(super) const MIN_ROWS_PER_TASK: usize = 32;
 
 /// The range of a crop's values with the rows of its inner picture.
 pub(super) fn inner_rows() -> std::ops::Range<usize> {
-    RIM * CROP * 3..(RIM + INNER) * CROP * 3
+    BORDER * CROP * 3..(BORDER + INNER) * CROP * 3
 }
 
 /// Cuts `rect` out of `frame` and resizes it to 328x328 (R G B).
@@ -61,7 +61,7 @@ pub fn network_input(crop: &Picture, out: &mut [f32]) {
             .chunks_exact_mut(INNER)
             .zip(masked.chunks_exact_mut(INNER));
         for (y, (whole, masked)) in rows.enumerate() {
-            let start = ((y + RIM) * CROP + RIM) * 3;
+            let start = ((y + BORDER) * CROP + BORDER) * 3;
             let plane_row = crop.pixels[start..start + INNER * 3].chunks_exact(3);
             for (value, pixel) in whole.iter_mut().zip(plane_row) {
                 *value = normalised[usize::from(pixel[channel])];

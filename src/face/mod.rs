@@ -10,6 +10,6 @@ mod colour_error;
 mod input;
 mod paste;
 
+pub(crate) use input::{BORDER, MASK_COLUMNS, MASK_ROWS};
 pub use input::{CROP, INNER, INPUT_LEN, OUTPUT_LEN, crop, network_input};
-pub(crate) use input::{MASK_COLUMNS, MASK_ROWS, RIM};
 pub use paste::{Paste, Paster};

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::colour_error::ColourError;
 use super::input::{
-    CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, PLANE, RIM, inner_rows,
+    BORDER, CROP, INNER, MASK_COLUMNS, MASK_ROWS, MIN_ROWS_PER_TASK, PLANE, inner_rows,
 };
 use crate::image::bicubic::{Bicubic, PixelView, RowBuffer};
 use crate::image::pool::Pool;
@@ -168,7 +168,7 @@ impl Paster {
         rows.for_each(|(y, row)| {
             let plane_row = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
             let (blue, green, red) = (plane_row(0), plane_row(1), plane_row(2));
-            let pixels = row[RIM * 3..(RIM + INNER) * 3].chunks_exact_mut(3);
+            let pixels = row[BORDER * 3..(BORDER + INNER) * 3].chunks_exact_mut(3);
             for (x, pixel) in pixels.enumerate() {
                 // Truncated, as in the reference; the cast saturates.
                 pixel[0] = (red[x] * 255.0) as u8;
@@ -205,9 +205,9 @@ fn fill_change(crop: &Picture, output: &[f32], change: &mut [f32]) {
     rows.for_each(|(y, row)| {
         let plane_row = |plane: usize| &output[plane * PLANE + y * INNER..][..INNER];
         let (blue, green, red) = (plane_row(0), plane_row(1), plane_row(2));
-        let start = ((y + RIM) * CROP + RIM) * 3;
+        let start = ((y + BORDER) * CROP + BORDER) * 3;
         let old = crop.pixels[start..start + INNER * 3].as_chunks::<3>().0;
-        let pixels = row[RIM * 3..(RIM + INNER) * 3].as_chunks_mut::<3>().0;
+        let pixels = row[BORDER * 3..(BORDER + INNER) * 3].as_chunks_mut::<3>().0;
         for (x, (pixel, old)) in pixels.iter_mut().zip(old).enumerate() {
             for (channel, new) in [red[x], green[x], blue[x]].into_iter().enumerate() {
                 let difference = new.clamp(0.0, 1.0) * 255.0 - f32::from(old[channel]);
@@ -250,7 +250,7 @@ fn blend_row(
 /// Feather weights of `length` columns or rows: 0 outside the mask, 1 from [`FEATHER`] pixels inside it.
 fn feather(length: usize, mask: &std::ops::Range<usize>) -> Vec<f32> {
     let scale = CROP as f32 / length as f32;
-    let (start, end) = ((mask.start + RIM) as f32, (mask.end + RIM) as f32);
+    let (start, end) = ((mask.start + BORDER) as f32, (mask.end + BORDER) as f32);
     (0..length)
         .map(|i| {
             let at = (i as f32 + 0.5) * scale;

@@ -28,7 +28,7 @@ pub(crate) fn init() -> Result<()> {
 }
 
 /// Lets FFmpeg write its warnings to stderr.
-pub(crate) fn speak() -> Result<()> {
+pub(crate) fn log_warnings() -> Result<()> {
     init()?;
     ff::log::set_level(ff::log::Level::Warning);
     Ok(())

@@ -12,6 +12,7 @@ mod picture;
 pub(crate) mod pool;
 pub(crate) mod yuv420;
 
+pub(crate) use picture::psnr;
 pub use picture::{Picture, Rect, Size};
 pub use pool::Pool;
-pub use yuv420::{Converter, Yuv420};
+pub use yuv420::{Yuv420, YuvConverter};

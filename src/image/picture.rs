@@ -1,5 +1,10 @@
 //! Pictures, their sizes, and rectangles in them.
 
+/// Peak signal-to-noise ratio in dB, of samples whose largest value is `peak`; infinite if there is no error.
+pub(crate) fn psnr(mean_squared_error: f64, peak: f64) -> f64 {
+    10.0 * (peak * peak / mean_squared_error).log10()
+}
+
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
@@ -94,7 +99,7 @@ impl Picture {
     }
 
     /// Becomes an opaque copy of a part of `other`, and reuses its own memory.
-    pub fn copy_part(&mut self, other: &Picture, part: Rect) {
+    pub fn copy_rect(&mut self, other: &Picture, part: Rect) {
         (self.width, self.height) = (part.width(), part.height());
         self.alpha = None;
         self.pixels.clear();

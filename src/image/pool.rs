@@ -47,7 +47,7 @@ impl<T: Default> Drop for Pooled<T> {
 }
 
 /// An empty vector with the memory of `items`, for items with other lifetimes: the standard library collects in place.
-pub(crate) fn emptied<T, U>(items: Vec<T>) -> Vec<U> {
+pub(crate) fn reuse_memory<T, U>(items: Vec<T>) -> Vec<U> {
     items.into_iter().filter_map(|_| None).collect()
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn an_emptied_vector_keeps_its_memory() {
         let numbers = vec![1_u64, 2, 3];
         let (address, capacity) = (numbers.as_ptr().addr(), numbers.capacity());
-        let other: Vec<i64> = emptied(numbers);
+        let other: Vec<i64> = reuse_memory(numbers);
         assert!(other.is_empty());
         assert_eq!(
             (other.as_ptr().addr(), other.capacity()),

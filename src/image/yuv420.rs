@@ -64,7 +64,7 @@ pub(crate) fn even(size: Size) -> Size {
 /// `rect` extended to whole values of U and V, in a picture of `size`: pixels outside share no value with those inside.
 ///
 /// It ends at the last column or row of a picture of odd size.
-pub(crate) fn grown(rect: Rect, size: Size) -> Rect {
+pub(crate) fn extend_to_chroma(rect: Rect, size: Size) -> Rect {
     Rect {
         x0: rect.x0 / CHROMA_STEP * CHROMA_STEP,
         y0: rect.y0 / CHROMA_STEP * CHROMA_STEP,
@@ -75,12 +75,12 @@ pub(crate) fn grown(rect: Rect, size: Size) -> Rect {
 
 /// Converts pictures. Its buffer is used again for the next picture.
 #[derive(Debug, Default)]
-pub struct Converter {
+pub struct YuvConverter {
     /// The picture with its last column and row repeated, if its size is odd.
     padded: Picture,
 }
 
-impl Converter {
+impl YuvConverter {
     /// Converts `picture` to `planes`; if its size is odd, the last column or row is repeated.
     ///
     /// Each value depends on its own pixels only, so a part that starts at an even column and row is converted as in
@@ -141,7 +141,9 @@ mod tests {
 
     fn planes(picture: &Picture) -> Yuv420 {
         let mut planes = Yuv420::default();
-        Converter::default().convert(picture, &mut planes).unwrap();
+        YuvConverter::default()
+            .convert(picture, &mut planes)
+            .unwrap();
         planes
     }
 
@@ -217,10 +219,10 @@ mod tests {
             let (x0, x1) = between(corners[0], corners[1], width);
             let (y0, y1) = between(corners[2], corners[3], height);
             let whole = noise(width as usize, height as usize, seed);
-            let area = grown(Rect { x0, y0, x1, y1 }, whole.size());
+            let area = extend_to_chroma(Rect { x0, y0, x1, y1 }, whole.size());
             prop_assert!(area.x0 <= x0 && area.x1 >= x1 && area.y0 <= y0 && area.y1 >= y1);
             let mut part = Picture::default();
-            part.copy_part(&whole, area);
+            part.copy_rect(&whole, area);
             let (whole, part) = (planes(&whole), planes(&part));
             for (whole, part) in whole.planes().iter().zip(part.planes()) {
                 let first = area.y0 as usize / part.step;

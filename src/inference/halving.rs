@@ -92,7 +92,7 @@ impl<G: Generator> Generator for BatchHalving<G> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Exit, Fault, Report};
+    use crate::error::{ErrorReport, Exit, Fault};
     use crate::face::CROP;
     use crate::image::Picture;
 
@@ -175,7 +175,7 @@ mod tests {
     fn memory_for_not_even_one_frame_is_an_error() {
         let mut generator = halving(0, &BatchLimit::default());
         let error = paint(&mut generator, 3).unwrap_err();
-        assert_eq!(Report::of(&error).exit, Exit::Machine);
+        assert_eq!(ErrorReport::of(&error).exit, Exit::Machine);
         assert_eq!(generator.generator.batches, [3, 2, 1]);
     }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
-use crate::sync::{Making, rounded};
+use crate::sync::{RenderInputs, rounded};
 use audio::AudioInfo;
 use background::BackgroundInfo;
 use media::MediaInfo;
@@ -74,7 +74,7 @@ pub(crate) enum Contents {
 impl Inspection {
     /// Finds out what `path` is and inspects it. `making` names the crop rectangles of a background folder or a video, and
     /// the backgrounds of a video.
-    pub(crate) fn of(path: &Path, making: &Making, cancel: &Cancel) -> Result<Self> {
+    pub(crate) fn of(path: &Path, making: &RenderInputs, cancel: &Cancel) -> Result<Self> {
         let mut warnings = Vec::new();
         let found = &mut warnings;
         let kind = kind(path)?;

@@ -74,7 +74,7 @@ impl Target {
         }
         self.check_parent()?;
         self.check_kind()?;
-        if self.is_taken() && !self.force {
+        if self.exists() && !self.force {
             return Err(self.taken().into());
         }
         if self.kind.is_folder() && self.path.is_dir() {
@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// Like [`Target::check`], but missing folders above the output are fine: [`Target::make_folders`] creates them.
-    pub fn check_but_folders(&self) -> Result<()> {
+    pub fn check_allowing_missing_folders(&self) -> Result<()> {
         let folder = self.folder();
         if folder.exists() {
             return self.check();
@@ -124,7 +124,7 @@ impl Target {
     }
 
     /// Whether the output exists already; an empty folder does not count.
-    pub(crate) fn is_taken(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         match self.kind {
             OutputKind::File => self.path.symlink_metadata().is_ok(),
             OutputKind::Frames | OutputKind::Pictures => {

@@ -45,7 +45,7 @@ impl Plan {
             settings.extend(video.crf.map(|crf| ("crf", crf.into())));
             let preset = video.preset.as_deref();
             settings.extend(preset.map(|preset| ("preset", preset.into())));
-            let kilobits = format.sound_bits.map(|bits| bits / 1000);
+            let kilobits = format.audio_bitrate.map(|bits| bits / 1000);
             settings.extend(kilobits.map(|kilobits| ("audio_bitrate", kilobits.into())));
         }
         if self.mark.is_none() {
@@ -76,7 +76,7 @@ impl Plan {
                 path: path.display().to_string(),
                 content: Fingerprint::of_file(sound.path())?.to_string(),
                 limit: self.limit,
-                bits: format.sound_bits,
+                bits: format.audio_bitrate,
             },
             mark: self.mark.as_ref().map(|mark| mark.model.clone()),
             deterministic: self.hardware.deterministic,

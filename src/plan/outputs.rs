@@ -66,7 +66,7 @@ impl Outputs {
         let clip = self.clip.as_ref().map(|(target, _)| target);
         for target in clip.into_iter().chain(&self.contact_sheet) {
             if makes_folders {
-                target.check_but_folders()?;
+                target.check_allowing_missing_folders()?;
             } else {
                 target.check()?;
             }
@@ -115,17 +115,17 @@ impl Outputs {
             let origin = preset;
             decisions.note("preset", Setting { value, origin }, Clone::clone);
         }
-        let sound_bits = request.audio_kilobits.take().map(|kilobits| {
+        let audio_bitrate = request.audio_kilobits.take().map(|kilobits| {
             1000 * decisions.note("audio-bitrate", kilobits, |n| format!("{n} kbit/s")) as usize
         });
-        if let Some(bits) = sound_bits {
-            let codec = container.sound_codec();
-            codec.check_bits(bits, audio.channels, audio.rate)?;
+        if let Some(bits) = audio_bitrate {
+            let codec = container.audio_codec();
+            codec.check_bitrate(bits, audio.channels, audio.rate)?;
         }
         Ok(Some(ClipFormat {
             container,
             video,
-            sound_bits,
+            audio_bitrate,
         }))
     }
 }

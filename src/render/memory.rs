@@ -24,18 +24,18 @@ pub struct MemoryBudget {
     /// For the features that the generator computes from them.
     pub features: usize,
     /// By how much the memory limit is too small for what is in use already.
-    pub lacking: usize,
+    pub shortfall: usize,
 }
 
 impl MemoryBudget {
     /// What `limit` leaves next to the networks, which have run once, and the encoding of frames of `size`. If the generator
     /// `has_features`, they get four fifths: a byte of them saves more work than a byte of a background.
     pub fn within(limit: usize, size: Size, has_features: bool) -> Self {
-        Self::beside(held(), limit, encoding(size), has_features)
+        Self::next_to(in_use(), limit, encoding_bytes(size), has_features)
     }
 
     /// The memory limit if none is given, for a generator whose file has this many bytes.
-    pub fn usual_limit(generator: u64) -> usize {
+    pub fn default_limit(generator: u64) -> usize {
         if generator < LARGE_GENERATOR {
             DEFAULT_LIMIT
         } else {
@@ -43,32 +43,37 @@ impl MemoryBudget {
         }
     }
 
-    /// What `limit` leaves next to `held` bytes, and `encoding` bytes for frames on their way.
-    pub(crate) fn beside(held: usize, limit: usize, encoding: usize, has_features: bool) -> Self {
-        let needed = held + encoding;
+    /// What `limit` leaves next to `in_use` bytes, and `encoding` bytes for frames on their way.
+    pub(crate) fn next_to(
+        in_use: usize,
+        limit: usize,
+        encoding: usize,
+        has_features: bool,
+    ) -> Self {
+        let needed = in_use + encoding;
         let left = limit.saturating_sub(needed);
         let features = if has_features { left / 5 * 4 } else { 0 };
         Self {
             backgrounds: left - features,
             features,
-            lacking: needed.saturating_sub(limit),
+            shortfall: needed.saturating_sub(limit),
         }
     }
 }
 
 /// Memory that the encoder of frames of `size`, and the frames on their way to it, take: bytes.
-pub(crate) fn encoding(size: Size) -> usize {
+pub(crate) fn encoding_bytes(size: Size) -> usize {
     size.width as usize * size.height as usize * ENCODING_BYTES_PER_PIXEL
 }
 
-/// [`encoding`] where many clips follow each other, which fragments memory. Measured with thirty clips of 1280x720, two at a
+/// [`encoding_bytes`] where many clips follow each other, which fragments memory. Measured with thirty clips of 1280x720, two at a
 /// time: 665 MB instead of 547.
-pub(crate) fn encoding_in_turns(size: Size) -> usize {
-    encoding(size) / 5 * 7
+pub(crate) fn encoding_bytes_in_sequence(size: Size) -> usize {
+    encoding_bytes(size) / 5 * 7
 }
 
 /// Memory that this process uses (its resident set), bytes; an estimate where the system does not report it.
-pub(crate) fn held() -> usize {
+pub(crate) fn in_use() -> usize {
     resident().unwrap_or(UNKNOWN_USE)
 }
 
@@ -80,7 +85,7 @@ fn resident() -> Option<usize> {
 }
 
 /// The largest resident set that this process ever had, bytes.
-pub(crate) fn peak_memory() -> Option<u64> {
+pub(crate) fn peak_use() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()
@@ -99,17 +104,17 @@ mod tests {
             width: 1280,
             height: 720,
         };
-        let (mega, encoding) = (1_000_000, encoding(size));
-        let budget = MemoryBudget::beside(100 * mega, 400 * mega, encoding, true);
+        let (mega, encoding) = (1_000_000, encoding_bytes(size));
+        let budget = MemoryBudget::next_to(100 * mega, 400 * mega, encoding, true);
         assert_eq!(budget.backgrounds + budget.features, 300 * mega - encoding);
         assert!(budget.features > budget.backgrounds);
-        let budget = MemoryBudget::beside(500 * mega, 900 * mega, encoding, false);
+        let budget = MemoryBudget::next_to(500 * mega, 900 * mega, encoding, false);
         assert_eq!(
             (budget.backgrounds, budget.features),
             (400 * mega - encoding, 0)
         );
-        let budget = MemoryBudget::beside(500 * mega, 400 * mega, encoding, true);
+        let budget = MemoryBudget::next_to(500 * mega, 400 * mega, encoding, true);
         assert_eq!((budget.backgrounds, budget.features), (0, 0));
-        assert_eq!(budget.lacking, 100 * mega + encoding);
+        assert_eq!(budget.shortfall, 100 * mega + encoding);
     }
 }

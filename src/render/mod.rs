@@ -19,7 +19,7 @@ pub use pipeline::{Clip, FrameSelection, run as run_pipeline};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::audio::voice_activity::{Rest, VoiceActivity};
+use crate::audio::voice_activity::{RestSchedule, VoiceActivity};
 use crate::cancel::Cancel;
 use crate::draw::{self, SheetFrame};
 use crate::encode::FrameSink;
@@ -43,7 +43,7 @@ pub struct ClipRender<'a> {
 /// Rendered outputs. Dropping it without [`RenderedClip::publish`] removes them.
 pub struct RenderedClip {
     /// The outputs, under hidden names.
-    pub parts: Vec<StagedOutput>,
+    pub outputs: Vec<StagedOutput>,
     /// How each stage spent its time.
     pub stages: Vec<StageTime>,
     /// How the clip's audio was written; none if no clip was.
@@ -53,7 +53,7 @@ pub struct RenderedClip {
 impl RenderedClip {
     /// Gives the outputs their names.
     pub fn publish(self) -> Result<()> {
-        self.parts.into_iter().try_for_each(StagedOutput::commit)
+        self.outputs.into_iter().try_for_each(StagedOutput::commit)
     }
 }
 
@@ -102,7 +102,10 @@ impl<'a> ClipRender<'a> {
         let plan = self.plan;
         let rest = match plan.silence {
             Silence::Model => None,
-            Silence::Rest => Some(Rest::in_pauses(&VoiceActivity::of(&plan.sound, cancel)?)),
+            Silence::Rest => Some(RestSchedule::in_pauses(&VoiceActivity::of(
+                &plan.sound,
+                cancel,
+            )?)),
         };
         let clip = clip(plan, &self.frames, rest.as_ref(), self.batch, self.memory);
         let wanted = match plan.contact_sheet {
@@ -113,12 +116,12 @@ impl<'a> ClipRender<'a> {
         let mut sink = Box::new(Preview::new(clip, wanted, sink));
         let stages = pipeline::run(clip, encoder, generators, sink.as_mut(), cancel, progress)?;
         let sheet_frames = sink.take();
-        let mut parts: Vec<StagedOutput> = sink.complete()?.into_iter().collect();
+        let mut outputs: Vec<StagedOutput> = sink.complete()?.into_iter().collect();
         if let Some(target) = &plan.contact_sheet {
-            parts.push(contact_sheet(plan, &sheet_frames, target)?);
+            outputs.push(contact_sheet(plan, &sheet_frames, target)?);
         }
         Ok(RenderedClip {
-            parts,
+            outputs,
             stages,
             sound,
         })
@@ -129,7 +132,7 @@ impl<'a> ClipRender<'a> {
 pub fn clip<'a>(
     plan: &'a Plan,
     frames: &'a FrameSelection,
-    rest: Option<&'a Rest>,
+    rest: Option<&'a RestSchedule>,
     batch: usize,
     memory: MemoryBudget,
 ) -> Clip<'a> {
@@ -137,7 +140,7 @@ pub fn clip<'a>(
         sound: &plan.sound,
         rest,
         backgrounds: &plan.backgrounds,
-        keep_bytes: memory.backgrounds,
+        cache_bytes: memory.backgrounds,
         order: plan.order,
         start: plan.start,
         paste: plan.paste,

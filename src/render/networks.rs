@@ -27,7 +27,7 @@ pub(crate) fn load(plan: &Plan, runtime: &Runtime) -> Result<Networks> {
 
 /// Runs the networks once, `batch` frames at a time, then divides the memory that they leave, and limits their feature cache
 /// to its share.
-pub(crate) fn make_room(
+pub(crate) fn budget_memory(
     plan: &Plan,
     networks: &mut Networks,
     batch: usize,
@@ -37,7 +37,7 @@ pub(crate) fn make_room(
     let file = std::fs::metadata(&plan.model.generator).map_or(0, |file| file.len());
     let limit = plan
         .memory_limit
-        .unwrap_or_else(|| MemoryBudget::usual_limit(file));
+        .unwrap_or_else(|| MemoryBudget::default_limit(file));
     let memory = MemoryBudget::within(limit, size, networks.has_features());
     networks.features().keep(FeatureLimits {
         bytes: memory.features,

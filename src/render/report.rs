@@ -28,7 +28,7 @@ pub(crate) struct RenderReport {
     pub schema_version: u32,
     /// The audio file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Input>,
+    pub input: Option<InputReport>,
     /// What was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputReport>,
@@ -37,7 +37,7 @@ pub(crate) struct RenderReport {
     pub model: Option<ModelReport>,
     /// The presenter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub background: Option<Background>,
+    pub background: Option<BackgroundReport>,
     /// Which part of a clip was rendered, if not all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<PartReport>,
@@ -99,7 +99,7 @@ pub(crate) struct RenderReport {
 
 /// The audio file.
 #[derive(Debug, Serialize)]
-pub(crate) struct Input {
+pub(crate) struct InputReport {
     /// Its path.
     pub path: String,
     /// Samples per second.
@@ -110,7 +110,7 @@ pub(crate) struct Input {
     pub seconds: f64,
 }
 
-impl Input {
+impl InputReport {
     pub(crate) fn of(audio: &AudioFile) -> Self {
         Self {
             path: path_text(audio.path()),
@@ -213,14 +213,14 @@ impl ModelReport {
 
 /// The presenter.
 #[derive(Debug, Serialize)]
-pub(crate) struct Background {
+pub(crate) struct BackgroundReport {
     /// The folder or video.
     pub path: String,
     /// Its pictures.
     pub frames: usize,
 }
 
-impl Background {
+impl BackgroundReport {
     pub(crate) fn of(plan: &Plan) -> Self {
         Self {
             path: path_text(&plan.background),
@@ -245,10 +245,10 @@ pub(crate) struct StageReport {
 impl RenderReport {
     /// Adds what the plan decided.
     pub(crate) fn set_plan(&mut self, plan: &Plan) {
-        self.input = Some(Input::of(&plan.sound));
+        self.input = Some(InputReport::of(&plan.sound));
         self.output = Some(OutputReport::of(plan));
         self.model = Some(ModelReport::of(&plan.model));
-        self.background = Some(Background::of(plan));
+        self.background = Some(BackgroundReport::of(plan));
         self.frames = Some(plan.range.count());
         self.part = plan.range.part.map(|part| PartReport {
             index: part.index,
@@ -284,12 +284,12 @@ impl RenderReport {
     }
 
     /// Adds how the run ended, `wall_s` seconds after the start of the program.
-    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::Report>) {
+    pub(crate) fn set_end(&mut self, wall_s: f64, error: Option<&error::ErrorReport>) {
         self.schema_version = SCHEMA_VERSION;
         self.versions.extend(versions());
         self.wall_s = seconds(wall_s);
         self.peak_rss_mb = peak_mb();
-        self.error = error.map(error::Report::to_json);
+        self.error = error.map(error::ErrorReport::to_json);
         if error.is_none() {
             self.frames_per_s = self.frames.map(|frames| rounded(frames as f64 / wall_s));
             self.realtime_factor = self.seconds.map(|lasts| rounded(lasts / wall_s));
@@ -372,5 +372,5 @@ pub(crate) fn rounded(value: f64) -> f64 {
 
 /// Peak memory use of this process in MB (10^6 bytes), if the system reports it.
 pub(crate) fn peak_mb() -> Option<f64> {
-    memory::peak_memory().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
+    memory::peak_use().map(|bytes| (bytes as f64 / 1e5).round() / 10.0)
 }

@@ -28,7 +28,7 @@ impl Loudness {
     /// Measures all of `audio`.
     pub(crate) fn of(audio: &AudioFile, cancel: &Cancel) -> Result<Self> {
         let mut spectrogram = MelSpectrogram::new(audio.frames_at(SPEECH_RATE));
-        let [low, high] = BAND_HZ.map(|hz| mel::band_of_hz(hz) as usize);
+        let [low, high] = BAND_HZ.map(|hz| mel::hz_to_band(hz) as usize);
         let mut decibels = Vec::new();
         let mut add_frame = |bands: mel::MelFrame| {
             let in_band = &bands[low..high];

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 pub(crate) use grid::luma;
 pub(crate) use loudness::Loudness;
-pub(crate) use motion::{Look, Making, Motion, View};
+pub(crate) use motion::{Look, Motion, RenderInputs, View};
 
 use crate::image::Rect;
 use mouth::{CellCurves, correlation};

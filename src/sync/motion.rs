@@ -31,7 +31,7 @@ pub(crate) enum View {
 
 /// What the user states about how a clip was rendered.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Making {
+pub(crate) struct RenderInputs {
     /// The backgrounds.
     pub background: Option<PathBuf>,
     /// The crop rectangles of the backgrounds; without backgrounds, those of the clip's frames.
@@ -58,7 +58,7 @@ impl View {
     pub(crate) fn of(
         clip: &Path,
         size: Size,
-        making: &Making,
+        making: &RenderInputs,
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {

@@ -11,7 +11,7 @@ use lipsync::encode::Mark;
 use lipsync::encode::PngFolder;
 use lipsync::encode::VideoEncoder;
 use lipsync::encode::{ClipFile, ClipFormat, ClipSpec};
-use lipsync::error::{Exit, Report};
+use lipsync::error::{ErrorReport, Exit};
 use lipsync::image::{Picture, Size};
 use lipsync::output::{OutputKind, Target};
 use lipsync::timeline::FrameRate;
@@ -61,7 +61,7 @@ fn spec(name: &str, codec: &str, fps: FrameRate) -> ClipSpec {
                 .unwrap()
                 .settings(None, None)
                 .unwrap(),
-            sound_bits: None,
+            audio_bitrate: None,
         },
         threads: 2,
         deterministic: false,
@@ -370,7 +370,7 @@ fn a_clip_whose_part_vanishes_fails_and_leaves_nothing() {
         (0..25).for_each(|i| clip.write(&composed(&quarters(i))).unwrap());
         let hidden = place.names().into_iter().find(|n| n.starts_with(".a."));
         fs::remove_file(place.join(&hidden.unwrap())).unwrap();
-        let report = Report::of(&clip.finish().unwrap_err());
+        let report = ErrorReport::of(&clip.finish().unwrap_err());
         assert_eq!(report.message, format!("cannot write `{}`", path.display()));
         assert!(
             report.causes[0].ends_with("was removed by another program"),

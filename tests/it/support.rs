@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use image::RgbImage;
 use lipsync::background::Background;
 use lipsync::encode::ComposedFrame;
-use lipsync::image::{Converter, Yuv420};
 use lipsync::image::{Picture, Rect};
+use lipsync::image::{Yuv420, YuvConverter};
 use lipsync::inference::Runtime;
 use tempfile::TempDir;
 
@@ -169,13 +169,15 @@ pub(crate) fn composed(picture: &Picture) -> ComposedFrame {
         y1: 0,
     };
     let mut planes = Yuv420::default();
-    Converter::default().convert(picture, &mut planes).unwrap();
+    YuvConverter::default()
+        .convert(picture, &mut planes)
+        .unwrap();
     let background = Background {
         place: 0,
         rect: nothing,
         crop: Picture::default(),
         area: nothing,
-        under: Picture::default(),
+        area_pixels: Picture::default(),
         rgb: Some(picture.clone()),
         yuv420: Some(planes),
     };

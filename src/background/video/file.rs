@@ -116,7 +116,7 @@ impl VideoFile {
 
     /// The planes in which the frames of both files can be compared as they are stored: `Y U V`. None if the files
     /// store them differently.
-    pub fn planes_as_in(&self, other: &Self) -> Option<String> {
+    pub fn comparable_planes(&self, other: &Self) -> Option<String> {
         let layout = self.layout?;
         let alike = self.layout == other.layout
             && [self.display_matrix, other.display_matrix] == [DisplayMatrix::IDENTITY; 2]

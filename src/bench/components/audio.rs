@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::component::{Component, F32, Traffic};
 use crate::audio::SPEECH_RATE;
 use crate::audio::mel::MelSpectrogram;
-use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, SHORTEST_SPEECH};
+use crate::audio::window::{BLOCK_LEN, EMBEDDING_LEN, MIN_SPEECH_SAMPLES};
 use crate::bench::fixtures::Fixtures;
 use crate::inference::AudioEncoder as _;
 use crate::inference::onnx::Networks;
@@ -36,7 +36,7 @@ impl Component for Mel<'_> {
 
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         let audio = &self.plan.sound;
-        let length = audio.frames_at(SPEECH_RATE).max(SHORTEST_SPEECH);
+        let length = audio.frames_at(SPEECH_RATE).max(MIN_SPEECH_SAMPLES);
         let (mut reader, mut mel) = (audio.speech()?, MelSpectrogram::new(length));
         let mut samples = Vec::new();
         let emit = |frame| {

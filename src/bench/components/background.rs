@@ -39,7 +39,8 @@ impl Component for Decode<'_> {
     fn run(&mut self, _: &mut Networks) -> Result<()> {
         let plan = self.plan;
         plan.backgrounds.forget();
-        let mut cache = BackgroundCache::new(&plan.backgrounds, self.clip.keep_bytes, self.formats);
+        let mut cache =
+            BackgroundCache::new(&plan.backgrounds, self.clip.cache_bytes, self.formats);
         let frames: Vec<u64> = (0..plan.frames).collect();
         let mut backgrounds = Vec::new();
         for batch in frames.chunks(self.clip.batch) {
@@ -84,7 +85,7 @@ impl Component for Crop<'_> {
         for frame in &self.fixtures.painted {
             let background = &frame.background;
             let rect = background.rect.within(background.area);
-            std::hint::black_box(face::crop(&background.under, rect));
+            std::hint::black_box(face::crop(&background.area_pixels, rect));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Component for Paste<'_> {
     }
 
     fn traffic(&self) -> Traffic {
-        let under = self.fixtures.painted(0).background.under.pixels.len();
+        let under = self.fixtures.painted(0).background.area_pixels.pixels.len();
         Traffic {
             read: under + CROP * CROP * 3 + OUTPUT_LEN * F32,
             written: under,

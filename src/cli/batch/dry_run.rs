@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Batch;
 use super::selection::{check_all, in_shard};
 use crate::batch::journal::Known;
-use crate::error::{Fault, Report};
+use crate::error::{ErrorReport, Fault};
 
 /// Prints the jobs of the shard to stdout, as a jobs file; with `--resume`, only those that are not finished. Lists the jobs
 /// that cannot be rendered.
@@ -28,7 +28,7 @@ pub(super) fn print_jobs(batch: &Batch<'_>) -> Result<()> {
             Ok(line) => lines.extend(line.iter().flat_map(|line| [line, "\n"])),
             Err(error) => {
                 let id = batch.jobs[n].id.as_str();
-                let report = Report::of(error);
+                let report = ErrorReport::of(error);
                 ui.clip_event("failure", id, report.to_json());
                 failed.push((id, report.line(), report.hint));
             }

@@ -7,7 +7,7 @@ use crate::batch::job::Job;
 use crate::batch::workers::JobEvent;
 use crate::cli::notices;
 use crate::cli::ui::Ui;
-use crate::error::Report;
+use crate::error::ErrorReport;
 use crate::render::report::RenderReport;
 
 /// How a job ended.
@@ -16,7 +16,7 @@ pub(super) struct JobEnd {
     pub(super) job: usize,
     pub(super) render: Box<RenderReport>,
     /// Why it failed.
-    pub(super) error: Option<Report>,
+    pub(super) error: Option<ErrorReport>,
 }
 
 /// Prints the events of a run.
@@ -47,7 +47,7 @@ impl<'a> EventPrinter<'a> {
                 networks,
                 is_new,
                 dropped,
-                lacking,
+                shortfall,
             } => {
                 for model in dropped {
                     ui.detail(&format!("model {model} was unloaded to free memory"));
@@ -61,7 +61,7 @@ impl<'a> EventPrinter<'a> {
                         networks.precision,
                         ui,
                     );
-                    notices::memory_shortfall(lacking, ui);
+                    notices::memory_shortfall(shortfall, ui);
                 }
                 None
             }
@@ -104,7 +104,7 @@ impl<'a> EventPrinter<'a> {
 }
 
 /// Prints that the clip `id` failed, at once; the list at the end has the cause and the hint.
-pub(super) fn print_failure(id: &str, error: &Report, ui: &Ui) {
+pub(super) fn print_failure(id: &str, error: &ErrorReport, ui: &Ui) {
     ui.clip_event("failure", id, error.to_json());
     ui.say(&format!("{id} failed: {}", error.message));
 }

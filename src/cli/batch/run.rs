@@ -18,7 +18,7 @@ use crate::batch::lock::Lock;
 use crate::batch::model_pool::ModelPool;
 use crate::batch::report::{BatchReport, ClipReport, End};
 use crate::batch::workers::Workers;
-use crate::error::{Fault, Report, plain_io};
+use crate::error::{ErrorReport, Fault, plain_io};
 use crate::inference::onnx::Runtime;
 use crate::output::remove_abandoned;
 use crate::render::report::{self, RenderReport};
@@ -62,7 +62,7 @@ pub(super) fn run(batch: &Batch<'_>, started: Instant, report_path: Option<&Path
     };
     let result = render_all(batch, &mut report).and_then(|()| check_end(batch, &report));
     report.warnings = batch.ui.warnings();
-    let error = result.as_ref().err().map(Report::of);
+    let error = result.as_ref().err().map(ErrorReport::of);
     report.set_end(started.elapsed().as_secs_f64(), error.as_ref());
     if error.is_none() || !report.clips.is_empty() {
         summary::print(&report, batch.ui);
@@ -131,7 +131,7 @@ fn report_finished_and_failed(
         let frames = checked[job].frames;
         match &checked[job].outcome {
             Err(error) => {
-                let error = Report::of(error);
+                let error = ErrorReport::of(error);
                 print_failure(&clip.id, &error, ui);
                 let mut render = RenderReport::default();
                 render.set_end(0.0, Some(&error));

@@ -44,8 +44,8 @@ impl Job {
         report.device = Some(placement.device());
         report.device_reason = placement.reason();
         report.batch = Some(batch);
-        let memory = networks::make_room(&plan, &mut networks, batch)?;
-        notices::memory_shortfall(memory.lacking, ui);
+        let memory = networks::budget_memory(&plan, &mut networks, batch)?;
+        notices::memory_shortfall(memory.shortfall, ui);
         note_batch_limit(&networks.batch_limit, ui, report);
         Ok(Self {
             plan,

@@ -19,7 +19,7 @@ pub(super) use args::{ClipArgs, RenderArgs};
 use super::process;
 use super::ui::Ui;
 use crate::cancel::Cancel;
-use crate::error::Report;
+use crate::error::ErrorReport;
 use crate::plan::{Plan, Request};
 use crate::render::report::{self, RenderReport};
 use job::Job;
@@ -48,7 +48,7 @@ pub(super) fn render(
         job.run(started, ui, cancel, &mut report)
     });
     if let Some(path) = report_path.filter(|_| !dry_run) {
-        let error = result.as_ref().err().map(Report::of);
+        let error = result.as_ref().err().map(ErrorReport::of);
         report.warnings = ui.warnings();
         report.set_end(started.elapsed().as_secs_f64(), error.as_ref());
         match (report.write(&path), &result) {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(super) use args::{Level, UiArgs};
 pub(super) use progress::Progress;
 
-use crate::error::{Fault, Report};
+use crate::error::{ErrorReport, Fault};
 use crate::output::{OutputKind, Target};
 use args::{ColorMode, ProgressMode};
 
@@ -156,7 +156,7 @@ impl Ui {
     }
 
     /// Prints what failed, why, and what to do.
-    pub(super) fn error(&self, report: &Report) {
+    pub(super) fn error(&self, report: &ErrorReport) {
         if self.is_json() {
             self.event("failure", report.to_json());
             return;

@@ -43,7 +43,7 @@ impl AudioTrack {
             let copied = CopiedAudio::add(output, packets)?;
             return Ok(Self::Copied(Box::new(copied)));
         }
-        let codec = container.sound_codec();
+        let codec = container.audio_codec();
         let reader = audio.reader(codec.sample_rate(audio.rate))?;
         let bits = bits.unwrap_or(DEFAULT_BITRATE);
         let encoded = EncodedAudio::add(output, codec, audio, bits, reader)?;

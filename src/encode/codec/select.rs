@@ -111,7 +111,7 @@ impl VideoEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Exit, Report};
+    use crate::error::{ErrorReport, Exit};
 
     #[test]
     fn the_best_present_encoder_is_taken() {
@@ -120,7 +120,7 @@ mod tests {
         };
         assert_eq!(h264(&["h264_nvenc", "libx264"]).unwrap(), "libx264");
         assert_eq!(h264(&["h264_nvenc", "libopenh264"]).unwrap(), "libopenh264");
-        let report = Report::of(&h264(&["libx265", "libsvtav1"]).unwrap_err());
+        let report = ErrorReport::of(&h264(&["libx265", "libsvtav1"]).unwrap_err());
         assert_eq!(
             report.message,
             "FFmpeg on this machine has no H.264 encoder (libx264, libopenh264, h264_nvenc)"

@@ -24,7 +24,7 @@ use super::segment::SEGMENT_FRAMES;
 use super::spec::ClipSpec;
 use super::track::{Track, set_codec_tag};
 use crate::image::Picture;
-use crate::image::yuv420::{Converter, Yuv420};
+use crate::image::yuv420::{Yuv420, YuvConverter};
 
 /// The clip's video stream.
 pub(super) struct VideoTrack {
@@ -36,7 +36,7 @@ pub(super) struct VideoTrack {
     frames: FramePool,
     /// Whether the encoder must be flushed before it is closed.
     must_flush: bool,
-    converter: Converter,
+    converter: YuvConverter,
     /// The planes of the new mouth.
     patch: Yuv420,
     /// The frame in R G B, for an encoder that does not take [`Yuv420`].
@@ -68,7 +68,7 @@ impl VideoTrack {
             pixels: settings.encoder.pixels,
             frames: FramePool::new(pixels, size),
             must_flush: settings.encoder.name == "libsvtav1",
-            converter: Converter::default(),
+            converter: YuvConverter::default(),
             patch: Yuv420::default(),
             whole: Picture::default(),
             setup,

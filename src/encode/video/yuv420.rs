@@ -6,12 +6,12 @@ use ffmpeg_next as ff;
 
 use crate::background::Background;
 use crate::encode::composed::ComposedFrame;
-use crate::image::yuv420::{Converter, Yuv420};
+use crate::image::yuv420::{Yuv420, YuvConverter};
 
 /// Draws the background's planes and, converted, the new mouth over them.
 pub(super) fn draw_yuv420(
     composed: &ComposedFrame,
-    converter: &mut Converter,
+    converter: &mut YuvConverter,
     changed: &mut Yuv420,
     frame: &mut frame::Video,
 ) -> Result<()> {
@@ -61,7 +61,9 @@ mod tests {
 
     fn planes(picture: &Picture) -> Yuv420 {
         let mut planes = Yuv420::default();
-        Converter::default().convert(picture, &mut planes).unwrap();
+        YuvConverter::default()
+            .convert(picture, &mut planes)
+            .unwrap();
         planes
     }
 
@@ -77,11 +79,11 @@ mod tests {
         ] {
             let rect = Rect { x0, y0, x1, y1 };
             let whole = noise(width, height, 3);
-            let area = yuv420::grown(rect, whole.size());
-            let mut under = Picture::default();
-            under.copy_part(&whole, area);
+            let area = yuv420::extend_to_chroma(rect, whole.size());
+            let mut area_pixels = Picture::default();
+            area_pixels.copy_rect(&whole, area);
             let mut patch = Pool::<Picture>::default().take();
-            patch.copy_from(&under);
+            patch.copy_from(&area_pixels);
             let mouth = noise(rect.width(), rect.height(), 11);
             patch.put(&mouth, rect.within(area));
             let composed = ComposedFrame {
@@ -90,7 +92,7 @@ mod tests {
                     rect,
                     crop: Picture::default(),
                     area,
-                    under,
+                    area_pixels,
                     yuv420: Some(planes(&whole)),
                     rgb: Some(whole),
                 }),
@@ -101,7 +103,7 @@ mod tests {
             let expected = planes(&drawn);
             let size = yuv420::even(drawn.size());
             let mut frame = frame::Video::new(format::Pixel::YUV420P, size.width, size.height);
-            let (converter, changed) = (&mut Converter::default(), &mut Yuv420::default());
+            let (converter, changed) = (&mut YuvConverter::default(), &mut Yuv420::default());
             draw_yuv420(&composed, converter, changed, &mut frame).unwrap();
             for (index, plane) in expected.planes().iter().enumerate() {
                 let rows = frame.data(index).chunks(frame.stride(index));

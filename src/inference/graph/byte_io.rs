@@ -7,7 +7,7 @@ use std::iter;
 use anyhow::{Context as _, Result, ensure};
 
 use super::proto::{Attribute, Graph, Model, Node, Tensor, ValueInfo, data_type};
-use crate::face::{CROP, INNER, MASK_COLUMNS, MASK_ROWS, RIM};
+use crate::face::{BORDER, CROP, INNER, MASK_COLUMNS, MASK_ROWS};
 
 /// The name of the input that takes crops.
 pub(crate) const CROPS: &str = "crops.bytes";
@@ -58,7 +58,7 @@ fn byte_tensor(like: &ValueInfo, name: &str, shape: &[i64]) -> Result<ValueInfo>
 
 /// As [`crate::face::network_input`] does it: the inner picture, B G R, divided by 255, whole and masked.
 fn prepend_preparation(graph: &mut Graph, picture: &str) {
-    let (first, last) = (RIM as i64, (RIM + INNER) as i64);
+    let (first, last) = (BORDER as i64, (BORDER + INNER) as i64);
     graph.initializers.extend([
         Tensor::of_int64s("bytes.first", &[first, first]),
         Tensor::of_int64s("bytes.last", &[last, last]),

@@ -6,7 +6,7 @@ use super::network::{InputValues, Network};
 use super::split_generator::SplitGenerator;
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{CROP, INPUT_LEN, OUTPUT_LEN, network_input};
-use crate::image::Picture;
+use crate::image::{self, Picture};
 
 /// One random input, and the whole network's output for it.
 pub(super) struct Reference {
@@ -66,7 +66,7 @@ pub(super) const MIN_PSNR_DB: f64 = 40.0;
 
 /// The PSNR of a mean squared difference in levels (0..255), decibels.
 pub(super) fn psnr_db(mean_squared_levels: f64) -> f64 {
-    10.0 * (255.0 * 255.0 / mean_squared_levels.max(1e-9)).log10()
+    image::psnr(mean_squared_levels.max(1e-9), 255.0)
 }
 
 /// Mean squared difference of two pictures, in levels (0..255).

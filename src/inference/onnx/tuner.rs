@@ -88,15 +88,16 @@ impl Tuner<'_> {
     ) -> Option<GeneratorParts> {
         let mut reordered = split.clone();
         let moved = move_convolutions(&mut reordered.joint, shapes).unwrap_or(0);
-        let moves = (moved > 0).then(|| format!("{moved} convolutions moved before upsamples"));
+        let reordering =
+            (moved > 0).then(|| format!("{moved} convolutions moved before upsamples"));
         let mut parts = None;
         if let Some((fused, blocks)) = fuse_parts(&reordered, shapes) {
             let fusions = Some(format!("{blocks} blocks fused"));
-            let steps = [moves.clone(), fusions];
+            let steps = [reordering.clone(), fusions];
             parts = self.verified(&fused, &steps, reference, tuning);
         }
-        if parts.is_none() && moves.is_some() {
-            parts = self.verified(&reordered, &[moves], reference, tuning);
+        if parts.is_none() && reordering.is_some() {
+            parts = self.verified(&reordered, &[reordering], reference, tuning);
         }
         drop(reordered);
         parts.or_else(|| self.verified(split, &[], reference, tuning))

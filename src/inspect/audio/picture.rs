@@ -69,7 +69,7 @@ fn draw_row(canvas: &mut Canvas, info: &AudioInfo, time: [f64; 2], columns: &Col
     canvas.y += 8;
     let chart = Chart::new(canvas, HEIGHTS[1], time, [0.0, BANDS as f64]);
     let names = FREQUENCIES_HZ.map(|hz| format!("{hz} Hz"));
-    let bands = FREQUENCIES_HZ.map(mel::band_of_hz).into_iter();
+    let bands = FREQUENCIES_HZ.map(mel::hz_to_band).into_iter();
     let bands: Vec<(f64, &str)> = bands.zip(names.iter().map(String::as_str)).collect();
     chart.scale(canvas, &bands);
     chart.heat_map(canvas, &columns.mel, MEL_RANGE);

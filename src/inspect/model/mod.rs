@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::rounded;
 use crate::assets;
 use crate::config::model_yaml::ModelYaml;
-use crate::error::{Fault, Report, plain_io};
+use crate::error::{ErrorReport, Fault, plain_io};
 use crate::inference::onnx::Runtime;
 use crate::inference::onnx::probe::{Probe, TensorInfo, expected};
 use metadata::Metadata;
@@ -173,7 +173,7 @@ fn list_networks(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The description of a model; empty if there is none, or if it cannot be read.
 fn read_description(path: &Path, warnings: &mut Vec<String>) -> ModelYaml {
     ModelYaml::read(path).unwrap_or_else(|error| {
-        let report = Report::of(&error);
+        let report = ErrorReport::of(&error);
         let line = report.line();
         warnings.push(match report.hint {
             Some(hint) => format!("{line}; {hint}"),

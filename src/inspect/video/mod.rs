@@ -16,7 +16,7 @@ use crate::audio::AudioFile;
 use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::image::{Picture, Rect};
-use crate::sync::{self, Loudness, Making, Motion, Sync, View};
+use crate::sync::{self, Loudness, Motion, RenderInputs, Sync, View};
 
 /// The facts about a video.
 #[derive(Debug, Serialize)]
@@ -46,7 +46,7 @@ impl VideoInfo {
     pub(super) fn of(
         path: &Path,
         media: MediaInfo,
-        making: &Making,
+        making: &RenderInputs,
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::audio::AudioFile;
-use crate::audio::voice_activity::Rest;
+use crate::audio::voice_activity::RestSchedule;
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::face::Paste;
@@ -47,11 +47,11 @@ pub struct Clip<'a> {
     /// The speech.
     pub sound: &'a AudioFile,
     /// Where the mouth is at rest; if none, every frame goes through the networks.
-    pub rest: Option<&'a Rest>,
+    pub rest: Option<&'a RestSchedule>,
     /// The presenter's background frames.
     pub backgrounds: &'a Backgrounds,
     /// Memory for the cache of decoded backgrounds, bytes.
-    pub keep_bytes: usize,
+    pub cache_bytes: usize,
     /// The order of the background frames.
     pub order: Order,
     /// The first background frame.

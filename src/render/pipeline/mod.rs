@@ -34,7 +34,7 @@ use crate::encode::FrameSink;
 use crate::encode::composed::ComposedFrame;
 use crate::face::{OUTPUT_LEN, Paster};
 use crate::image::Picture;
-use crate::image::pool::{Pool, Pooled, emptied};
+use crate::image::pool::{Pool, Pooled, reuse_memory};
 use crate::inference::{AudioEncoder, Face, Generator};
 use crate::timeline::FrameIndex;
 use clip::ScheduledFrame;
@@ -150,7 +150,7 @@ fn prepare(
 ) -> StageResult {
     let pool = Pool::<Vec<Arc<Background>>>::default();
     let mut indices = Vec::new();
-    let mut cache = BackgroundCache::new(clip.backgrounds, clip.keep_bytes, formats);
+    let mut cache = BackgroundCache::new(clip.backgrounds, clip.cache_bytes, formats);
     for (batch, out) in clip.batches().zip(out.iter().cycle()) {
         cancel.check()?;
         indices.clear();
@@ -179,7 +179,7 @@ fn infer(
         let backgrounds = timer.receive(prepared)?;
         let frames = batch.iter().zip(backgrounds.iter());
         let generated = frames.filter(|(frame, _)| frame.needs_generator());
-        let mut faces = emptied(spare);
+        let mut faces = reuse_memory(spare);
         faces.extend(generated.map(|(_, background)| Face {
             crop: &background.crop,
         }));
@@ -189,7 +189,7 @@ fn infer(
             generator.generate(&faces, &windows, &mut output)?;
         }
         timer.frames += faces.len() as u64;
-        spare = emptied(faces);
+        spare = reuse_memory(faces);
         timer.send(
             out,
             InferredBatch {
@@ -220,7 +220,7 @@ fn composite(
             let output = frame.needs_generator().then(|| outputs.next());
             let patch = output.flatten().map(|output| {
                 let mut patch = pool.take();
-                patch.copy_from(&background.under);
+                patch.copy_from(&background.area_pixels);
                 paster.paste(
                     clip.paste,
                     frame.weight,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 
-use crate::error::{Exit, Fault, Report};
+use crate::error::{ErrorReport, Exit, Fault};
 
 /// Why a stage ended early. If several stages fail, [`root_cause`] chooses the error to return.
 pub(super) enum StageError {
@@ -124,7 +124,7 @@ pub(super) fn root_cause(
 ) -> Result<Vec<StageTime>> {
     let weight = |error: &StageError| match error {
         StageError::Closed => 0,
-        StageError::Cause(error) if Report::of(error).exit == Exit::Interrupted => 1,
+        StageError::Cause(error) if ErrorReport::of(error).exit == Exit::Interrupted => 1,
         StageError::Cause(_) => 2,
     };
     let mut times: Vec<StageTime> = Vec::new();

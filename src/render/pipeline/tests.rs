@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::audio::AudioFile;
-use crate::audio::voice_activity::Rest;
+use crate::audio::voice_activity::RestSchedule;
 use crate::audio::voice_activity::VoiceActivity;
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::encode::png::PngFolder;
-use crate::error::{Exit, Report};
+use crate::error::{ErrorReport, Exit};
 use crate::face::Paste;
 use crate::image::Rect;
 use crate::inference::stub::{CopyGenerator, MeanEncoder};
@@ -78,7 +78,7 @@ fn clip<'a>(
         sound,
         rest: None,
         backgrounds,
-        keep_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
         order: Order::Hold,
         start: BackgroundIndex(0),
         paste: Paste::Reference,
@@ -93,7 +93,7 @@ fn clip<'a>(
 struct Setup {
     batch: usize,
     generators: usize,
-    rest: Option<Rest>,
+    rest: Option<RestSchedule>,
     selection: Option<FrameSelection>,
 }
 
@@ -291,7 +291,7 @@ fn panicked(stage: &str) -> String {
 
 /// Message and cause of an error with exit code 1.
 fn failure_text(error: &Error) -> String {
-    assert_eq!(Report::of(error).exit, Exit::Failed);
+    assert_eq!(ErrorReport::of(error).exit, Exit::Failed);
     format!("{error:#}")
 }
 
@@ -327,7 +327,7 @@ fn a_panic_of_the_compositor_names_it() {
             x1: 8,
             y1: 8,
         },
-        under: Picture::new(8, 8),
+        area_pixels: Picture::new(8, 8),
         rgb: None,
         yuv420: None,
     };
@@ -365,13 +365,13 @@ fn a_cancelled_run_stops_and_says_interrupted() {
         }
         Ok(())
     });
-    assert_eq!(Report::of(&error.unwrap_err()).exit, Exit::Interrupted);
+    assert_eq!(ErrorReport::of(&error.unwrap_err()).exit, Exit::Interrupted);
     assert!(sink.frames.len() < 25);
 }
 
 #[test]
 fn frames_at_rest_pass_the_generator_by_and_are_the_background() {
-    let rest = Rest::in_pauses(&VoiceActivity {
+    let rest = RestSchedule::in_pauses(&VoiceActivity {
         speech: vec![0.4..0.6],
         seconds: 1.0,
         noise_db: -80.0,

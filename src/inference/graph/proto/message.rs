@@ -69,6 +69,7 @@ macro_rules! messages {
     })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq)]
+        #[allow(clippy::struct_field_names, reason = "the standard's names")]
         pub(crate) struct $message {
             $(pub(crate) $field: $type,)*
             pub(crate) unknown: message::UnknownFields,
