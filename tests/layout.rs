@@ -74,7 +74,7 @@ fn uses(module: &Module) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     let mut depth = 0;
     for line in module.text.lines() {
-        if line.starts_with("mod ") && line.ends_with('{') {
+        if line.contains("mod tests {") {
             // An inline module, as `mod tests` is, up to the end of the file: its `super` is the file itself.
             depth = 1;
         }

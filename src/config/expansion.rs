@@ -58,11 +58,20 @@ fn is_variable(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
-    use super::super::tests::variables;
     use super::*;
+
+    /// The environment of these tests.
+    pub(in crate::config) fn variables(name: &str) -> Option<OsString> {
+        match name {
+            "HOME" => Some("/home/eve".into()),
+            "FRAMES" => Some("/mnt/frames".into()),
+            "EMPTY" => Some("".into()),
+            _ => None,
+        }
+    }
 
     #[test]
     fn home_and_variables_are_put_into_paths() {

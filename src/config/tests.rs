@@ -1,12 +1,12 @@
 //! `lipsync.yaml` as a whole: what is read, and every mistake with its message.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use proptest::prelude::*;
 
+use super::expansion::tests::variables;
 use super::file::{ConfigFile, ConfiguredModel, OutputSection};
 use super::yaml::Located;
 use crate::error::{ErrorReport, Exit};
@@ -33,15 +33,6 @@ output:
   mark: false
 log_level: debug
 ";
-
-pub(super) fn variables(name: &str) -> Option<OsString> {
-    match name {
-        "HOME" => Some("/home/eve".into()),
-        "FRAMES" => Some("/mnt/frames".into()),
-        "EMPTY" => Some("".into()),
-        _ => None,
-    }
-}
 
 fn parse(text: &str) -> Result<ConfigFile> {
     ConfigFile::parse(text, Path::new("conf/lipsync.yaml"), &variables)

@@ -10,39 +10,9 @@ use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, 
 
 use super::cuda_unavailable::is_out_of_memory;
 use super::device::Gpu;
-use super::roles::NetworkRole;
+use super::roles::{NetworkRole, TensorSpec};
 use crate::error::Fault;
 use crate::inference::halving::OutOfMemory;
-
-/// A tensor that a network takes or gives.
-#[derive(Clone, Copy)]
-pub(super) struct TensorSpec<'a> {
-    /// Its usual name.
-    pub(super) name: &'a str,
-    pub(super) element: TensorElementType,
-    /// Without the batch.
-    pub(super) shape: &'a [i64],
-}
-
-impl<'a> TensorSpec<'a> {
-    pub(super) const fn floats(name: &'a str, shape: &'a [i64]) -> Self {
-        let element = TensorElementType::Float32;
-        Self {
-            name,
-            element,
-            shape,
-        }
-    }
-
-    pub(super) const fn bytes(name: &'a str, shape: &'a [i64]) -> Self {
-        let element = TensorElementType::Uint8;
-        Self {
-            name,
-            element,
-            shape,
-        }
-    }
-}
 
 /// The values of one input, for all items of a batch.
 #[derive(Clone, Copy)]

@@ -1,10 +1,41 @@
 //! The networks of a model: what each of them takes and gives.
 
-use super::network::TensorSpec;
+use ort::value::TensorElementType;
+
 use crate::audio::mel::BANDS;
 use crate::audio::window::{BLOCK_FRAMES, EMBEDDING_LEN};
 use crate::face::{CROP, INNER};
 use crate::inference::graph::byte_io;
+
+/// A tensor that a network takes or gives.
+#[derive(Clone, Copy)]
+pub(super) struct TensorSpec<'a> {
+    /// Its usual name.
+    pub(super) name: &'a str,
+    pub(super) element: TensorElementType,
+    /// Without the batch.
+    pub(super) shape: &'a [i64],
+}
+
+impl<'a> TensorSpec<'a> {
+    pub(super) const fn floats(name: &'a str, shape: &'a [i64]) -> Self {
+        let element = TensorElementType::Float32;
+        Self {
+            name,
+            element,
+            shape,
+        }
+    }
+
+    pub(super) const fn bytes(name: &'a str, shape: &'a [i64]) -> Self {
+        let element = TensorElementType::Uint8;
+        Self {
+            name,
+            element,
+            shape,
+        }
+    }
+}
 
 /// What a network is for, with the tensors it takes and gives.
 pub(super) struct NetworkRole {
