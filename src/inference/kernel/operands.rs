@@ -16,7 +16,7 @@ pub(super) struct PackedWeights {
     pub(super) channels: usize,
     /// Output channels, without the padding.
     pub(super) out: usize,
-    /// Output channels of a tile: see [`Kernels`](super::kernels::Kernels).
+    /// Output channels of a tile.
     pub(super) tile_channels: usize,
 }
 
