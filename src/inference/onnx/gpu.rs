@@ -103,10 +103,10 @@ impl Loader<'_> {
         tune: TuneOptions<'_>,
         encoder: &mut OnnxAudioEncoder,
     ) -> Result<(Vec<u8>, f64)> {
-        let sampler = tune
+        let take_samples = tune
             .samples
             .context("there are no samples to measure it on")?;
-        let samples = sampler(encoder)?;
+        let samples = take_samples(encoder)?;
         let half = self.half(path, bytes)?;
         let psnr = self.psnr(path, [bytes, &half], &samples)?;
         Ok((half, psnr))

@@ -87,8 +87,8 @@ impl Tuner<'_> {
         tuning: &mut Tuning,
     ) -> Option<GeneratorParts> {
         let mut reordered = split.clone();
-        let moved = move_convolutions(&mut reordered.joint, shapes).unwrap_or(0);
-        let moves = (moved > 0).then(|| format!("{moved} convolutions moved before upsamples"));
+        let count = move_convolutions(&mut reordered.joint, shapes).unwrap_or(0);
+        let moves = (count > 0).then(|| format!("{count} convolutions moved before upsamples"));
         let mut parts = None;
         if let Some((fused, blocks)) = fuse_parts(&reordered, shapes) {
             let fusions = Some(format!("{blocks} blocks fused"));
