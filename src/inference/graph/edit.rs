@@ -44,7 +44,7 @@ impl Model {
             producer_name: self.producer_name.clone(),
             producer_version: self.producer_version.clone(),
             domain: self.domain.clone(),
-            model_version: self.model_version,
+            version: self.version,
             doc_string: self.doc_string.clone(),
             opset_imports: self.opset_imports.clone(),
             metadata_props: self.metadata_props.clone(),
@@ -231,7 +231,7 @@ impl Attribute {
         Self {
             name: name.into(),
             int: Some(value),
-            attribute_type: attribute_type::INT,
+            kind: attribute_type::INT,
             ..Self::default()
         }
     }
@@ -240,7 +240,7 @@ impl Attribute {
         Self {
             name: name.into(),
             ints: values.to_vec(),
-            attribute_type: attribute_type::INTS,
+            kind: attribute_type::INTS,
             ..Self::default()
         }
     }

@@ -20,7 +20,7 @@ fn model() -> Model {
     resize.attributes.push(Attribute {
         name: "mode".into(),
         string: Some(b"linear".to_vec()),
-        attribute_type: attribute_type::STRING,
+        kind: attribute_type::STRING,
         ..Attribute::default()
     });
     let nodes = vec![
@@ -333,7 +333,7 @@ fn a_block_includes_the_upsampled_picture_that_is_added_to_it() {
     let string = |name: &str, string: &[u8]| Attribute {
         name: name.into(),
         string: Some(string.to_vec()),
-        attribute_type: attribute_type::STRING,
+        kind: attribute_type::STRING,
         ..Attribute::default()
     };
     resize.attributes = vec![

@@ -203,6 +203,8 @@ mod tests {
     }
 
     /// Messages of ONNX Runtime 1.31.1 and glibc's loader, their explanations, and a part of the remedy.
+    ///
+    /// Long because it is one table.
     #[test]
     fn each_message_has_its_explanation_and_remedy() {
         let missing = "cannot open shared object file: No such file or directory";
