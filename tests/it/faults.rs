@@ -515,7 +515,7 @@ fn sounds_that_are_cut_while_they_are_read() {
             "{message}"
         );
         // Which of the two depends on whether it is opened again or read at that moment.
-        let is_named = message.contains("it became shorter while it was read")
+        let is_named = message.contains("the file became shorter while it was being read")
             || message.contains("the file ends after");
         assert!(is_named || name != "talk.wav", "{message}");
         assert_eq!(fs::read_dir(place.join("out")).unwrap().count(), 0);

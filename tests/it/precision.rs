@@ -214,7 +214,7 @@ fn memory_decides_the_time_and_not_the_picture() {
         assert!(plenty == none, "{precision}");
         let warnings = report["warnings"].to_string();
         assert!(
-            warnings.contains("nothing of the backgrounds is kept"),
+            warnings.contains("no backgrounds are cached"),
             "{warnings}"
         );
     }
