@@ -53,18 +53,18 @@ struct OutputState {
 pub(crate) struct Journal {
     folder: PathBuf,
     file: Mutex<File>,
-    known: Known,
+    known: FinishedClips,
 }
 
 /// The finished clips, as the journals in the output folder list them.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct FinishedClips {
     folder: PathBuf,
     by_key: HashMap<ClipDigest, Record>,
     by_output: HashMap<PathBuf, Vec<RecordedOutput>>,
 }
 
-impl Known {
+impl FinishedClips {
     /// Reads the journals in `folder`, which may not exist yet.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let mut known = Self {
@@ -138,7 +138,7 @@ impl Known {
 
 impl Journal {
     /// Opens the journal of `shard`, or of whole runs, in `folder` to append to it.
-    pub(crate) fn open(folder: &Path, shard: Option<Shard>, known: Known) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, shard: Option<Shard>, known: FinishedClips) -> Result<Self> {
         let path = match shard {
             None => folder.join(format!("{PREFIX}jsonl")),
             Some(shard) => folder.join(format!("{PREFIX}{shard}{EXTENSION}")),
@@ -158,7 +158,7 @@ impl Journal {
     }
 
     /// The clips that were finished when it was opened.
-    pub(crate) fn known(&self) -> &Known {
+    pub(crate) fn known(&self) -> &FinishedClips {
         &self.known
     }
 
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn journal(folder: &Path, shard: Option<Shard>) -> Journal {
-        Journal::open(folder, shard, Known::read(folder).unwrap()).unwrap()
+        Journal::open(folder, shard, FinishedClips::read(folder).unwrap()).unwrap()
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         running
             .complete(&key, "a", std::slice::from_ref(&clip))
             .unwrap();
-        let known = || Known::read(folder).unwrap();
+        let known = || FinishedClips::read(folder).unwrap();
         assert!(!known().is_finished(&key), "it is not published");
         clip.commit().unwrap();
         assert!(known().is_finished(&key));
@@ -301,11 +301,11 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         for cut in 1..whole.len() {
             fs::write(&path, [&whole[..], &whole[..cut]].concat()).unwrap();
-            let known = Known::read(folder).unwrap();
+            let known = FinishedClips::read(folder).unwrap();
             assert!(known.is_finished(&"a".to_owned()) && known.is_finished(&"b".to_owned()));
         }
         finish(None, "c");
-        let known = Known::read(folder).unwrap();
+        let known = FinishedClips::read(folder).unwrap();
         let finished = |name: &str| known.is_finished(&name.to_owned());
         assert!(["a", "b", "c"].into_iter().all(finished));
         assert!(folder.join(".lipsync-batch.1-of-3.jsonl").exists());

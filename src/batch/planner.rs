@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::contents::ContentDigests;
 use super::job::Job;
-use super::journal::Known;
+use super::journal::FinishedClips;
 use crate::config::file::ConfigFile;
 use crate::output::Target;
 use crate::plan::{OpenBackgrounds, Plan};
@@ -18,7 +18,7 @@ pub(crate) struct Planner<'a> {
     /// `lipsync.yaml`.
     pub config: Option<&'a ConfigFile>,
     /// Backgrounds, shared by all plans.
-    pub backdrops: OpenBackgrounds,
+    pub open_backgrounds: OpenBackgrounds,
     /// Digests of clips.
     pub contents: ContentDigests,
     /// `--resume`: skip finished clips, and overwrite outdated ones of earlier runs.
@@ -32,12 +32,12 @@ impl Planner<'_> {
     pub(crate) fn look(&self, job: &Job) -> Result<Plan> {
         let mut request = job.request_in(&self.output);
         request.force = true;
-        Plan::with_backgrounds(request, self.config, &self.backdrops)
+        Plan::with_backgrounds(request, self.config, &self.open_backgrounds)
     }
 
     /// Allows `plan` to overwrite existing outputs: all with `--force`, those of earlier runs (listed in `known`) with
     /// `--resume`. Any other existing output is an error.
-    pub(crate) fn claim(&self, plan: &mut Plan, known: &Known) -> Result<()> {
+    pub(crate) fn claim(&self, plan: &mut Plan, known: &FinishedClips) -> Result<()> {
         for target in plan.outputs_mut() {
             // A file that appears later belongs to somebody else.
             target.force = target.exists();
@@ -61,7 +61,12 @@ impl Planner<'_> {
     }
 
     /// Whether to skip the job: by `known` it is finished, and nothing has changed since.
-    pub(crate) fn is_finished(&self, job: &Job, plan: &Plan, known: &Known) -> Result<bool> {
+    pub(crate) fn is_finished(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        known: &FinishedClips,
+    ) -> Result<bool> {
         // The digest reads the audio file, so it comes last.
         let may_be_finished = self.resume && plan.outputs().all(Target::exists);
         Ok(may_be_finished && known.is_finished(&self.contents.key(job, plan)?))

@@ -73,7 +73,7 @@ pub(crate) struct Workers<'a> {
     /// Turns jobs into plans.
     pub planner: &'a Planner<'a>,
     /// The loaded models.
-    pub stock: &'a ModelPool<'a>,
+    pub models: &'a ModelPool<'a>,
     /// Records finished clips.
     pub journal: &'a Journal,
     /// Stops all clips; unfinished outputs are removed.
@@ -145,7 +145,7 @@ impl Workers<'_> {
             let result =
                 plan.and_then(|(plan, key)| self.render(job, &plan, &key, &mut report, events));
             let error = result.err().map(|error| ErrorReport::of(&error));
-            threads::give_memory_back();
+            threads::release_memory();
             if error
                 .as_ref()
                 .is_some_and(|error| error.exit == Exit::Interrupted)
@@ -176,7 +176,7 @@ impl Workers<'_> {
         report.set_plan(plan);
         report.warnings.clone_from(&plan.warnings);
         self.cancel.check()?;
-        let resources = self.stock.get(plan)?;
+        let resources = self.models.get(plan)?;
         let networks = &resources.networks;
         report.device = Some(networks.placement.device());
         report.device_reason = networks.placement.reason();

@@ -69,8 +69,8 @@ impl TextStyle {
             return text.to_owned();
         }
         let letters: Vec<char> = text.chars().collect();
-        let shortened = |kept: usize| -> String {
-            let (head, tail) = (kept / 2, kept - kept / 2);
+        let shortened = |shown: usize| -> String {
+            let (head, tail) = (shown / 2, shown - shown / 2);
             let start = &letters[..head];
             let end = &letters[letters.len() - tail..];
             start.iter().chain(&['…']).chain(end).collect()

@@ -42,14 +42,14 @@ pub(crate) const GENERATORS_PER_GPU: usize = 2;
     unsafe_code,
     reason = "there is no other way to make glibc return freed memory"
 )]
-pub(crate) fn give_memory_back() {
+pub(crate) fn release_memory() {
     // SAFETY: it takes no pointer, locks the heap's own structures, and touches only free memory.
     unsafe { libc::malloc_trim(0) };
 }
 
 /// Other C libraries do it themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn give_memory_back() {}
+pub(crate) fn release_memory() {}
 
 #[cfg(test)]
 mod tests {

@@ -240,8 +240,8 @@ impl Motion {
             let before = next.saturating_sub(1);
             times[next] - times[before]
         };
-        let kept = 0..self.cells.len();
-        kept.map(|i| times[i] + step(i) / 2.0).collect()
+        let indices = 0..self.cells.len();
+        indices.map(|i| times[i] + step(i) / 2.0).collect()
     }
 
     /// The area of the frame that cells `columns` and `rows` cover; None if the cells are those of crop rectangles.

@@ -213,10 +213,7 @@ fn memory_decides_the_time_and_not_the_picture() {
         let (none, report) = render(&place, &args);
         assert!(plenty == none, "{precision}");
         let warnings = report["warnings"].to_string();
-        assert!(
-            warnings.contains("no backgrounds are cached"),
-            "{warnings}"
-        );
+        assert!(warnings.contains("no backgrounds are cached"), "{warnings}");
     }
 }
 

@@ -5,14 +5,14 @@ use serde_json::json;
 
 use super::Batch;
 use super::selection::{check_all, in_shard};
-use crate::batch::journal::Known;
+use crate::batch::journal::FinishedClips;
 use crate::error::{ErrorReport, Fault};
 
 /// Prints the jobs of the shard to stdout, as a jobs file; with `--resume`, only those that are not finished. Lists the jobs
 /// that cannot be rendered.
 pub(super) fn print_jobs(batch: &Batch<'_>) -> Result<()> {
     let (planner, ui) = (&batch.planner, batch.ui);
-    let journal = Known::read(&planner.output)?;
+    let journal = FinishedClips::read(&planner.output)?;
     let checked = check_all(batch, |job, mut plan| {
         if planner.is_finished(job, &plan, &journal)? {
             return Ok(None);

@@ -74,7 +74,7 @@ pub(super) fn batch(
         planner: Planner {
             output: args.output,
             config: config.as_ref(),
-            backdrops: OpenBackgrounds::default(),
+            open_backgrounds: OpenBackgrounds::default(),
             contents: ContentDigests::default(),
             resume: args.resume,
             force: args.force,

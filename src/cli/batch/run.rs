@@ -13,7 +13,7 @@ use super::progress::BatchProgress;
 use super::selection::{CheckedJob, check_all, in_shard};
 use super::{Batch, summary};
 use crate::assets;
-use crate::batch::journal::{Journal, Known};
+use crate::batch::journal::{FinishedClips, Journal};
 use crate::batch::lock::Lock;
 use crate::batch::model_pool::ModelPool;
 use crate::batch::report::{BatchReport, ClipReport, End};
@@ -79,7 +79,7 @@ pub(super) fn run(batch: &Batch<'_>, started: Instant, report_path: Option<&Path
 /// Checks all jobs, and renders those of this run's shard that are not finished.
 fn render_all(batch: &Batch<'_>, report: &mut BatchReport) -> Result<()> {
     let planner = &batch.planner;
-    let known = Known::read(&planner.output)?;
+    let known = FinishedClips::read(&planner.output)?;
     let checked = check_all(batch, |job, mut plan| {
         let is_finished = planner.is_finished(job, &plan, &known)?;
         if !is_finished {
@@ -175,7 +175,7 @@ fn render_jobs(
     Workers {
         jobs: &batch.jobs,
         planner: &batch.planner,
-        stock: &models,
+        models: &models,
         journal,
         cancel: batch.cancel,
         fail_fast: batch.fail_fast,

@@ -21,7 +21,7 @@ use crate::image::Picture;
 use crate::inference::generator::{Face, Generator as _};
 use crate::inference::halving::{BatchHalving, BatchLimit, is_out_of_memory};
 use crate::inference::precision::Tuning;
-use crate::inference::threads::{GENERATORS_PER_GPU, ThreadBudget, give_memory_back};
+use crate::inference::threads::{GENERATORS_PER_GPU, ThreadBudget, release_memory};
 
 /// The audio encoder gets this fraction (1/8) of the GPU memory that the networks may use.
 const ENCODER_SHARE: usize = 8;
@@ -89,7 +89,7 @@ impl Networks {
         } = loader.start_generators(&prepared, budget.generators)?;
         drop(prepared);
         // Loading takes up to 100 MB.
-        give_memory_back();
+        release_memory();
         let batch_limit = BatchLimit::default();
         let generators = generators
             .into_iter()
