@@ -183,9 +183,9 @@ fn signed(staged: StagedOutput, spec: &MuxerSpec, target: &Target) -> Result<Sta
         model: &mark.model,
         source_type: SOURCE_TYPE,
     };
-    let signed = staged.second_copy()?;
+    let second = staged.second_copy()?;
     signer
-        .sign(&statement, media_type, staged.path(), signed.path())
+        .sign(&statement, media_type, staged.path(), second.path())
         .map_err(|e| explained(e, target, Some(&staged)))?;
-    Ok(signed)
+    Ok(second)
 }

@@ -7,12 +7,12 @@ use xxhash_rust::xxh3::Xxh3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// as the network is written: f32
+    /// f32, as the network is stored
     #[default]
     Exact,
-    /// the fastest that stays within 40 dB of exact on this presenter
+    /// the fastest that stays within 40 dB of exact, measured on this presenter
     Auto,
-    /// eight bits where the network bears it (CPUs with VNNI)
+    /// 8-bit integers where the network tolerates them (CPUs with VNNI)
     Int8,
     /// half precision (GPUs)
     Fp16,

@@ -53,9 +53,9 @@ impl FromStr for BatchSize {
 /// What the mouth does in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Silence {
-    /// what the networks make of it
+    /// what the networks paint
     Model,
-    /// in pauses of 0.3 s and more it comes to rest: the background's own mouth
+    /// in pauses of 0.3 s or more, the background's own mouth
     Rest,
 }
 
