@@ -49,7 +49,7 @@ pub struct Background {
     pub rect: Rect,
     /// The pixels of the crop rectangle, resized to 328x328.
     pub crop: Picture,
-    /// What a new mouth may change: the crop rectangle, [extended](yuv420::grown) to whole values of U and V.
+    /// What a new mouth may change: the crop rectangle, [extended](yuv420::extend_to_chroma) to whole values of U and V.
     pub area: Rect,
     /// R G B of `area`.
     pub area_pixels: Picture,

@@ -1,7 +1,7 @@
 //! Where the time of a render goes: each component on its own, the full render, and a plain run of the generator in ONNX
 //! Runtime.
 //!
-//! In: a plan that writes a clip. Out: a [`BenchReport`], its [`table`] and its picture. Nothing is a copy of what a render
+//! In: a plan that writes a clip. Out: a [`BenchReport`], its [`table()`] and its picture. Nothing is a copy of what a render
 //! does: each component calls what the pipeline calls. A round runs everything once, so that a machine that is busy for a
 //! while slows all of it alike; the first round is the warm-up and is reported on its own.
 //!
