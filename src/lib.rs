@@ -71,6 +71,8 @@ mod sync;
 mod config;
 mod plan;
 
+mod prepare;
+
 pub mod render;
 
 mod batch;

@@ -9,6 +9,9 @@ use anyhow::Result;
 use super::still;
 use crate::error::{Fault, plain_io};
 
+/// The picture in which `prepare` shows what it found.
+const OVERVIEW: &str = "prepare.png";
+
 /// The numbered pictures of `folder` or of `full_body_img/` in it, in order and without gaps, and which of both it is.
 pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     let mut pictures = list_pictures(folder)?;
@@ -56,7 +59,7 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     Ok((found_in, numbered.into_iter().collect()))
 }
 
-/// Files that are named like pictures, sorted by name; without folders and hidden files.
+/// Files that are named like pictures, sorted by name; without folders, hidden files and the overview of `prepare`.
 pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let fault = |e: &std::io::Error| {
         Fault::failed(format!(
@@ -68,10 +71,10 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| fault(&e))? {
         let path = entry.map_err(|e| fault(&e))?.path();
-        let hidden = path
+        let is_no_frame = path
             .file_name()
-            .is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
-        if hidden || !still::has_image_extension(&path) {
+            .is_none_or(|n| n.as_encoded_bytes().starts_with(b".") || n == OVERVIEW);
+        if is_no_frame || !still::has_image_extension(&path) {
             continue;
         }
         // A broken link is an error: its frame is missing.

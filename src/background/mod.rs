@@ -11,6 +11,7 @@
 //! | `video/` | reads the header and the frames of a video |
 //! | `sampling`, `sampled_video` | picks a video's frames at the clip's frame rate, and decodes them in any order |
 //! | `crop_rects`, `pairing` | reads crop rectangles, and assigns one to each background |
+//! | `footage` | the same sources without crop rectangles, for `prepare` |
 //! | `order` | says which background each frame of the clip shows |
 //! | `decoded`, `cache` | decoded backgrounds, kept within a memory budget |
 
@@ -19,6 +20,7 @@ mod cache;
 pub(crate) mod crop_rects;
 mod decoded;
 pub(crate) mod folder;
+mod footage;
 pub(crate) mod order;
 mod pairing;
 mod sampled_video;
@@ -30,6 +32,7 @@ pub use backgrounds::Backgrounds;
 pub use cache::BackgroundCache;
 pub use crop_rects::read as read_crop_rects;
 pub use decoded::{Background, FrameFormats};
+pub(crate) use footage::Footage;
 pub use order::Order;
 pub(crate) use pairing::inside;
 pub(crate) use still::load_picture;

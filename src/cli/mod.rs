@@ -4,6 +4,7 @@
 //! (`render`):
 //!
 //! - `render/`, `batch/`: make clips
+//! - `prepare.rs`: makes background folders
 //! - `join.rs`: puts parts of a clip together
 //! - `compare.rs`, `inspect.rs`, `doctor.rs`, `bench.rs`: examine clips, files, the machine and its speed
 //! - `completions.rs`: shell completions and man pages
@@ -19,6 +20,7 @@ mod doctor;
 mod inspect;
 mod join;
 mod notices;
+mod prepare;
 mod process;
 mod render;
 mod ui;
@@ -73,6 +75,7 @@ struct Cli {
 enum Command {
     Render(Box<render::RenderArgs>),
     Batch(Box<batch::BatchArgs>),
+    Prepare(prepare::PrepareArgs),
     Compare(compare::CompareArgs),
     Join(join::JoinArgs),
     Inspect(inspect::InspectArgs),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
             render::render(*args, of_subcommand(&matches), config, &ui, &cancel)
         }
         Command::Batch(args) => batch::batch(*args, of_subcommand(&matches), config, &ui, &cancel),
+        Command::Prepare(args) => prepare::prepare(args, &ui, &cancel),
         Command::Compare(args) => compare::compare(args, &ui, &cancel),
         Command::Join(args) => join::join(&args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),

@@ -42,7 +42,7 @@ impl StagedOutput {
             .join(hidden_name(&target.path, suffix));
         let file = match target.kind {
             OutputKind::File => OpenOptions::new().write(true).create_new(true).open(&path),
-            OutputKind::Frames | OutputKind::Pictures => {
+            OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => {
                 fs::create_dir(&path).and_then(|()| File::open(&path))
             }
             OutputKind::Stdout => Err(io::ErrorKind::Unsupported.into()),
@@ -103,10 +103,16 @@ impl StagedOutput {
             }
             // A folder is only ever renamed onto an empty one.
             (OutputKind::File | OutputKind::Stdout, true)
-            | (OutputKind::Frames | OutputKind::Pictures | OutputKind::Stdout, false) => {
-                fs::rename(&self.path, &self.target.path)
+            | (
+                OutputKind::Frames
+                | OutputKind::Pictures
+                | OutputKind::Prepared
+                | OutputKind::Stdout,
+                false,
+            ) => fs::rename(&self.path, &self.target.path),
+            (OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared, true) => {
+                self.replace_folder()
             }
-            (OutputKind::Frames | OutputKind::Pictures, true) => self.replace_folder(),
         }
     }
 

@@ -19,13 +19,24 @@ pub enum OutputKind {
     Frames,
     /// A folder of numbered PNGs and `plot.png`: the pictures of a comparison.
     Pictures,
+    /// A background folder as `prepare` writes it: numbered PNGs, and files that describe them.
+    Prepared,
     /// A stream to stdout, whatever the path.
     Stdout,
 }
 
+/// What a prepared folder holds beside its frames.
+const PREPARED_FILES: [&str; 5] = [
+    "crop_rects.json",
+    "landmarks.json",
+    "audio.wav",
+    "prepare.json",
+    "prepare.png",
+];
+
 impl OutputKind {
     fn is_folder(self) -> bool {
-        matches!(self, Self::Frames | Self::Pictures)
+        matches!(self, Self::Frames | Self::Pictures | Self::Prepared)
     }
 
     /// What a folder of this kind holds, for messages: the content, the names of its files, and the flag that asks for it.
@@ -36,6 +47,11 @@ impl OutputKind {
                 "numbered PNGs and plot.png",
                 "--diff",
             ),
+            Self::Prepared => (
+                "a prepared background",
+                "numbered PNGs and what describes them",
+                "-o",
+            ),
             Self::File | Self::Frames | Self::Stdout => ("frames", "numbered PNGs", "--frames"),
         }
     }
@@ -45,9 +61,16 @@ impl OutputKind {
         let is_number = path
             .file_stem()
             .is_some_and(|stem| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-        let is_plot =
-            self == Self::Pictures && path.file_name().is_some_and(|name| name == "plot.png");
-        (is_number || is_plot) && path.extension().is_some_and(|e| e == "png") && path.is_file()
+        let is_numbered_png = is_number && path.extension().is_some_and(|e| e == "png");
+        let others: &[&str] = match self {
+            Self::Pictures => &["plot.png"],
+            Self::Prepared => &PREPARED_FILES,
+            Self::File | Self::Frames | Self::Stdout => &[],
+        };
+        let is_other = others
+            .iter()
+            .any(|other| path.file_name().is_some_and(|name| name == *other));
+        (is_numbered_png || is_other) && path.is_file()
     }
 }
 
@@ -127,7 +150,7 @@ impl Target {
     pub(crate) fn exists(&self) -> bool {
         match self.kind {
             OutputKind::File => self.path.symlink_metadata().is_ok(),
-            OutputKind::Frames | OutputKind::Pictures => {
+            OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => {
                 fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
             }
             OutputKind::Stdout => false,
@@ -229,7 +252,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             OutputKind::Stdout => f.write_str("to stdout"),
-            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
+            OutputKind::File | OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => {
                 write!(f, "`{}`", self.path.display())
             }
         }

@@ -162,8 +162,8 @@ impl OutputReport {
         Self {
             path: target.map(|target| path_text(&target.path)),
             kind: target.map(|target| match target.kind {
-                OutputKind::Frames | OutputKind::Pictures => "frames",
                 OutputKind::File | OutputKind::Stdout => "video",
+                OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => "frames",
             }),
             encoder: format.map(|format| format.video.encoder.name),
             crf: format.and_then(|format| format.video.crf),
