@@ -9,7 +9,9 @@ use crate::face::FaceMeasures;
 use crate::image::Size;
 
 /// Smallest usable face, in pixels of its width.
-pub(super) const MIN_WIDTH: f32 = 128.0;
+const MIN_WIDTH: f32 = 64.0;
+/// A mouth looks soft in faces that are narrower than this.
+const GOOD_WIDTH: f32 = 128.0;
 /// Largest usable turn away from the camera, in degrees.
 pub(super) const MAX_TURN: f32 = 35.0;
 /// Blurred is what has less than this share of the footage's median sharpness ..
@@ -29,14 +31,16 @@ pub(crate) enum ProblemKind {
     Cut,
     /// There is no face, or none that the landmark network accepts.
     NoFace,
-    /// The face is smaller than [`MIN_WIDTH`].
-    SmallFace,
+    /// The face is narrower than [`MIN_WIDTH`].
+    TinyFace,
     /// The head is turned by more than [`MAX_TURN`].
     Turned,
     /// The face lies partly outside the picture.
     CutOff,
     /// The face is blurred.
     Blurred,
+    /// The face is narrower than [`GOOD_WIDTH`]. The frames can be used.
+    SmallFace,
     /// There is more than one face. The frames can be used.
     SeveralFaces,
 }
@@ -44,7 +48,7 @@ pub(crate) enum ProblemKind {
 impl ProblemKind {
     /// Whether frames with this problem are left out.
     pub(super) fn excludes(self) -> bool {
-        self != Self::SeveralFaces
+        !matches!(self, Self::SmallFace | Self::SeveralFaces)
     }
 }
 
@@ -63,8 +67,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, from_s, to_s } = self;
         match kind {
-            ProblemKind::Cut => write!(f, "{kind} at {from_s:.2} s"),
-            _ => write!(f, "{kind} from {from_s:.2} to {to_s:.2} s"),
+            ProblemKind::Cut => write!(f, "{from_s:.2} s: {kind}"),
+            _ => write!(f, "{from_s:.2} to {to_s:.2} s: {kind}"),
         }
     }
 }
@@ -74,7 +78,8 @@ impl fmt::Display for ProblemKind {
         f.write_str(match self {
             Self::Cut => "cut",
             Self::NoFace => "no face",
-            Self::SmallFace => "face narrower than 128 pixels",
+            Self::TinyFace => "face narrower than 64 pixels",
+            Self::SmallFace => "face narrower than 128 pixels, so the mouth will look soft",
             Self::Turned => "head turned by more than 35 degrees",
             Self::CutOff => "face cut off by the border",
             Self::Blurred => "face blurred",
@@ -116,6 +121,8 @@ pub(super) fn of_frames(frames: &[ScannedFrame], size: Size) -> Vec<Vec<ProblemK
 fn of_face(face: &FaceMeasures, size: Size, kinds: &mut Vec<ProblemKind>) {
     let [left, top, right, bottom] = face.bounds;
     if face.width() < MIN_WIDTH {
+        kinds.push(ProblemKind::TinyFace);
+    } else if face.width() < GOOD_WIDTH {
         kinds.push(ProblemKind::SmallFace);
     }
     if face.turn() > MAX_TURN {
@@ -140,6 +147,7 @@ pub(super) fn with_times(scan: &Scan, problems: &[Vec<ProblemKind>]) -> Vec<Prob
     let mut all: Vec<Problem> = Vec::new();
     let kinds = [
         ProblemKind::NoFace,
+        ProblemKind::TinyFace,
         ProblemKind::SmallFace,
         ProblemKind::Turned,
         ProblemKind::CutOff,
