@@ -86,8 +86,8 @@ pub(super) fn prepare(args: PrepareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
             .update(done);
     })?;
     drop(progress);
-    for problem in &prepared.problems {
-        ui.warn(&problem.to_string());
+    for finding in prepared.findings() {
+        ui.warn(&finding);
     }
     report(&prepared, &shown, started, ui);
     Ok(())

@@ -79,11 +79,11 @@ struct Letterbox {
 impl Letterbox {
     fn of(size: Size) -> Self {
         let (width, height) = (size.width as f32, size.height as f32);
-        let side = width.max(height);
+        let longer = width.max(height);
         Self {
-            scale: side / DETECTOR_SIDE as f32,
-            left: (side - width) / 2.0,
-            top: (side - height) / 2.0,
+            scale: longer / DETECTOR_SIDE as f32,
+            left: (longer - width) / 2.0,
+            top: (longer - height) / 2.0,
         }
     }
 

@@ -91,6 +91,8 @@ pub(crate) fn prepare<N: FaceNetworks>(
     let problems = problems::with_times(&scan, &kinds);
     let scan = choose(scan, &kinds, &problems, &footage, options)?;
     let prepared = Prepared {
+        schema_version: 1,
+        is_photo: footage.is_photo(),
         source: options.source.display().to_string(),
         fps: options.fps,
         width: scan.size.width,
@@ -209,17 +211,12 @@ fn unusable(scan: &Scan, problems: &[Problem], longest: usize, footage: &Footage
     /// Problems that are named.
     const NAMED: usize = 6;
     let path = footage.path().display();
-    let mut named: Vec<String> = problems
+    let excluding: Vec<Problem> = problems
         .iter()
         .filter(|problem| problem.kind.excludes())
-        .map(|problem| {
-            if footage.is_photo() {
-                problem.kind.to_string()
-            } else {
-                problem.to_string()
-            }
-        })
+        .copied()
         .collect();
+    let mut named = problems::in_words(&excluding, footage.is_photo());
     let more = named.len().saturating_sub(NAMED);
     named.truncate(NAMED);
     if more > 0 {
@@ -236,9 +233,12 @@ fn unusable(scan: &Scan, problems: &[Problem], longest: usize, footage: &Footage
     } else if footage.is_photo() {
         Fault::failed(format!("the face in `{path}` cannot be used"))
     } else {
-        let seconds = longest as f64 / scan.fps.as_f64();
+        let usable = match longest as f64 / scan.fps.as_f64() {
+            0.0 => "nothing".to_owned(),
+            seconds => format!("only {seconds:.2} s"),
+        };
         Fault::failed(format!(
-            "only {seconds:.2} s of `{path}` can be used; at least {MIN_SECONDS} s are needed"
+            "{usable} of `{path}` can be used; at least {MIN_SECONDS} s are needed"
         ))
     };
     if named.is_empty() {

@@ -2,11 +2,13 @@
 
 use image::RgbImage;
 
-use super::frames::{Scan, ScannedFrame};
+use super::frames::Scan;
 use super::prepared::Prepared;
 use super::problems::MAX_TURN;
 use super::select::runs;
-use crate::draw::{self, BLUE, Canvas, Cell, Chart, Colour, GREEN, ORANGE, PURPLE, RED};
+use crate::draw::{
+    self, BLUE, Canvas, Cell, Chart, Colour, GREEN, MARGIN, MUTED, ORANGE, PURPLE, RED,
+};
 use crate::face::{FaceMeasures, Landmarks};
 use crate::image::Rect;
 
@@ -30,8 +32,7 @@ pub(super) fn draw(prepared: &Prepared, samples: &[Sample], squares: &[[u32; 4]]
     let scan = &prepared.scan;
     let mut canvas = Canvas::new(&prepared.source, "Footage, prepared as background");
     canvas.rows(&rows(prepared, squares));
-    let problems: Vec<String> = prepared.problems.iter().map(ToString::to_string).collect();
-    canvas.findings(&problems, LISTED);
+    canvas.findings(&prepared.findings(), LISTED);
     canvas.heading(
         "Frames that were written, and the crop of each, enlarged",
         &[(BLUE, "crop square"), (GREEN, "landmarks")],
@@ -110,22 +111,14 @@ fn dot(picture: &mut RgbImage, x: f32, y: f32, colour: image::Rgb<u8>) {
 /// One curve per quantity, over the footage; what is left out is shaded, what was written is framed.
 fn curves(canvas: &mut Canvas, scan: &Scan) {
     canvas.heading("Over the footage", &[(RED, "left out"), (GREEN, "written")]);
-    let height = f64::from(scan.size.height);
-    let width = f64::from(scan.size.width);
-    let sizes: Vec<f64> = values(scan, |f| f64::from(f.width()))
-        .map(|v| v.1)
-        .collect();
-    let largest = sizes.into_iter().fold(1.0, f64::max);
     let turn = f64::from(MAX_TURN);
-    curve(canvas, scan, "x", [0.0, width], BLUE, |f| {
-        f64::from(f.centre[0])
-    });
-    curve(canvas, scan, "y", [height, 0.0], BLUE, |f| {
-        f64::from(f.centre[1])
-    });
-    curve(canvas, scan, "width", [0.0, largest * 1.1], PURPLE, |f| {
-        f64::from(f.width())
-    });
+    let around = |value: fn(&FaceMeasures) -> f64| range(scan, value);
+    let x = |f: &FaceMeasures| f64::from(f.centre[0]);
+    let y = |f: &FaceMeasures| -f64::from(f.centre[1]);
+    let width = |f: &FaceMeasures| f64::from(f.width());
+    curve(canvas, scan, "x", around(x), BLUE, x);
+    curve(canvas, scan, "y", around(y), BLUE, y);
+    curve(canvas, scan, "width", around(width), PURPLE, width);
     curve(canvas, scan, "turn", [-turn, turn], ORANGE, |f| {
         f64::from(f.yaw)
     });
@@ -133,9 +126,11 @@ fn curves(canvas: &mut Canvas, scan: &Scan) {
         f64::from(f.opening)
     });
     last.labels(canvas, " s");
-    canvas.note(
-        "x, y: middle of the face in the picture. width: of the face, in pixels. turn: to the side, in degrees. mouth: gap \
-         between the lips as a share of the distance between the eyes.",
+    canvas.paragraph(
+        MARGIN,
+        MUTED,
+        "x, y, width: of the face; each scale is at least a quarter of its width. turn: to the side, up to 35 degrees. mouth: \
+         gap between the lips, up to 0.4 of the distance between the eyes.",
     );
 }
 
@@ -171,12 +166,17 @@ fn curve(
     chart
 }
 
-fn values<'a>(
-    scan: &'a Scan,
-    value: impl Fn(&FaceMeasures) -> f64 + 'a,
-) -> impl Iterator<Item = (f64, f64)> + 'a {
-    let frame = move |(i, frame): (usize, &ScannedFrame)| {
-        Some((scan.seconds(i), value(frame.face.as_ref()?)))
-    };
-    scan.frames.iter().enumerate().filter_map(frame)
+/// A range that holds all values of a length, at least a quarter of the face's width.
+fn range(scan: &Scan, value: fn(&FaceMeasures) -> f64) -> [f64; 2] {
+    let faces: Vec<&FaceMeasures> = scan.frames.iter().filter_map(|f| f.face.as_ref()).collect();
+    let values = faces.iter().map(|face| value(face));
+    let low = values.clone().fold(f64::INFINITY, f64::min);
+    let high = values.fold(f64::NEG_INFINITY, f64::max);
+    let widest = faces
+        .iter()
+        .map(|face| f64::from(face.width()))
+        .fold(0.0, f64::max);
+    let middle = f64::midpoint(low, high);
+    let half = ((high - low) / 1.8).max(widest / 8.0);
+    [middle - half, middle + half]
 }

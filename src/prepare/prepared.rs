@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::frames::Scan;
-use super::problems::Problem;
+use super::problems::{self, Problem};
 use crate::timeline::FrameRate;
 
 /// What was found in the footage, and what of it is used.
 #[derive(Debug, Serialize)]
 pub(crate) struct Prepared {
+    /// Version of this description: 1. Fields may be added.
+    pub schema_version: u32,
     /// The footage.
     pub source: String,
     /// Frames per second.
@@ -29,6 +31,16 @@ pub(crate) struct Prepared {
     pub to_s: f64,
     /// Why frames were left out, and what else the user should know.
     pub problems: Vec<Problem>,
+    /// Whether the footage is a single picture, to which times mean nothing.
+    #[serde(skip)]
+    pub(super) is_photo: bool,
     #[serde(skip)]
     pub(super) scan: Scan,
+}
+
+impl Prepared {
+    /// The problems in words, with their times.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        problems::in_words(&self.problems, self.is_photo)
+    }
 }

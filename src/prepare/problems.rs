@@ -174,3 +174,15 @@ pub(super) fn with_times(scan: &Scan, problems: &[Vec<ProblemKind>]) -> Vec<Prob
     all.sort_by(|a, b| a.from_s.total_cmp(&b.from_s).then(a.kind.cmp(&b.kind)));
     all
 }
+
+/// The problems in words; those of a photo without times.
+pub(super) fn in_words(problems: &[Problem], is_photo: bool) -> Vec<String> {
+    let text = |problem: &Problem| {
+        if is_photo {
+            problem.kind.to_string()
+        } else {
+            problem.to_string()
+        }
+    };
+    problems.iter().map(text).collect()
+}

@@ -20,7 +20,7 @@ pub(super) fn squares(faces: &[FaceMeasures], size: Size) -> Vec<[u32; 4]> {
             let of_square = f.square[axis] - f.centre[axis];
             (f.yaw, of_square / f.scale)
         });
-        line(values.collect())
+        line(&values.collect::<Vec<_>>())
     };
     let (x, y) = (offset(0), offset(1));
     let multiples: Vec<f32> = faces.iter().map(|f| f.square[2] / f.scale).collect();
@@ -41,7 +41,7 @@ pub(super) fn squares(faces: &[FaceMeasures], size: Size) -> Vec<[u32; 4]> {
 }
 
 /// Intercept and slope of the line that comes closest to the values; the slope is 0 if the abscissae hardly differ.
-fn line(values: Vec<(f32, f32)>) -> [f32; 2] {
+fn line(values: &[(f32, f32)]) -> [f32; 2] {
     /// Variance of the turn, in square degrees, below which it explains nothing.
     const MIN_VARIANCE: f32 = 9.0;
     let count = values.len().max(1) as f32;
@@ -79,10 +79,11 @@ pub(super) fn smooth(values: &[f32], sigma: f32) -> Vec<f32> {
     (0..values.len()).map(at).collect()
 }
 
-fn inside(left: f32, top: f32, side: f32, size: Size) -> [u32; 4] {
-    let side = (side.round() as u32).clamp(1, size.width.min(size.height));
+fn inside(left: f32, top: f32, length: f32, picture: Size) -> [u32; 4] {
+    let shorter = picture.width.min(picture.height);
+    let side = (length.round() as u32).clamp(1, shorter);
     let place = |at: f32, len: u32| (at.round().max(0.0) as u32).min(len - side);
-    let (x, y) = (place(left, size.width), place(top, size.height));
+    let (x, y) = (place(left, picture.width), place(top, picture.height));
     [x, y, x + side, y + side]
 }
 

@@ -23,8 +23,8 @@ impl Thumbnail {
                 let x = at(column, sample % SAMPLES, picture.width);
                 let y = at(row, sample / SAMPLES, picture.height);
                 let pixel = &picture.pixels[(y * picture.width + x) * 3..][..3];
-                let [r, g, b] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
-                sum += 299 * r + 587 * g + 114 * b;
+                let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
+                sum += 299 * red + 587 * green + 114 * blue;
             }
             sum as f32 / (1000 * SAMPLES * SAMPLES) as f32
         });

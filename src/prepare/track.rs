@@ -41,16 +41,16 @@ pub(super) fn track<N: FaceNetworks>(
     mut each: impl FnMut(TrackedPicture) -> Result<()>,
 ) -> Result<()> {
     thread::scope(|scope| {
-        let (sender, decoded) = sync_channel(QUEUE);
+        let (sender, queue) = sync_channel(QUEUE);
         let decoder = thread::Builder::new()
             .name("decode".into())
             .spawn_scoped(scope, move || decode(footage, frames, &sender, cancel))?;
-        let tracked = follow(&decoded, tracker, &mut each);
-        drop(decoded);
+        let followed = follow(&queue, tracker, &mut each);
+        drop(queue);
         // If decoding failed, tracking merely ran out of frames.
         let panicked = |_| Err(Fault::failed("the decoder's thread panicked").into());
         decoder.join().unwrap_or_else(panicked)?;
-        tracked
+        followed
     })
 }
 
@@ -99,13 +99,11 @@ fn follow<N: FaceNetworks>(
             tracker.forget();
         }
         if is_new {
-            let tracked = tracker.next(&picture)?;
-            scanned.face = tracked.face.as_ref().map(FaceMeasures::of);
-            scanned.sharpness = tracked.sharpness;
-            scanned.faces = tracked
-                .detections
-                .map_or(scanned.faces, |found| found.len());
-            landmarks = tracked.face;
+            let found = tracker.next(&picture)?;
+            scanned.face = found.face.as_ref().map(FaceMeasures::of);
+            scanned.sharpness = found.sharpness;
+            scanned.faces = found.detections.map_or(scanned.faces, |faces| faces.len());
+            landmarks = found.face;
         }
         each(TrackedPicture {
             index,

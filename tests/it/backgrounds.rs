@@ -22,7 +22,7 @@ use crate::errors::{refused, snapshot};
 use crate::support::{Place, difference, pictures};
 
 /// Runs the ffmpeg program in the test folder; arguments are separated by spaces.
-fn ffmpeg(place: &Place, args: &str) {
+pub(crate) fn ffmpeg(place: &Place, args: &str) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-bitexact"])
         .args(args.split_whitespace())

@@ -25,6 +25,7 @@ mod hostile;
 mod inspect;
 mod parts;
 mod precision;
+mod prepare;
 mod presenter;
 mod render;
 mod sounds;
