@@ -55,9 +55,7 @@ impl Muxer {
         crate::ffmpeg::init()?;
         let staged = match target.kind {
             OutputKind::Stdout => None,
-            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
-                Some(target.clone().begin()?)
-            }
+            _ => Some(target.clone().begin()?),
         };
         let path = staged
             .as_ref()

@@ -1,0 +1,46 @@
+//! Kinds of outputs.
+
+use std::path::Path;
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// One file.
+    File,
+    /// One file that is written from front to back: it may also go to stdout (`-`), a pipe or a device.
+    Streamable,
+    /// A folder of numbered PNGs.
+    Frames,
+    /// A folder of numbered PNGs and `plot.png`: the pictures of a comparison.
+    Pictures,
+    /// A stream to stdout, whatever the path.
+    Stdout,
+}
+
+impl OutputKind {
+    pub(super) fn is_folder(self) -> bool {
+        matches!(self, Self::Frames | Self::Pictures)
+    }
+
+    /// What a folder of this kind holds, for messages: the content, the names of its files, and the flag that asks for it.
+    pub(super) fn folder_words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Pictures => (
+                "pictures of a comparison",
+                "numbered PNGs and plot.png",
+                "--diff",
+            ),
+            _ => ("frames", "numbered PNGs", "--frames"),
+        }
+    }
+
+    /// Whether a folder of this kind may hold this file.
+    pub(super) fn may_hold(self, path: &Path) -> bool {
+        let is_number = path
+            .file_stem()
+            .is_some_and(|stem| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        let is_plot =
+            self == Self::Pictures && path.file_name().is_some_and(|name| name == "plot.png");
+        (is_number || is_plot) && path.extension().is_some_and(|e| e == "png") && path.is_file()
+    }
+}
