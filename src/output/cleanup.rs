@@ -54,7 +54,8 @@ pub(super) fn remove(path: &Path) {
         return;
     }
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if OutputKind::Pictures.may_hold(&entry.path()) {
+        let mut kinds = OutputKind::FOLDERS.iter();
+        if kinds.any(|kind| kind.may_hold(&entry.path())) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -18,8 +18,11 @@ pub enum OutputKind {
 }
 
 impl OutputKind {
+    /// The kinds that are folders.
+    pub(super) const FOLDERS: [Self; 2] = [Self::Frames, Self::Pictures];
+
     pub(super) fn is_folder(self) -> bool {
-        matches!(self, Self::Frames | Self::Pictures)
+        Self::FOLDERS.contains(&self)
     }
 
     /// What a folder of this kind holds, for messages: the content, the names of its files, and the flag that asks for it.

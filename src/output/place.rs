@@ -103,6 +103,7 @@ impl Stream {
 fn descriptor(path: &Path) -> Option<u32> {
     let path = path.to_str()?;
     match path {
+        "/dev/stdin" => Some(0),
         "/dev/stdout" => Some(1),
         "/dev/stderr" => Some(2),
         _ => ["/dev/fd/", "/proc/self/fd/"]
