@@ -7,9 +7,13 @@ use std::path::Path;
 use super::place::{Place, Stream};
 
 /// Opens a file to read it from its beginning to its end. A named pipe or a device is an error: opening a pipe would wait for
-/// a writer, which no signal could interrupt, and a device may have no end. What the shell has opened (`<(..)`) is fine.
+/// a writer, which no signal could interrupt, and a device may have no end. What the shell has opened (`<(..)`) is fine, and
+/// so is `/dev/null`, which is empty.
 pub(crate) fn open_input(path: &Path) -> io::Result<File> {
     match Place::of(path)? {
+        Place::Stream(Stream::Device(device)) if device == Path::new("/dev/null") => {
+            File::open(path)
+        }
         Place::Stream(stream @ (Stream::Pipe(_) | Stream::Device(_))) => {
             Err(no_file(stream.what()))
         }

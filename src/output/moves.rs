@@ -64,13 +64,14 @@ pub(super) fn place_new(moves: &impl Moves, from: &Path, to: &Path) -> io::Resul
         done => return done,
     }
     match moves.link(from, to) {
-        Ok(()) => return fs::remove_file(from),
         // A network file system may have done it, and lost the answer.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists && is_same(from, to) => {
-            return fs::remove_file(from);
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && !is_same(from, to) => return Err(e),
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => (),
+        _ => {
+            // If this fails, a hidden name of the same file remains.
+            let _ = fs::remove_file(from);
+            return Ok(());
         }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(e),
-        Err(_) => (),
     }
     // An empty file takes the name, so that nothing that appears now is overwritten.
     drop(OpenOptions::new().write(true).create_new(true).open(to)?);

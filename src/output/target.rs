@@ -123,7 +123,8 @@ impl Target {
                 .because(plain_io(error))
                 .hint("free space or choose another place with -o"),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-                if !self.is_stream() && rustix::fs::access(folder, Access::WRITE_OK).is_err() =>
+                if matches!(Place::of(&self.path), Ok(Place::File(_)))
+                    && rustix::fs::access(folder, Access::WRITE_OK).is_err() =>
             {
                 fault
                     .because(format!(

@@ -77,6 +77,11 @@ fn no_two_outputs_are_one_file_and_no_output_is_an_input() {
     fs::copy(place.join("speech.wav"), place.join("talk.mp4")).unwrap();
     fs::create_dir(place.join("frames")).unwrap();
     symlink("talk.mp4", place.join("link.mp4")).unwrap();
+    fs::create_dir(place.join("pics")).unwrap();
+    for frame in 0..12 {
+        let name = format!("{frame}.png");
+        fs::copy(place.join("bg").join(&name), place.join("pics").join(&name)).unwrap();
+    }
     let before = place.names();
     let same = "are the same file";
     for (args, expected) in [
@@ -105,8 +110,8 @@ fn no_two_outputs_are_one_file_and_no_output_is_an_input() {
             "is in the folder of --frames",
         ),
         (
-            "render speech.wav -m tiny -b bg --frames bg -f",
-            "--frames would overwrite the background `bg`",
+            "render speech.wav -m tiny -b pics --crop-rects bg/crop_rects.json --frames pics -f",
+            "--frames would overwrite the background `pics`",
         ),
         (
             "render speech.wav -m tiny -b bg --contact-sheet bg/3.png -f",
@@ -304,7 +309,10 @@ fn a_pipe_is_no_input() {
         &["compare", "p.mp4", "bg"],
         &["join", "p.mp4", "-o", "x.mp4"],
     ] {
-        let message = the_error(&watched(&mut place.command(args)));
+        let output = watched(&mut place.command(args));
+        // `inspect` says it on stdout, and goes on.
+        let message = [output.stdout, output.stderr].concat();
+        let message = String::from_utf8_lossy(&message);
         let says = ["it is a pipe", "it is not a file"];
         assert!(
             says.iter().any(|says| message.contains(says)),
