@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::error::{Fault, plain_io};
+use crate::output::read_input;
 
 /// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, possibly outside its frame.
 pub(crate) type RawRect = [i64; 4];
@@ -79,8 +80,8 @@ fn fault(source: &Path) -> Fault {
 
 /// `[[x0, y0, x1, y1], ..]` or `{"0": {"rect": [x0, y0, x1, y1]}, ..}`.
 fn read_json(source: &Path) -> Result<CropRects> {
-    let text = fs::read_to_string(source).map_err(|e| fault(source).because(plain_io(&e)))?;
-    let json: Value = serde_json::from_str(&text)
+    let text = read_input(source).map_err(|e| fault(source).because(plain_io(&e)))?;
+    let json: Value = serde_json::from_slice(&text)
         .map_err(|e| fault(source).because(format!("it is not JSON: {e}")))?;
     let shape = |what: String| {
         fault(source)
@@ -167,7 +168,8 @@ fn read_landmarks(folder: &Path) -> Result<CropRects> {
 
 /// The square that the contract defines: x from landmarks 1 and 31, y from landmark 52, each truncated.
 fn landmark_rect(path: &Path) -> Result<RawRect> {
-    let text = fs::read_to_string(path).map_err(|e| fault(path).because(plain_io(&e)))?;
+    let text = read_input(path).map_err(|e| fault(path).because(plain_io(&e)))?;
+    let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let coordinate = |landmark: usize, axis: usize| {
         lines

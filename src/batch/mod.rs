@@ -19,6 +19,7 @@
 //! | `survey` | inspects all jobs before the first one is rendered |
 //! | `shard` | the share of one run, if several runs share the jobs |
 //! | `planner` | job -> plan: skips what is finished, protects files of others |
+//! | `files` | what a run reads and writes |
 //! | `contents` | a digest of everything that determines a clip |
 //! | `journal` | which clips are finished, on disk in the output folder |
 //! | `lock` | one run per output folder |
@@ -27,6 +28,7 @@
 //! | `report` | the JSON of `batch --report` |
 
 pub(crate) mod contents;
+pub(crate) mod files;
 pub(crate) mod inputs;
 pub(crate) mod job;
 mod jobs_file;

@@ -209,6 +209,6 @@ impl Workers<'_> {
         report.set_rendered(&rendered);
         self.journal
             .complete(key, &self.jobs[job].id, &rendered.outputs)?;
-        rendered.publish()
+        rendered.publish(self.cancel)
     }
 }

@@ -11,7 +11,7 @@ use super::ui::Ui;
 use crate::assets;
 use crate::cancel::Cancel;
 use crate::inference::{OnnxFaceNetworks, Runtime};
-use crate::output::{OutputKind, Target};
+use crate::output::{OutputKind, RunFiles, Target};
 use crate::plan::request;
 use crate::prepare::{PrepareOptions, Prepared, prepare as prepare_footage};
 use crate::timeline::FrameRate;
@@ -66,6 +66,10 @@ pub(super) fn prepare(args: PrepareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         kind: OutputKind::Prepared,
         force: args.force,
     };
+    RunFiles::default()
+        .output("-o", &target)
+        .input("the footage", &args.source)
+        .check()?;
     target.check()?;
     let runtime = Runtime::load(&assets::runtime_library()?)?;
     let networks = OnnxFaceNetworks::load(&runtime, &assets::home()?.join("models/face"))?;

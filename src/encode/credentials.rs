@@ -18,6 +18,7 @@ use c2pa::{BoxedSigner, Builder, Context, Reader, SigningAlg, ValidationState, c
 use serde_json::{Value, json};
 
 use crate::error::{Fault, plain_io};
+use crate::output::read_input;
 
 /// Signature algorithms; a key fits exactly one of them.
 const ALGORITHMS: [SigningAlg; 5] = [
@@ -219,7 +220,7 @@ fn plain(error: c2pa::Error) -> Error {
 /// The blocks with this label in a PEM file, without the text between them. Fails with `hint` if there is none.
 fn pem(path: &Path, label: &str, hint: &str) -> Result<String, Fault> {
     let cannot_read = || Fault::failed(format!("cannot read `{}`", path.display()));
-    let bytes = fs::read(path).map_err(|e| cannot_read().because(plain_io(&e)))?;
+    let bytes = read_input(path).map_err(|e| cannot_read().because(plain_io(&e)))?;
     let text = String::from_utf8_lossy(&bytes);
     let (begin, end) = (
         format!("-----BEGIN {label}-----"),

@@ -161,6 +161,12 @@ fn kind(path: &Path) -> Result<Kind> {
             Kind::Background
         });
     }
+    if !metadata.is_file() {
+        return Err(fault()
+            .because("it is a pipe or a device, and is read more than once")
+            .hint("write it to a file first")
+            .into());
+    }
     if extension(path) == "onnx" {
         return Ok(Kind::Model);
     }

@@ -14,11 +14,13 @@
 //! | `presenter` | model and background |
 //! | `outputs` | clip, frames and contact sheet; codec and container; who signs |
 //! | `machine` | device, threads, memory |
+//! | `files` | what a plan reads and writes |
 //! | `range` | the frames to render: the whole clip or a part |
 //! | `clip` | what the encoder and the caches need to know of a plan |
 
 mod clip;
 mod config_request;
+mod files;
 mod machine;
 pub(crate) mod model;
 mod open_backgrounds;
@@ -106,6 +108,8 @@ pub struct Plan {
     pub batch: BatchSize,
     /// The memory limit in bytes.
     pub memory_limit: Option<usize>,
+    /// Other files that it was made with, and what they are.
+    pub other_inputs: Vec<(&'static str, PathBuf)>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Each setting as text, with its origin.
@@ -126,6 +130,7 @@ impl Plan {
     ) -> Result<Self> {
         let mut request = request.filled_from(config);
         let mut decisions = Decisions::default();
+        let other_inputs = files::other_inputs(&request, config);
         let audio = match request.audio.take() {
             Some(path) => path,
             None => assets::home()?.join("samples/hello.wav"),
@@ -134,7 +139,7 @@ impl Plan {
         let outputs = Outputs::decide(&mut request, &audio)?;
         let sound = AudioFile::open(&audio, request.limit)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
-        outputs.check(&audio, request.makes_folders)?;
+        outputs.check(request.makes_folders)?;
         // PNGs can be transparent.
         let keep_alpha = format
             .as_ref()
@@ -154,7 +159,7 @@ impl Plan {
             hardware.deterministic,
             &mut decisions,
         )?;
-        Ok(Self {
+        let plan = Self {
             order: decisions.choose_name("order", request.order, Order::PingPong),
             paste: decisions.choose_name("paste", request.paste, Paste::Seamless),
             silence: decisions.choose_name("silence", request.silence, Silence::Model),
@@ -179,8 +184,11 @@ impl Plan {
             signer,
             hardware,
             memory_limit,
+            other_inputs,
             settings: decisions.into_settings(),
-        })
+        };
+        plan.files().check()?;
+        Ok(plan)
     }
 
     /// Length of the audio that is rendered, in seconds.

@@ -23,6 +23,7 @@ mod faults;
 mod golden;
 mod hostile;
 mod inspect;
+mod outputs;
 mod parts;
 mod precision;
 mod prepare;

@@ -58,7 +58,7 @@ pub(in crate::cli) struct RenderArgs {
     frames: Option<PathBuf>,
     /// Write a PNG that shows twelve frames of the clip
     ///
-    /// Without --output and --frames, nothing else is rendered.
+    /// Without --output and --frames, nothing else is rendered. FILE may be a pipe, a device or - for stdout.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     contact_sheet: Option<PathBuf>,
     /// Render only the K-th of N parts of a long clip, counted from 0
@@ -79,7 +79,7 @@ pub(in crate::cli) struct RenderArgs {
     pub(super) dry_run: bool,
     /// Write a JSON report of the run, also if it fails
     ///
-    /// docs/report.schema.json describes it. An earlier report is replaced.
+    /// docs/report.schema.json describes it. An earlier report is replaced. FILE may be a pipe, a device or - for stdout.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
 }

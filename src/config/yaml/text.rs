@@ -1,17 +1,17 @@
 //! The text of a YAML file: limited in size, UTF-8, without its byte-order mark.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::document::FileKind;
 use crate::error::{Fault, plain_io};
+use crate::output::open_input;
 
 impl FileKind {
     /// Reads the file at `path`.
     pub(crate) fn text_of(&self, path: &Path) -> Result<String, Fault> {
         let fault = || (self.fault)(format!("cannot read {} `{}`", self.name, path.display()));
-        let file = File::open(path).map_err(|e| fault().because(plain_io(&e)))?;
+        let file = open_input(path).map_err(|e| fault().because(plain_io(&e)))?;
         self.text_from(file, fault)
     }
 
