@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::error::{Fault, plain_io};
+use crate::files::{self, SizeLimit};
 
 /// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, possibly outside its frame.
 pub(crate) type RawRect = [i64; 4];
@@ -23,6 +24,16 @@ pub struct CropRects {
     pub numbered: bool,
 }
 
+/// A million rectangles take 30 MB.
+const CROP_RECTS: SizeLimit = SizeLimit {
+    kind: "crop rectangles",
+    bytes: 32 << 20,
+};
+/// 110 landmarks take 2 kB.
+const LANDMARKS: SizeLimit = SizeLimit {
+    kind: "a landmark file",
+    bytes: 1 << 20,
+};
 /// Landmark whose x is the left edge of the square (from 0; face-alignment's 110 points, numbered as in the reference).
 const LEFT: usize = 1;
 /// Landmark whose x is the right edge of the square.
@@ -79,7 +90,7 @@ fn fault(source: &Path) -> Fault {
 
 /// `[[x0, y0, x1, y1], ..]` or `{"0": {"rect": [x0, y0, x1, y1]}, ..}`.
 fn read_json(source: &Path) -> Result<CropRects> {
-    let text = fs::read_to_string(source).map_err(|e| fault(source).because(plain_io(&e)))?;
+    let text = files::read_text(source, CROP_RECTS, || fault(source))?;
     let json: Value = serde_json::from_str(&text)
         .map_err(|e| fault(source).because(format!("it is not JSON: {e}")))?;
     let shape = |what: String| {
@@ -167,7 +178,7 @@ fn read_landmarks(folder: &Path) -> Result<CropRects> {
 
 /// The square that the contract defines: x from landmarks 1 and 31, y from landmark 52, each truncated.
 fn landmark_rect(path: &Path) -> Result<RawRect> {
-    let text = fs::read_to_string(path).map_err(|e| fault(path).because(plain_io(&e)))?;
+    let text = files::read_text(path, LANDMARKS, || fault(path))?;
     let lines: Vec<&str> = text.lines().collect();
     let coordinate = |landmark: usize, axis: usize| {
         lines

@@ -9,11 +9,15 @@ use super::discovery;
 use super::expansion::{Environment, expand};
 use super::yaml::{Document, FileKind, Located, Section, shortened};
 use crate::error::Fault;
+use crate::files::SizeLimit;
 use crate::timeline::FrameRate;
 
 const CONFIG: FileKind = FileKind {
     name: "config",
-    max_bytes: 1 << 20,
+    limit: SizeLimit {
+        kind: "a config",
+        bytes: 1 << 20,
+    },
     fault: Fault::usage,
 };
 
