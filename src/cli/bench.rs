@@ -164,7 +164,7 @@ pub(super) fn bench(
         "whole.mp4"
     };
     let config = ConfigFile::find(config)?;
-    process::limit_threads(args.threads);
+    process::limit_threads(args.threads)?;
     let plan = Plan::new(args.request(scratch.clip(container)), config.as_ref())?;
     for warning in &plan.warnings {
         ui.warn(warning);

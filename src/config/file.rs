@@ -267,6 +267,12 @@ fn path_value(
     let Some(text) = section.text(key)? else {
         return Ok(None);
     };
+    if text.value.contains(char::is_control) {
+        let fault = section.fault(key, &format!("`{key}` contains a tab or a line break"));
+        return Err(fault
+            .hint(r"in double quotes, \t and \n are escape sequences: write the path in single quotes, or with /")
+            .into());
+    }
     let path = expand(&text.value, environment).map_err(|(problem, hint)| {
         let fault = section.fault(key, &problem);
         fault.hint(hint)

@@ -35,7 +35,7 @@ impl<T> Located<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(super) line: usize,
-    column: usize,
+    pub(super) column: usize,
 }
 
 impl Position {
