@@ -222,6 +222,33 @@ mod tests {
     }
 
     #[test]
+    fn any_kind_of_text_file_is_read_or_named() {
+        let marked = json("\u{feff}[[1, 2, 3, 4]]\r\n").unwrap();
+        assert_eq!(marked.rects, [(0, [1, 2, 3, 4])]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("crop_rects.json");
+        let told = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            format!("{:#}", read(&path).unwrap_err())
+        };
+        assert!(told(b"\xff\xfe[\0]\0").ends_with("it is UTF-16 text"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len((32 << 20) + 1).unwrap();
+        let large = format!("{:#}", read(&path).unwrap_err());
+        assert!(
+            large.ends_with("it is larger than 32 MiB, the limit for crop rectangles"),
+            "{large}"
+        );
+        for endless in ["/dev/zero", "/dev/full"] {
+            let told = format!("{:#}", read(Path::new(endless)).unwrap_err());
+            assert!(
+                told.ends_with("it is a pipe or a device, not a file"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
     fn landmarks_make_the_contracts_square() {
         let dir = tempfile::tempdir().unwrap();
         let mut lines = vec!["0 0".to_owned(); 110];

@@ -26,6 +26,7 @@ pub(super) fn behind(texts: &[String]) -> Option<ReachedLimit> {
         "cannot allocate memory",
         "out of memory",
         "bad_alloc",
+        "failed to allocate",
         "failed to map segment",
     ];
     let thread = [
