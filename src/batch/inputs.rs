@@ -125,8 +125,7 @@ impl Collector<'_> {
             inside
         };
         let obstacle = obstacle(path, error);
-        self.jobs
-            .push(Job::unreadable(inside, is_audio(path), obstacle));
+        self.jobs.push(Job::unreadable(inside, obstacle));
     }
 
     /// An audio file, found at `inside` in its input folder.

@@ -81,15 +81,10 @@ impl Job {
         Ok(job)
     }
 
-    /// A job that fails: an entry of an input folder, found at `inside` in it. If it is `audio`, it has the id of its clip.
-    pub(super) fn unreadable(inside: &Path, is_audio: bool, obstacle: Obstacle) -> Self {
-        let id = if is_audio {
-            inside.with_extension("")
-        } else {
-            inside.to_owned()
-        };
+    /// A job that fails: an entry of an input folder, found at `inside` in it.
+    pub(super) fn unreadable(inside: &Path, obstacle: Obstacle) -> Self {
         Self {
-            id: path_json::escaped(&id),
+            id: path_json::escaped(inside),
             request: Request::default(),
             source: format!("`{}`", obstacle.path.display()),
             obstacle: Some(obstacle),
@@ -219,7 +214,20 @@ pub(super) fn make_unique(jobs: &mut [Job]) -> Result<()> {
     for job in jobs.iter() {
         *counts.entry(job.id.clone()).or_default() += 1;
     }
-    for job in jobs.iter_mut().filter(|job| counts[&job.id] > 1) {
+    // The ids of clips do not depend on entries that cannot be read.
+    for job in jobs.iter_mut() {
+        let count = counts.get_mut(&job.id);
+        if let Some((obstacle, count)) = job.obstacle.as_ref().zip(count)
+            && *count > 1
+        {
+            *count -= 1;
+            job.id = path_json::escaped(&obstacle.path);
+        }
+    }
+    for job in jobs
+        .iter_mut()
+        .filter(|job| counts.get(&job.id).is_some_and(|count| *count > 1))
+    {
         if let Some(output) = &job.request.output
             && job.id == default_id(&job.request)
         {

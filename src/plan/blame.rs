@@ -68,11 +68,18 @@ impl Blame {
             let is_named = fault.to_string().starts_with(flag);
             let is_quoted = fault.to_string().contains(&format!("`{value}`"));
             fault = match origin {
-                Origin::Environment(name) if is_named => fault.renamed(flag, name),
+                Origin::Environment(name) if is_named => fault
+                    .renamed(&format!("{flag} {value}"), &format!("{name}={value}"))
+                    .renamed(flag, name),
                 Origin::Environment(name) if is_quoted => fault.of_variable(name),
                 Origin::File(..) if is_named => {
                     let key = flag.trim_start_matches('-').replace('-', "_");
-                    fault.renamed(flag, &format!("`{key}` ({origin})"))
+                    fault
+                        .renamed(
+                            &format!("{flag} {value}"),
+                            &format!("`{key}: {value}` ({origin})"),
+                        )
+                        .renamed(flag, &format!("`{key}` ({origin})"))
                 }
                 _ => fault,
             };

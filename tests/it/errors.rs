@@ -237,7 +237,13 @@ fn names_that_are_not_utf_8() {
     ok(&more, &[&report, &sound]);
     ok(
         &["join", "-q"],
-        &[&part, OsStr::new("-o"), &odd(b"j\xff.mkv")],
+        &[
+            &part,
+            OsStr::new("--audio"),
+            &sound,
+            OsStr::new("-o"),
+            &odd(b"j\xff.mkv"),
+        ],
     );
     let report: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.join(report)).unwrap()).unwrap();

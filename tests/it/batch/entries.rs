@@ -49,6 +49,8 @@ fn entries_that_cannot_be_read() {
     let link = |to: &str, name: &str| symlink(to, place.join("talks").join(name)).unwrap();
     link("nowhere.wav", "gone.wav");
     link("nowhere", "gone too");
+    // Its id would be that of a clip.
+    link("nowhere", "b");
     link(".", "all");
     link("itself", "day 1/itself");
     // Editors lock files with such links; hidden files are skipped.
@@ -60,15 +62,15 @@ fn entries_that_cannot_be_read() {
         .arg(place.join("talks/pipe.wav"))
         .status();
     assert!(status.unwrap().success());
-    let failed = ["all", "day 1/itself", "gone too", "gone"];
+    let failed = ["all", "day 1/itself", "gone too", "gone.wav", "talks/b"];
     let text = ends(&place, 3, &["talks", "--report", "run.json"]);
     for told in [
         "cannot read `talks/all`: it is a link to `talks`, which contains it",
         "cannot read `talks/day 1/itself`: too many levels of symbolic links",
         "cannot read `talks/gone too`: it is a link to `nowhere`, which does not exist",
         "put the file back, or remove the link",
-        "rendered 3 of 7 clips, 4 failed",
-        "error: 4 of 7 clips failed",
+        "rendered 3 of 8 clips, 5 failed",
+        "error: 5 of 8 clips failed",
     ] {
         assert!(text.contains(told), "{told}: {text}");
     }
@@ -90,7 +92,7 @@ fn entries_that_cannot_be_read() {
     let failures = events
         .iter()
         .filter(|e| e["event"] == "failure" && e["id"].is_string());
-    assert_eq!((failures.count(), output.status.code()), (4, Some(3)));
+    assert_eq!((failures.count(), output.status.code()), (5, Some(3)));
     let output = run(&place, &["talks", "--force", "--dry-run"]);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(lines(&output).len(), 3);
@@ -105,8 +107,8 @@ fn entries_that_cannot_be_read() {
         (ids_of(&report, "rendered"), ids_of(&report, "failed").len())
     };
     let with = ["0/2", "1/2"].map(of_shard);
-    assert_eq!(with[0].1 + with[1].1, 4);
-    for name in ["gone.wav", "gone too", "all", "day 1/itself"] {
+    assert_eq!(with[0].1 + with[1].1, 5);
+    for name in ["gone.wav", "gone too", "all", "day 1/itself", "b"] {
         fs::remove_file(place.join("talks").join(name)).unwrap();
     }
     for (shard, (rendered, _)) in ["0/2", "1/2"].into_iter().zip(with) {
