@@ -1,5 +1,7 @@
 //! Errors for users, and exit codes for scripts.
 
+mod limits;
+
 use std::error::Error;
 use std::fmt;
 
@@ -78,6 +80,21 @@ impl Fault {
         self
     }
 
+    /// Puts `to` in the place of the name `from`, in message and hint.
+    #[must_use]
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.message = self.message.replace(from, to);
+        self.hint = self.hint.map(|hint| hint.replace(from, to));
+        self
+    }
+
+    /// Adds that the value in the message is that of a variable.
+    #[must_use]
+    pub(crate) fn of_variable(mut self, name: &str) -> Self {
+        self.message += &format!(" (from {name})");
+        self
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -122,11 +139,24 @@ impl ErrorReport {
             }
         }
         let fault = error.chain().find_map(|e| e.downcast_ref::<Fault>());
-        Self {
+        let mut report = Self {
             message,
             causes,
             hint: fault.and_then(|f| f.hint.clone()),
             exit: fault.map_or(Exit::Failed, Fault::exit),
+        };
+        report.name_limit();
+        report
+    }
+
+    /// Adds the limit of the system that is behind the error, if it is one.
+    fn name_limit(&mut self) {
+        let mut texts = vec![self.message.clone()];
+        texts.extend_from_slice(&self.causes);
+        if let Some(limit) = limits::behind(&texts) {
+            self.causes.push(limit.cause);
+            self.hint = Some(limit.hint.into());
+            self.exit = Exit::Machine;
         }
     }
 
@@ -148,6 +178,16 @@ impl ErrorReport {
             "exit_code": self.exit as u8,
         })
     }
+}
+
+/// The error for a thread that cannot be started.
+pub(crate) fn no_thread(error: &std::io::Error) -> Fault {
+    Fault::machine(limits::NO_THREAD).because(plain_io(error))
+}
+
+/// What this process can get no more of, threads or memory, for libraries that do not say why they fail.
+pub(crate) fn exhausted() -> Option<&'static str> {
+    limits::exhausted()
 }
 
 /// The operating system's message, without Rust's `(os error 2)`.

@@ -86,7 +86,9 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
             pictures.push(path);
         }
     }
-    pictures.sort_by(|a, b| natord::compare(&a.to_string_lossy(), &b.to_string_lossy()));
+    pictures.sort_by(|a, b| {
+        natord::compare(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b))
+    });
     Ok(pictures)
 }
 
@@ -108,8 +110,9 @@ pub(crate) fn frame_number(path: &Path) -> Result<u64, Fault> {
 
 /// The digits at the end of a file's stem: 0007 for `frame_0007.png`.
 fn trailing_digits(path: &Path) -> Option<&str> {
-    let stem = path.file_stem()?.to_str()?;
-    Some(&stem[stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()..])
+    let stem = path.file_stem()?.as_encoded_bytes();
+    let other = stem.iter().rposition(|byte| !byte.is_ascii_digit());
+    str::from_utf8(&stem[other.map_or(0, |at| at + 1)..]).ok()
 }
 
 #[cfg(test)]

@@ -8,12 +8,16 @@ use anyhow::Result;
 use crate::config::file::ConfigFile;
 use crate::config::yaml::{Document, FileKind, Located, Position, Section};
 use crate::error::Fault;
+use crate::files::{self, SizeLimit};
 use crate::plan::{Origin, Request, Setting, request};
 
 const JOBS_FILE: FileKind = FileKind {
     name: "jobs file",
-    // A million jobs take 200 MB.
-    max_bytes: 256 << 20,
+    limit: SizeLimit {
+        kind: "a jobs file",
+        // A million jobs take 200 MB.
+        bytes: 256 << 20,
+    },
     fault: Fault::usage,
 };
 /// The path that stands for standard input.
@@ -80,7 +84,7 @@ pub(super) fn read(
 ) -> Result<Vec<ListedJob>> {
     let text = if path == Path::new(STDIN) {
         let fault = || Fault::usage("cannot read jobs from stdin");
-        JOBS_FILE.text_from(std::io::stdin().lock(), fault)?
+        files::text_from(std::io::stdin().lock(), JOBS_FILE.limit, fault)?
     } else {
         JOBS_FILE.text_of(path)?
     };

@@ -15,6 +15,7 @@
 //! | --- | --- |
 //! | `job` | a clip to render, and its line in a jobs file |
 //! | `inputs` | folders, audio files and jobs files -> jobs |
+//! | `path_json` | paths in JSON, whatever bytes they have |
 //! | `jobs_file` | YAML and JSON lines with one job each |
 //! | `survey` | inspects all jobs before the first one is rendered |
 //! | `shard` | the share of one run, if several runs share the jobs |
@@ -35,6 +36,7 @@ mod jobs_file;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod model_pool;
+mod path_json;
 pub(crate) mod planner;
 pub(crate) mod report;
 pub(crate) mod shard;

@@ -176,7 +176,7 @@ pub(super) fn bench(
         "whole.mp4"
     };
     let config = ConfigFile::find(config)?;
-    process::limit_threads(args.threads);
+    process::limit_threads(args.threads)?;
     let plan = Plan::new(args.request(scratch.clip(container)), config.as_ref())?;
     files(&plan, args, plot.as_ref()).check()?;
     for warning in &plan.warnings {

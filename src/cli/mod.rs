@@ -9,8 +9,8 @@
 //! - `compare.rs`, `inspect.rs`, `doctor.rs`, `bench.rs`: examine clips, files, the machine and its speed
 //! - `completions.rs`: shell completions and man pages
 //!
-//! They share `ui/` (everything that is printed), `process.rs` (signals, threads, log level) and `notices.rs` (messages
-//! about the networks).
+//! They share `ui/` (everything that is printed), `process.rs` (signals, threads, log level) `notices.rs` (messages
+//! about the networks) and `variables.rs` (the environment).
 
 mod batch;
 mod bench;
@@ -24,6 +24,7 @@ mod prepare;
 mod process;
 mod render;
 mod ui;
+mod variables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,9 +89,13 @@ enum Command {
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     process::silence_libraries();
-    let matches = Cli::command().get_matches();
+    variables::forget_empty();
+    let matches = Cli::command()
+        .try_get_matches()
+        .unwrap_or_else(|error| variables::named(error, Cli::command()).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);
+    variables::warn_of_misspelt(&Cli::command(), &ui);
     let cancel = Cancel::default();
     if let Err(error) = process::cancel_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));

@@ -12,7 +12,7 @@ use signal_hook::flag;
 use super::ui::{Level, Ui};
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::error::Exit;
+use crate::error::{Exit, Fault, no_thread};
 use crate::ffmpeg;
 use crate::plan::Request;
 
@@ -67,15 +67,20 @@ pub(super) fn configure(
     if ui.shows(Level::Trace) {
         ffmpeg::log_warnings()?;
     }
-    limit_threads(request.threads.as_ref().map(|threads| threads.value));
+    limit_threads(request.threads.as_ref().map(|threads| threads.value))?;
     Ok(config)
 }
 
 /// Limits all work on pictures to this many threads; without a limit, it uses all cores. Call it before backgrounds are
 /// checked, which is such work.
-pub(super) fn limit_threads(threads: Option<NonZeroUsize>) {
-    // Fails only if a pool exists already, which then does the work.
-    let _ = rayon::ThreadPoolBuilder::new()
+pub(super) fn limit_threads(threads: Option<NonZeroUsize>) -> Result<(), Fault> {
+    let built = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.map_or(0, NonZeroUsize::get))
         .build_global();
+    let reason = built.as_ref().err().and_then(std::error::Error::source);
+    match reason.and_then(|reason| reason.downcast_ref()) {
+        Some(io) => Err(no_thread(io)),
+        // A pool that exists already does the work.
+        None => Ok(()),
+    }
 }

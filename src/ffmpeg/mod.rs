@@ -1,10 +1,11 @@
 //! FFmpeg's libraries, loaded and set up once.
 //!
 //! [`init`] comes before any other call of FFmpeg: it fails if the libraries are missing.
-//! `on_demand` loads them at that moment instead of at program start, where the system allows it.
+//! `on_demand` loads them at that moment instead of at program start, where the system allows it. `open` opens files.
 
 #[cfg(ffmpeg_on_demand)]
 mod on_demand;
+pub(crate) mod open;
 
 use std::ffi::CStr;
 use std::sync::OnceLock;

@@ -80,24 +80,16 @@ impl MediaInfo {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
         ffmpeg::init()?;
-        let Some(text) = path.to_str() else {
-            return Err(fault()
-                .because("FFmpeg needs paths in UTF-8")
-                .hint("rename the file or its folder")
-                .into());
-        };
         let mut options = Dictionary::new();
         // A playlist must not open other protocols, such as the network.
         options.set("protocol_whitelist", "file");
         // XMP is where programs say that a picture is synthetic.
         options.set("export_xmp", "1");
-        // With the protocol written out, a colon in the name does not look like one.
-        let input =
-            format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
-                fault()
-                    .because(format!("FFmpeg cannot open it: {e}"))
-                    .hint(KINDS_HINT)
-            })?;
+        let input = ffmpeg::open::input(path, options).map_err(|e| {
+            fault()
+                .because(format!("FFmpeg cannot open it: {e}"))
+                .hint(KINDS_HINT)
+        })?;
         let video = input.streams().find(|stream| {
             let cover = format::stream::Disposition::ATTACHED_PIC;
             stream.parameters().medium() == media::Type::Video

@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
+use crate::files;
 use crate::sync::{RenderInputs, rounded};
 use audio::AudioInfo;
 use background::BackgroundInfo;
@@ -176,6 +177,7 @@ fn kind(path: &Path) -> Result<Kind> {
             .hint("pass the folder that contains the frames")
             .into());
     }
+    files::check(path).map_err(|e| fault().because(plain_io(&e)))?;
     let media = MediaInfo::open(path)?;
     if media.video.is_some() {
         Ok(Kind::Video(media))

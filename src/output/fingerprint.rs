@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::input::open_input;
 use crate::error::{Fault, plain_io};
+use crate::files;
 
 /// Bytes per read.
 const BLOCK: usize = 1 << 20;
@@ -29,7 +29,7 @@ impl Fingerprint {
         let mut hash = Xxh3::new();
         let mut block = vec![0; BLOCK];
         let mut read = || -> std::io::Result<()> {
-            let mut file = open_input(path)?;
+            let mut file = files::open(path)?;
             loop {
                 match file.read(&mut block) {
                     Ok(0) => break Ok(()),

@@ -17,7 +17,6 @@
 //! - `place`: what a path leads to: a file or a stream, with links followed
 //! - `staged`: [`StagedOutput`], written under a hidden name next to the target and renamed last
 //! - `moves`: that rename, on file systems of all kinds
-//! - `input`: opens files to read, but no pipe that nobody writes to
 //! - `stream`: writes to pipes and devices
 //! - `hidden_name`: the hidden name, `.NAME.lipsync-RANDOM.part`
 //! - `cleanup`: removes what killed runs left behind
@@ -26,7 +25,6 @@
 mod cleanup;
 pub(crate) mod fingerprint;
 mod hidden_name;
-mod input;
 mod kind;
 mod moves;
 mod place;
@@ -36,7 +34,6 @@ mod stream;
 mod target;
 
 pub use cleanup::remove_abandoned;
-pub(crate) use input::{open_input, read_input};
 pub use kind::OutputKind;
 pub use run_files::RunFiles;
 pub use staged::StagedOutput;

@@ -6,6 +6,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `setting` | a value with its origin: flag, environment, line of a file, default |
+//! | `blame` | errors name the flag, variable or line that a setting comes from |
 //! | `options` | batch size, behaviour in silence |
 //! | `request` | everything a user can ask for; what is not set is open |
 //! | `config_request` | `lipsync.yaml` as a request |
@@ -18,6 +19,7 @@
 //! | `range` | the frames to render: the whole clip or a part |
 //! | `clip` | what the encoder and the caches need to know of a plan |
 
+mod blame;
 mod clip;
 mod config_request;
 mod files;
@@ -50,6 +52,7 @@ use crate::inference::onnx::Hardware;
 use crate::inference::precision::Precision;
 use crate::output::Target;
 use crate::timeline::{BackgroundIndex, FrameRate};
+use blame::Blame;
 use model::ModelFiles;
 pub(crate) use open_backgrounds::OpenBackgrounds;
 pub(crate) use options::{BatchSize, Silence};
@@ -128,7 +131,16 @@ impl Plan {
         config: Option<&ConfigFile>,
         opened: &OpenBackgrounds,
     ) -> Result<Self> {
-        let mut request = request.filled_from(config);
+        let request = request.filled_from(config);
+        let blame = Blame::of(&request);
+        Self::decide(request, config, opened).map_err(|error| blame.name(error))
+    }
+
+    fn decide(
+        mut request: Request,
+        config: Option<&ConfigFile>,
+        opened: &OpenBackgrounds,
+    ) -> Result<Self> {
         let mut decisions = Decisions::default();
         let other_inputs = files::other_inputs(&request, config);
         let audio = match request.audio.take() {

@@ -1,5 +1,6 @@
 //! A file -> the packets of its audio track.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -29,14 +30,14 @@ impl Demuxer {
         let io = |e| unreadable(path).because(plain_io(&e));
         let mut file = File::open(path).map_err(io)?;
         // The name helps to tell formats apart. Playlists are not followed: the audio has to be in this file.
-        let name = path.file_name().and_then(|name| name.to_str());
+        let name = path.file_name().map(OsStr::to_string_lossy);
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "none");
         if lacks_data_size(&mut file).map_err(io)? {
             options.set("ignore_length", "1");
         }
         let mut input =
-            format::input_from_stream(StreamIo::from_read_seek(file)?, name, Some(options))
+            format::input_from_stream(StreamIo::from_read_seek(file)?, name.as_deref(), Some(options))
                 .map_err(|e| {
                     unreadable(path)
                         .because(match e {

@@ -10,7 +10,7 @@ use ff::format::context::Input;
 use ff::format::pixel::Descriptor;
 use ff::format::stream::{Disposition, Stream};
 use ff::media::Type;
-use ff::{Dictionary, color, format};
+use ff::{Dictionary, color};
 use ffmpeg_next as ff;
 
 use super::colour_tags::ColourTags;
@@ -167,22 +167,13 @@ pub(super) fn open_input(path: &Path) -> Result<Input> {
             .hint("record or export it again")
             .into());
     }
-    let Some(text) = path.to_str() else {
-        return Err(unreadable(path)
-            .because("FFmpeg only opens paths in UTF-8")
-            .hint("rename the folder or the file")
-            .into());
-    };
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "file");
-    // With an explicit protocol, a colon in the name does not start one.
-    Ok(
-        format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
-            unreadable(path)
-                .because(format!("FFmpeg cannot open it: {e}"))
-                .hint("name a video, or a folder of numbered JPEG or PNG frames")
-        })?,
-    )
+    Ok(ffmpeg::open::input(path, options).map_err(|e| {
+        unreadable(path)
+            .because(format!("FFmpeg cannot open it: {e}"))
+            .hint("name a video, or a folder of numbered JPEG or PNG frames")
+    })?)
 }
 
 /// The best video stream; neither the cover of an audio file nor a text file that FFmpeg would draw.
