@@ -171,7 +171,7 @@ impl Target {
         let fault = Fault::failed(format!("cannot write {self}: it is {what}"));
         match self.kind {
             OutputKind::Streamable | OutputKind::Stdout => fault.hint("choose another name"),
-            OutputKind::Frames | OutputKind::Pictures => {
+            OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => {
                 fault.hint(format!("name a folder with {}", self.kind.folder_words().2))
             }
             OutputKind::File => fault.hint(

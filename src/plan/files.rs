@@ -69,7 +69,7 @@ impl Request {
 /// What messages call an output of a plan.
 fn role_of(target: &Target) -> &'static str {
     match target.kind {
-        OutputKind::Frames | OutputKind::Pictures => "--frames",
+        OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => "--frames",
         OutputKind::Streamable => "--contact-sheet",
         OutputKind::File | OutputKind::Stdout => "the output",
     }
