@@ -3,10 +3,12 @@
 //! - `args.rs`: the options, and the request that they make
 //! - `job.rs`: a plan with its networks: rendered, or printed with `--dry-run`
 //! - `description.rs`: a plan in words
+//! - `stream.rs`: audio that comes through a pipe
 
 mod args;
 mod description;
 mod job;
+mod stream;
 
 use std::path::Path;
 use std::time::Instant;
@@ -38,8 +40,9 @@ pub(super) fn render(
         report::check(path)?;
     }
     let mut report = RenderReport::default();
-    let request = args.into_request(matches);
-    let plan = plan(request, config, ui, &mut report);
+    let mut request = args.into_request(matches);
+    let copied = stream::copy(&mut request, cancel);
+    let plan = copied.and_then(|()| plan(request, config, ui, &mut report));
     let result = plan.and_then(|plan| {
         let job = Job::load(plan, ui, &mut report)?;
         if dry_run {
