@@ -63,7 +63,7 @@ impl LinkFile {
         warnings: &mut Vec<String>,
     ) -> Result<Self> {
         let section = medium.section.clone();
-        medium.section = section.of(vec![link.range]);
+        medium.section = section.part(link.range);
         let mut is_truncated = false;
         if let Some(chunks) = link.wav {
             is_truncated = chunks.stated.is_some();
@@ -110,7 +110,9 @@ impl LinkFile {
             }),
             medium,
         };
-        let limit = limit.map_or(u64::MAX, |seconds| (seconds * f64::from(rate)).ceil() as u64);
+        let limit = limit.map_or(u64::MAX, |seconds| {
+            (seconds * f64::from(rate)).ceil() as u64
+        });
         file.measure(file.frames.min(limit))?;
         Ok(file)
     }

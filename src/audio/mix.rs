@@ -161,7 +161,8 @@ impl MixMeter {
     /// The decision.
     pub(super) fn heard(mut self) -> Heard {
         self.end_stretch();
-        let by_energy = |a: &(usize, &Level), b: &(usize, &Level)| a.1.energy.total_cmp(&b.1.energy);
+        let by_energy =
+            |a: &(usize, &Level), b: &(usize, &Level)| a.1.energy.total_cmp(&b.1.energy);
         let strongest = self.channels.iter().enumerate().max_by(by_energy);
         let alone = strongest.and_then(|(channel, level)| {
             let loss = decibels(level.energy) - decibels(self.mixed.energy);
@@ -202,10 +203,10 @@ impl Heard {
         });
         let quiet = (self.loudest_db < QUIET_DBFS).then(|| {
             if self.loudest_db <= SILENCE_DBFS {
-                format!("`{path}` is silent: the mouth does not speak")
+                format!("`{path}` is silent: the mouth will stay closed")
             } else {
                 format!(
-                    "`{path}` is nearly silent: its loudest 0.1 s has {:.0} dBFS, so the mouth may not speak",
+                    "`{path}` is nearly silent: its loudest 0.1 s has {:.0} dBFS, so the mouth may stay closed",
                     self.loudest_db
                 )
             }
@@ -282,7 +283,7 @@ mod tests {
     #[test]
     fn silence_is_noticed() {
         let said = |scale: f32| heard(None, |t| vec![tone(t) * scale]).warnings("a.wav");
-        assert_eq!(said(0.0), ["`a.wav` is silent: the mouth does not speak"]);
+        assert_eq!(said(0.0), ["`a.wav` is silent: the mouth will stay closed"]);
         assert!(said(1e-3)[0].contains("nearly silent: its loudest 0.1 s has -69 dBFS"));
         assert!(said(0.1).is_empty());
     }

@@ -42,9 +42,9 @@ mod wav_chunks;
 pub(crate) mod window;
 pub(crate) mod window_reader;
 
+pub use checks::Truncated;
 pub use encoder::AudioEncoder;
 pub use ffmpeg::PacketReader;
-pub use checks::Truncated;
 pub use file::{AudioFile, AudioReader, ReadOptions};
 pub use mel::{BANDS, HOP, MelSpectrogram, SPEECH_RATE, frame_count};
 pub use source::AudioSource;

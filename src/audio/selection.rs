@@ -73,22 +73,30 @@ fn with_speech(
         let audio = AudioFile::read(source, options);
         let activity = audio.and_then(|audio| VoiceActivity::of(&audio, &Cancel::default()));
         activity.map_or(0.0, |activity| {
-            activity.speech.iter().map(|range| range.end - range.start).sum::<f64>()
+            activity
+                .speech
+                .iter()
+                .map(|range| range.end - range.start)
+                .sum::<f64>()
         })
     };
-    let found = tracks.iter().map(|track| (track.index, speech(track.index)));
+    let found = tracks
+        .iter()
+        .map(|track| (track.index, speech(track.index)));
     let found: Vec<(usize, f64)> = found.collect();
-    let most = found.iter().map(|(_, speech)| *speech).fold(0.0, f64::max);
+    let by_speech = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
+    // The first of several with as much.
+    let most = found.iter().rev().max_by(by_speech).copied();
+    let (with_most, most) = most.unwrap_or((preferred, 0.0));
     let enough: Vec<usize> = found
         .iter()
         .filter(|(_, speech)| *speech >= most * ENOUGH_SPEECH)
         .map(|(index, _)| *index)
         .collect();
-    let with_most = || found.iter().find(|(_, speech)| *speech == most);
     let choice = if enough.contains(&preferred) {
         preferred
     } else {
-        with_most().map_or(preferred, |(index, _)| *index)
+        with_most
     };
     let why = match (enough.len(), choice == preferred) {
         _ if most == 0.0 => "none holds speech",
@@ -118,9 +126,12 @@ fn listed(tracks: &[TrackInfo]) -> String {
     let mut names: Vec<String> = tracks
         .iter()
         .take(MAX_LISTED)
-        .map(|track| match track.can_be_decoded {
-            true => track.to_string(),
-            false => format!("{track}, which FFmpeg cannot decode: {}", track.codec),
+        .map(|track| {
+            if track.can_be_decoded {
+                track.to_string()
+            } else {
+                format!("{track}, which FFmpeg cannot decode: {}", track.codec)
+            }
         })
         .collect();
     if tracks.len() > MAX_LISTED {

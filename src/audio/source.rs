@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl AudioSource {
         }
         Ok(Section {
             file,
-            ranges: vec![0..len],
+            ranges: iter::once(0..len).collect(),
             position: 0,
         })
     }
@@ -119,7 +120,10 @@ impl Section {
 
     /// How many bytes it has.
     pub(super) fn len(&self) -> u64 {
-        self.ranges.iter().map(|range| range.end - range.start).sum()
+        self.ranges
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
     }
 
     /// Reads up to `len` bytes from `start` on; fewer at the end.
@@ -160,9 +164,7 @@ impl Read for Section {
             if self.position < before + len {
                 let offset = self.position - before;
                 let count = (len - offset).min(out.len() as u64) as usize;
-                let read = self
-                    .file
-                    .read_at(&mut out[..count], range.start + offset)?;
+                let read = self.file.read_at(&mut out[..count], range.start + offset)?;
                 self.position += read as u64;
                 return Ok(read);
             }

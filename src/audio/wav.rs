@@ -15,7 +15,13 @@ impl WavReader {
     pub(super) fn open(section: &Section, chunks: &WavChunks) -> Option<Self> {
         let block = u64::from(block_len(&chunks.format)?);
         // The last sample of a file that was cut off may be incomplete.
-        let whole = |len: u64| if chunks.is_endless { len / block * block } else { len };
+        let whole = |len: u64| {
+            if chunks.is_endless {
+                len / block * block
+            } else {
+                len
+            }
+        };
         let ranges = chunks.data.iter();
         let ranges = ranges.map(|range| range.start..range.start + whole(range.end - range.start));
         Self::of_samples(&section.of(ranges.collect()), chunks)

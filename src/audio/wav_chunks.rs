@@ -24,8 +24,6 @@ const UNKNOWN_SIZES: [u64; 6] = [
 const UNKNOWN_SIZE_SLACK: u64 = 64;
 /// Bytes of the longest `fmt ` chunk for PCM (`WAVEFORMATEXTENSIBLE`).
 const MAX_FORMAT_LEN: u64 = 40;
-/// What may follow the chunks: tags of MP3 files, which some programs append to anything.
-const TAGS: [&[u8]; 3] = [b"TAG", b"ID3", b"APETAGEX"];
 
 /// What a WAV file consists of.
 #[derive(Debug)]
@@ -63,6 +61,24 @@ impl WavChunks {
 pub(super) fn is_start(bytes: &[u8]) -> bool {
     const NAMES: [&[u8]; 4] = [b"RIFF", b"RIFX", b"RF64", b"BW64"];
     bytes.get(8..12) == Some(b"WAVE") && NAMES.iter().any(|name| bytes.starts_with(name))
+}
+
+/// Bytes of a tag of MP3 files (ID3v1, ID3v2, APEv2), which some programs append to anything.
+fn tag_len(head: &[u8]) -> Option<u64> {
+    let size = |at: usize| head.get(at..)?.first_chunk::<4>().copied();
+    if head.starts_with(b"TAG") {
+        Some(128)
+    } else if head.starts_with(b"ID3") {
+        // Seven bits per byte.
+        let len = size(6)?
+            .into_iter()
+            .fold(0, |len, b| len << 7 | u64::from(b & 0x7F));
+        Some(10 + len)
+    } else if head.starts_with(b"APETAGEX") {
+        Some(32 + u64::from(u32::from_le_bytes(size(12)?)))
+    } else {
+        None
+    }
 }
 
 /// The chunks of the WAV file that starts at `start`.
@@ -180,9 +196,11 @@ impl<'a> ChunkReader<'a> {
             _ => len,
         };
         let follows = |at| -> io::Result<bool> { Ok(is_start(&self.section.bytes_at(at, 12)?)) };
-        let is_unknown = |size: &u64| (size.saturating_sub(UNKNOWN_SIZE_SLACK)..=*size).contains(&len);
+        let is_unknown =
+            |size: &u64| (size.saturating_sub(UNKNOWN_SIZE_SLACK)..=*size).contains(&len);
         let is_empty = len == 0 && (self.promised_end == self.section.len() || follows(body)?);
-        let is_endless = len == 0 && !is_empty || len > left && UNKNOWN_SIZES.iter().any(is_unknown);
+        let is_endless =
+            len == 0 && !is_empty || len > left && UNKNOWN_SIZES.iter().any(is_unknown);
         if is_endless || len > left {
             let end = self.next_file(body)?;
             self.chunks.data.push(body..end);
@@ -202,14 +220,12 @@ impl<'a> ChunkReader<'a> {
             return Ok(false);
         }
         let end = self.next_file(self.at)?;
-        let is_tag = TAGS.iter().any(|tag| head.starts_with(tag));
-        let is_padding = || -> io::Result<bool> {
-            let rest = self.section.of(vec![self.at..end]);
-            // Any window that is not zero.
-            Ok(rest.find(0, |bytes| bytes.iter().any(|b| *b != 0))?.is_none())
-        };
-        if !is_tag && !is_padding()? {
-            self.chunks.unused = end - self.at;
+        let start = self.at + tag_len(head).unwrap_or(0);
+        let rest = self.section.part(start.min(end)..end);
+        // Any stretch of 16 bytes that is not all zeros.
+        let is_used = rest.find(0, |bytes| bytes.iter().any(|b| *b != 0))?;
+        if is_used.is_some() {
+            self.chunks.unused = rest.len();
         }
         self.chunks.end = end;
         Ok(false)

@@ -180,7 +180,8 @@ impl Reader<'_> {
             paste: self.setting(section.choice("paste")?),
             silence: self.setting(section.choice("silence")?),
             limit: limit.map(|limit| limit.value),
-            audio_track: self.setting(section.value("audio_track", track, |text| text.parse().ok())?),
+            audio_track: self
+                .setting(section.value("audio_track", track, |text| text.parse().ok())?),
             allow_truncated: self.setting(section.flag("allow_truncated")?),
             precision: self.setting(section.choice("precision")?),
             codec: self.setting(section.value("codec", codec, |text| text.parse().ok())?),

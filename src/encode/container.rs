@@ -141,14 +141,9 @@ impl Container {
             Id::PCM_S16LE | Id::PCM_S24LE | Id::PCM_S32LE | Id::PCM_F32LE | Id::PCM_F64LE => {
                 matches!(self, Self::Mov | Self::Mkv)
             }
-            Id::MP3
-            | Id::AC3
-            | Id::EAC3
-            | Id::MP2
-            | Id::DTS
-            | Id::FLAC
-            | Id::TTA
-            | Id::WAVPACK => self == Self::Mkv,
+            Id::MP3 | Id::AC3 | Id::EAC3 | Id::MP2 | Id::DTS | Id::FLAC | Id::TTA | Id::WAVPACK => {
+                self == Self::Mkv
+            }
             _ => false,
         }
     }

@@ -30,13 +30,15 @@ pub struct ClipFormat {
 impl ClipFormat {
     /// How a clip or a part of one has the audio of `audio`.
     pub(crate) fn sound(&self, audio: &AudioFile, is_part: bool) -> Result<ClipAudio> {
-        let codec = match is_part {
-            true => self.container.lossless_audio_codec(),
-            false => self.container.audio_codec(),
+        let codec = if is_part {
+            self.container.lossless_audio_codec()
+        } else {
+            self.container.audio_codec()
         };
-        let copied = match is_part || self.audio_bitrate.is_some() {
-            true => None,
-            false => self.container.copyable(audio)?,
+        let copied = if is_part || self.audio_bitrate.is_some() {
+            None
+        } else {
+            self.container.copyable(audio)?
         };
         Ok(ClipAudio {
             codec: copied.as_ref().map_or(codec.id(), |(id, _)| *id).name(),

@@ -23,12 +23,15 @@ mod faults;
 mod golden;
 mod hostile;
 mod inspect;
+mod joined_sounds;
 mod parts;
+mod pipes;
 mod precision;
 mod presenter;
 mod render;
 mod sounds;
 mod support;
+mod tracks;
 mod watchdog;
 #[cfg(ffmpeg_on_demand)]
 mod without_ffmpeg;

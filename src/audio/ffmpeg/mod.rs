@@ -11,5 +11,5 @@ mod tracks;
 
 pub(super) use decoder::Decoder;
 pub(super) use demuxer::Medium;
-pub(super) use probe::probe;
 pub use packets::PacketReader;
+pub(super) use probe::probe;

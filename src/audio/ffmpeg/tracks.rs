@@ -26,12 +26,20 @@ pub(super) fn list(input: &Input) -> Vec<TrackInfo> {
                 language: tag("language")
                     .filter(|language| *language != "und")
                     .map(str::to_owned),
-                // QuickTime files have titles as names; "SoundHandler" and the like are names of programs.
-                title: tag("title").map(str::to_owned),
+                title: tag("title")
+                    .or_else(|| tag("handler_name").filter(|name| !is_program(name)))
+                    .map(str::to_owned),
                 can_be_decoded: id != codec::Id::None && decoder::find(id).is_some(),
             }
         })
         .collect()
+}
+
+/// Whether the name of a track of an MP4 is that of the program that wrote it.
+fn is_program(name: &str) -> bool {
+    ["Handler", "Core Media", "ISO Media", "Audio Media"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 /// The track that FFmpeg prefers, else the first one that can be decoded, else the first.

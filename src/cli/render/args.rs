@@ -124,7 +124,12 @@ pub(in crate::cli) struct ClipArgs {
     /// Which of several audio tracks: its number, from 0, or its language [default: the one that holds speech]
     ///
     /// A language is a code of two or three letters, such as `en` or `eng`. A warning says which track was chosen.
-    #[arg(long, value_name = "N|LANG", env = "LIPSYNC_AUDIO_TRACK", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "N|LANG",
+        env = "LIPSYNC_AUDIO_TRACK",
+        hide_env = true
+    )]
     audio_track: Option<TrackName>,
     /// Render what is there of an audio file that ends before its header says
     ///

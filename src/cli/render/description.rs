@@ -121,7 +121,10 @@ fn sound(plan: &Plan, format: &ClipFormat) -> String {
     let part = plan.range.part.is_some();
     // An audio file that cannot be read any more is an error soon enough.
     match format.sound(&plan.sound, part) {
-        Ok(ClipAudio { codec, copied: true }) => format!("audio copied ({codec})"),
+        Ok(ClipAudio {
+            codec,
+            copied: true,
+        }) => format!("audio copied ({codec})"),
         Ok(ClipAudio { codec, .. }) => format!("audio encoded as {codec}"),
         Err(_) => "audio".into(),
     }

@@ -39,7 +39,9 @@ pub(super) fn copy(request: &mut Request, cancel: &Cancel) -> Result<()> {
     let copy = if is_stdin {
         if stdin().is_terminal() {
             return Err(Fault::usage("stdin is a terminal, not audio")
-                .hint("pipe audio into it: espeak-ng --stdout hello | lipsync render - -o hello.mp4")
+                .hint(
+                    "pipe audio into it: espeak-ng --stdout hello | lipsync render - -o hello.mp4",
+                )
                 .into());
         }
         read(stdin().as_fd(), path, cancel)?
@@ -62,11 +64,15 @@ fn check(request: &Request, path: &Path) -> Result<(), Fault> {
             .hint("write the audio to a file first"));
     }
     // The shell's pipes are called /dev/fd/63.
-    let is_nameless = path == Path::new(STDIN) || path.starts_with("/dev") || path.starts_with("/proc");
+    let is_nameless =
+        path == Path::new(STDIN) || path.starts_with("/dev") || path.starts_with("/proc");
     let outputs = [&request.output, &request.frames, &request.contact_sheet];
     if is_nameless && outputs.iter().all(|output| output.is_none()) {
-        return Err(Fault::usage(format!("no output is named for the audio from `{}`", path.display()))
-            .hint("name the clip with -o"));
+        return Err(Fault::usage(format!(
+            "no output is named for the audio from `{}`",
+            path.display()
+        ))
+        .hint("name the clip with -o"));
     }
     Ok(())
 }

@@ -47,7 +47,10 @@ impl AudioInfo {
         ];
         if self.tracks.len() > 1 {
             let others = self.tracks.iter().map(ToString::to_string);
-            rows.push(("tracks", format!("{}: {}", self.tracks.len(), listed(others))));
+            rows.push((
+                "tracks",
+                format!("{}: {}", self.tracks.len(), listed(others)),
+            ));
         }
         if self.joined_files > 1 {
             rows.push(("joined", format!("from {} files", self.joined_files)));
