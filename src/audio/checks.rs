@@ -27,6 +27,17 @@ pub enum Truncated {
     Allowed,
 }
 
+/// How an audio file is to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOptions {
+    /// Seconds after which it is cut off.
+    pub limit: Option<f64>,
+    /// Which of its audio tracks, from 0; the one that FFmpeg prefers if none.
+    pub track: Option<usize>,
+    /// What to do if it ends before its header says.
+    pub cut_off: Truncated,
+}
+
 /// Fails because of `why`, or returns a warning.
 pub(super) fn truncated(path: &Path, why: &str, cut_off: Truncated) -> Result<Option<String>> {
     match cut_off {

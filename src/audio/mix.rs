@@ -246,7 +246,7 @@ mod tests {
             |t: f64| vec![tone(t), tone(t)],
             |t: f64| vec![tone(t), 0.0],
             |t: f64| vec![tone(t), tone(t * 1.7)],
-            |t: f64| vec![tone(t), -0.4 * tone(t)],
+            |t: f64| vec![tone(t), -0.3 * tone(t)],
             |t: f64| vec![tone(t), 0.0, 0.0],
         ] {
             let heard = heard(None, wave);

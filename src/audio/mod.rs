@@ -9,10 +9,11 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `source` | where the bytes are: [`AudioSource`] |
-//! | `file` | opens an audio file and reads its samples: [`AudioFile`], [`AudioReader`] |
+//! | `file` | opens an audio file: [`AudioFile`] |
+//! | `reader` | reads its samples: [`AudioReader`] |
 //! | `selection` | opens the audio track that holds speech, or the one that was asked for |
 //! | `track` | the tracks of a file, and how they are named |
-//! | `links`, `link` | the files that were joined into one, and each of them |
+//! | `links`, `link`, `joined` | the files that were joined into one, each of them, and all together |
 //! | `checks` | checks files before they are read |
 //! | `wav_chunks`, `wav` | find the samples of WAV files, and read plain ones |
 //! | `ffmpeg/` | reads everything else |
@@ -28,10 +29,12 @@ mod checks;
 mod encoder;
 mod ffmpeg;
 mod file;
+mod joined;
 mod link;
 mod links;
 pub(crate) mod mel;
 mod mix;
+mod reader;
 mod resampler;
 pub(crate) mod selection;
 mod source;
@@ -42,11 +45,12 @@ mod wav_chunks;
 pub(crate) mod window;
 pub(crate) mod window_reader;
 
-pub use checks::Truncated;
+pub use checks::{ReadOptions, Truncated};
 pub use encoder::AudioEncoder;
 pub use ffmpeg::PacketReader;
-pub use file::{AudioFile, AudioReader, ReadOptions};
+pub use file::AudioFile;
 pub use mel::{BANDS, HOP, MelSpectrogram, SPEECH_RATE, frame_count};
+pub use reader::AudioReader;
 pub use source::AudioSource;
 pub use window::{EMBEDDING_LEN, WINDOW_LEN, WindowLayout};
 pub use window_reader::WindowReader;

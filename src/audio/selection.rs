@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::checks::unreadable;
-use super::file::{AudioFile, ReadOptions, tracks_of};
+use super::checks::{ReadOptions, unreadable};
+use super::file::{AudioFile, tracks_of};
 use super::source::AudioSource;
 use super::track::{TrackInfo, TrackName};
 use super::voice_activity::VoiceActivity;
