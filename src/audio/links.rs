@@ -157,7 +157,7 @@ fn part_len(file: &[u8], head: &[u8]) -> Option<u64> {
         // Parts start at even offsets.
         short(4).map(|len| 8 + len + len % 2)
     } else if file.starts_with(WAVE64) {
-        long(16).map(|len| u64::from_le_bytes(len).next_multiple_of(8))
+        u64::from_le_bytes(long(16)?).checked_next_multiple_of(8)
     } else if file.starts_with(b"caff") {
         if head.starts_with(b"caff") {
             Some(8)

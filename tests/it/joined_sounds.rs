@@ -51,7 +51,17 @@ fn joined_wavs_are_heard_to_their_end() {
     render(&place, "three.wav", &["--limit", "1.4"]);
     assert_eq!(streams(&place.join("clip.mp4")).3, "35");
     // The clip has their packets only if there is one file.
-    render(&place, "three.wav", &["-o", "clip.mov"]);
+    let mov = [
+        "render",
+        "three.wav",
+        "-m",
+        "tiny",
+        "-b",
+        "bg",
+        "-o",
+        "clip.mov",
+    ];
+    place.ok(&mov);
     assert_eq!(streams(&place.join("clip.mov")).3, "75");
 }
 

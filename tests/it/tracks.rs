@@ -46,7 +46,7 @@ fn recording(place: &Place, name: &str) {
 /// Renders, and returns the report and what was said.
 fn render(place: &Place, file: &str, args: &[&str]) -> (Value, String) {
     let base = [
-        "render", file, "-m", "tiny", "-b", "bg", "-o", "a.mp4", "-f", "--report", "r.json",
+        "render", file, "-m", "tiny", "-b", "bg", "-o", "clip.mp4", "-f", "--report", "r.json",
     ];
     let said = place.ok(&[&base[..], args].concat());
     let report: Value = serde_json::from_slice(&fs::read(place.join("r.json")).unwrap()).unwrap();
@@ -59,7 +59,7 @@ fn the_track_that_holds_speech_is_taken_and_named() {
     let place = Place::new();
     for (file, title) in [("a.mkv", "title"), ("a.mp4", "handler name")] {
         recording(&place, file);
-        let (report, said) = render(&place, file, &["-o", "clip.mp4"]);
+        let (report, said) = render(&place, file, &[]);
         let choice = format!(
             "`{file}` has 3 audio tracks: 0 (eng, `Desktop`), 1 (eng, `Microphone`), 2 (ger); track 1 is used, the one with the most speech (--audio-track chooses another)"
         );

@@ -86,6 +86,8 @@ impl AudioInfo {
         };
         let audio = open_speech(&AudioSource::file(path), None, options)?;
         warnings.extend(audio.warnings.iter().cloned());
+        let several = audio.tracks.get(audio.track);
+        let several = several.filter(|_| audio.tracks.len() > 1);
         let (codec, bits) = media.audio.map_or(("unknown".to_owned(), None), |stream| {
             (stream.codec, stream.bits)
         });
@@ -96,7 +98,7 @@ impl AudioInfo {
         let speech_end = activity.speech.last().map_or(0.0, |r| r.end);
         let info = Self {
             container: media.container,
-            codec,
+            codec: several.map_or(codec, |track| track.codec.clone()),
             bits,
             rate_hz: audio.rate,
             channels: audio.channels,
