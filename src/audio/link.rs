@@ -21,6 +21,8 @@ const READ_FRAMES: u64 = 4096;
 const MAX_LEVEL: f32 = 8.0;
 /// Stretches of 0.1 s of a WAV file whose levels are measured. If they are all quiet, the whole file is measured.
 const STRETCHES: u64 = 128;
+/// Bytes of tags that may follow Ogg pages without a warning.
+const MAX_TAG: u64 = 1024;
 /// Seconds of sound that may follow the samples without a warning.
 const MAX_UNUSED: f64 = 0.05;
 
@@ -65,6 +67,13 @@ impl LinkFile {
         let section = medium.section.clone();
         medium.section = section.part(link.range);
         let mut is_truncated = false;
+        if link.wav.is_none() && link.unused > MAX_TAG {
+            warnings.push(format!(
+                "{} bytes at the end of `{}` are not used: they are no Ogg pages",
+                link.unused,
+                medium.path.display()
+            ));
+        }
         if let Some(chunks) = link.wav {
             is_truncated = chunks.stated.is_some();
             check_chunks(&medium.path, &chunks, cut_off, warnings)?;
@@ -195,17 +204,17 @@ fn check_chunks(
     cut_off: Truncated,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    let len = chunks.len();
+    let (len, unused) = (chunks.len(), chunks.unused);
     if let Some(stated) = chunks.stated {
         let why =
             format!("its header says {stated} bytes of samples, but the file ends after {len}");
         warnings.extend(truncated(path, &why, cut_off)?);
     }
-    let seconds = chunks.unused as f64 / chunks.bytes_per_second() as f64;
+    let seconds = unused as f64 / chunks.bytes_per_second() as f64;
     if seconds > MAX_UNUSED {
         warnings.push(format!(
             "{} bytes after the samples of `{}` are not used: its header says {len} bytes of samples; if the rest is sound too, it lasts {seconds:.2} s",
-            chunks.unused,
+            unused,
             path.display()
         ));
     }

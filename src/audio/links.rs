@@ -38,28 +38,38 @@ pub(super) struct Link {
     pub(super) range: Range<u64>,
     /// Its chunks, if it is a WAV file.
     pub(super) wav: Option<WavChunks>,
+    /// Bytes after it that are of no known kind.
+    pub(super) unused: u64,
 }
 
 /// The links of the file at `path`, in order. At least one.
 pub(super) fn find(section: &Section, path: &Path) -> Result<Vec<Link>> {
     let io = |e: io::Error| unreadable(path).because(plain_io(&e));
     let head = section.bytes_at(0, 16).map_err(io)?;
+    let mut end = section.len();
     let starts = if wav_chunks::is_start(&head) {
         return find_wavs(section, path);
     } else if head.starts_with(OGG_PAGE) {
-        ogg_starts(section).map_err(io)?
+        let (starts, pages_end) = ogg_starts(section).map_err(io)?;
+        end = pages_end;
+        starts
     } else if head.starts_with(FLAC_START) {
         flac_starts(section).map_err(io)?
     } else {
         sized_starts(section).map_err(io)?
     };
     check_count(path, starts.len())?;
-    let ends = starts[1..].iter().copied().chain([section.len()]);
+    let ends = starts[1..].iter().copied().chain([end]);
     let links = starts.iter().zip(ends).map(|(&start, end)| Link {
         range: start..end,
         wav: None,
+        unused: 0,
     });
-    Ok(links.collect())
+    let mut links: Vec<Link> = links.collect();
+    if let Some(last) = links.last_mut() {
+        last.unused = section.len() - end;
+    }
+    Ok(links)
 }
 
 fn check_count(path: &Path, count: usize) -> Result<()> {
@@ -81,6 +91,7 @@ fn find_wavs(section: &Section, path: &Path) -> Result<Vec<Link>> {
         start = chunks.end;
         links.push(Link {
             range,
+            unused: chunks.unused,
             wav: Some(chunks),
         });
         check_count(path, links.len())?;
@@ -88,29 +99,34 @@ fn find_wavs(section: &Section, path: &Path) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Where the links of an Ogg file start: at a stream's first page that comes after other pages.
-fn ogg_starts(section: &Section) -> io::Result<Vec<u64>> {
+/// Where the links of an Ogg file start, at a stream's first page that comes after other pages; and where its last page
+/// ends.
+fn ogg_starts(section: &Section) -> io::Result<(Vec<u64>, u64)> {
     let mut starts = vec![0];
     let (mut at, mut in_streams) = (0, false);
     loop {
         let page = section.bytes_at(at, OGG_HEADER + 255)?;
-        let (Some(&flags), Some(&count)) = (page.get(5), page.get(OGG_HEADER - 1)) else {
-            return Ok(starts);
-        };
-        let Some(table) = page.get(OGG_HEADER..OGG_HEADER + usize::from(count)) else {
-            return Ok(starts);
-        };
         if !page.starts_with(OGG_PAGE) {
-            // Damage: the decoder finds its way, or reports it.
-            return Ok(starts);
+            // Damage or something else in between: the decoder reports it, or does not mind.
+            match section.find(at, |bytes| bytes.starts_with(OGG_PAGE))? {
+                Some(next) => at = next,
+                None => return Ok((starts, at)),
+            }
+            continue;
         }
+        let count = page.get(OGG_HEADER - 1).copied().unwrap_or(0);
+        let table = page.get(OGG_HEADER..OGG_HEADER + usize::from(count));
+        let (Some(&flags), Some(table)) = (page.get(5), table) else {
+            return Ok((starts, section.len()));
+        };
         let is_first = flags & OGG_FIRST_PAGE != 0;
         if is_first && in_streams && starts.len() <= MAX_LINKS {
             starts.push(at);
         }
         in_streams = !is_first;
         let len: usize = table.iter().map(|&len| usize::from(len)).sum();
-        at += (OGG_HEADER + table.len() + len) as u64;
+        let end = at + (OGG_HEADER + table.len() + len) as u64;
+        at = end.min(section.len());
     }
 }
 

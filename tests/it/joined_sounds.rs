@@ -172,8 +172,15 @@ fn chained_and_joined_files_of_all_kinds_are_heard_to_their_end() {
             );
         }
     }
+    // What is no Ogg is mentioned.
+    join(&place, &["one.opus", "two.mp3"], "more.opus");
+    let said = render(&place, "more.opus", &[]);
+    assert!(
+        said.contains("bytes at the end of `more.opus` are not used: they are no Ogg pages"),
+        "{said}"
+    );
     // Different codecs in one chain.
-    join(&place, &["one.opus", "two.ogg", "one.flac"], "chain.ogg");
+    join(&place, &["one.opus", "two.ogg"], "chain.ogg");
     assert!((seconds(&place, "chain.ogg") - 1.5).abs() < 0.02);
 }
 
