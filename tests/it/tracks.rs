@@ -73,7 +73,8 @@ fn the_track_that_holds_speech_is_taken_and_named() {
             (&"eng".into(), &"Microphone".into())
         );
     }
-    let output = place.run(&["render", "a.mkv", "-m", "tiny", "-b", "bg", "--dry-run"]);
+    let base = ["render", "a.mkv", "-m", "tiny", "-b", "bg", "-o", "new.mp4"];
+    let output = place.run(&[&base[..], &["--dry-run"]].concat());
     let plan = String::from_utf8(output.stdout).unwrap();
     assert!(
         plan.contains("mono, track 1 (eng, `Microphone`) of 3"),
