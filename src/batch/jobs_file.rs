@@ -24,7 +24,7 @@ const JOBS_FILE: FileKind = FileKind {
 const STDIN: &str = "-";
 
 /// The keys of a job.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "audio",
     "output",
     "id",
@@ -39,6 +39,8 @@ const KEYS: [&str; 20] = [
     "paste",
     "silence",
     "limit",
+    "audio_track",
+    "allow_truncated",
     "precision",
     "codec",
     "crf",
@@ -167,6 +169,7 @@ impl Reader<'_> {
     fn settings(&self, section: &Section<'_>, outputs: Request) -> Result<Request> {
         let whole = "a whole number, 0 or more";
         let codec = "h264, h265, av1, prores4444 or the name of an encoder";
+        let track = "the number of an audio track, from 0, or a language";
         let bitrate = "8 to 1024 kbit/s (128 or 128k)";
         let limit = section.positive("limit", "a number of seconds above 0")?;
         let kilobits = |text: &str| request::kilobits(text).ok();
@@ -181,6 +184,9 @@ impl Reader<'_> {
             paste: self.setting(section.choice("paste")?),
             silence: self.setting(section.choice("silence")?),
             limit: limit.map(|limit| limit.value),
+            audio_track: self
+                .setting(section.value("audio_track", track, |text| text.parse().ok())?),
+            allow_truncated: self.setting(section.flag("allow_truncated")?),
             precision: self.setting(section.choice("precision")?),
             codec: self.setting(section.value("codec", codec, |text| text.parse().ok())?),
             crf: self.setting(section.crf("crf")?),

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use serde_json::json;
 
 use super::ui::Ui;
-use crate::audio::AudioFile;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::cancel::Cancel;
 use crate::encode::container::Container;
 use crate::encode::join::{self, JoinSpec, PartFile, Parts};
@@ -135,5 +135,11 @@ fn audio(tag: &PartTag, requested: Option<&Path>) -> Result<AudioFile> {
         .hint(hint)
         .into());
     }
-    AudioFile::open(path, tag.sound.limit)
+    // The parts have accepted it as it is.
+    let options = ReadOptions {
+        limit: tag.sound.limit,
+        track: tag.sound.track,
+        cut_off: Truncated::Allowed,
+    };
+    AudioFile::read(&AudioSource::file(path), options)
 }

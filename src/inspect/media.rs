@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use ffmpeg_next as ff;
-use ffmpeg_next::{Dictionary, codec, format, media};
+use ffmpeg_next::{Dictionary, codec, decoder, format, media};
 use serde::Serialize;
 
 use super::KINDS_HINT;
@@ -95,7 +95,7 @@ impl MediaInfo {
             stream.parameters().medium() == media::Type::Video
                 && !stream.disposition().contains(cover)
         });
-        let audio = input.streams().best(media::Type::Audio);
+        let audio = audio_stream(&input);
         Ok(Self {
             container: input.format().name().to_owned(),
             seconds: (input.duration() > 0).then(|| rounded(input.duration() as f64 / 1e6)),
@@ -127,6 +127,16 @@ impl MediaInfo {
                 .then_some(value.as_str())
         })
     }
+}
+
+/// The best audio stream that FFmpeg can decode.
+fn audio_stream(input: &format::context::Input) -> Option<ff::Stream<'_>> {
+    let can_decode = |stream: &ff::Stream<'_>| {
+        let parameters = stream.parameters();
+        parameters.medium() == media::Type::Audio && decoder::find(parameters.id()).is_some()
+    };
+    let best = input.streams().best(media::Type::Audio).filter(can_decode);
+    best.or_else(|| input.streams().find(can_decode))
 }
 
 /// The metadata of the container and of all streams.

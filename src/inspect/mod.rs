@@ -67,7 +67,7 @@ pub(crate) enum Contents {
     Background(Box<BackgroundInfo>),
     /// An audio file.
     #[serde(rename = "sound")]
-    Audio(AudioInfo),
+    Audio(Box<AudioInfo>),
     /// A video, with or without audio.
     Video(Box<VideoInfo>),
 }
@@ -91,7 +91,9 @@ impl Inspection {
                 let info = BackgroundInfo::of(path, crop_rects, found, cancel)?;
                 Contents::Background(Box::new(info))
             }
-            Kind::Audio(media) => Contents::Audio(AudioInfo::of(path, media, found, cancel)?),
+            Kind::Audio(media) => {
+                Contents::Audio(Box::new(AudioInfo::of(path, media, found, cancel)?))
+            }
             Kind::Video(media) => {
                 let info = VideoInfo::of(path, media, making, found, cancel)?;
                 Contents::Video(Box::new(info))

@@ -39,7 +39,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::assets;
-use crate::audio::AudioFile;
+use crate::audio::selection::open_speech;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::config::file::ConfigFile;
@@ -149,7 +150,7 @@ impl Plan {
         };
         let fps = decisions.choose("fps", request.fps.take(), FrameRate::TRAINED);
         let outputs = Outputs::decide(&mut request, &audio)?;
-        let sound = AudioFile::open(&audio, request.limit)?;
+        let sound = sound(&mut request, &audio, &mut decisions)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
         outputs.check(request.makes_folders)?;
         // PNGs can be transparent.
@@ -181,8 +182,8 @@ impl Plan {
             range: FrameRange::new(request.part, fps, &sound)?,
             limit: request.limit,
             fps,
+            warnings: [&sound.warnings[..], &presenter.backgrounds.warnings].concat(),
             sound,
-            warnings: presenter.backgrounds.warnings.clone(),
             model: presenter.model,
             background: presenter.background,
             crop_rects: presenter.crop_rects,
@@ -229,6 +230,25 @@ impl Plan {
         self.output()
             .map(|target| target.path.display().to_string())
     }
+}
+
+/// The speech.
+fn sound(request: &mut Request, path: &Path, decisions: &mut Decisions) -> Result<AudioFile> {
+    let stream = request.audio_stream.take();
+    let source = stream.unwrap_or_else(|| AudioSource::file(path));
+    let track = request.audio_track.take();
+    let track = track.map(|track| decisions.note("audio-track", track, ToString::to_string));
+    let allow = decisions.choose("allow-truncated", request.allow_truncated.take(), false);
+    let options = ReadOptions {
+        limit: request.limit,
+        cut_off: if allow {
+            Truncated::Allowed
+        } else {
+            Truncated::Refused
+        },
+        ..ReadOptions::default()
+    };
+    open_speech(&source, track.as_ref(), options)
 }
 
 /// The mark that the clip is AI-generated.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::memory;
 use crate::audio::AudioFile;
 use crate::cancel::Cancel;
+use crate::audio::track::TrackInfo;
 use crate::encode::clip::ClipAudio;
 use crate::error::{self, Fault};
 use crate::ffmpeg;
@@ -112,6 +113,28 @@ pub(crate) struct InputReport {
     pub channels: u16,
     /// Length, seconds.
     pub seconds: f64,
+    /// Which of several audio tracks it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackReport>,
+}
+
+/// One of several audio tracks.
+#[derive(Debug, Serialize)]
+pub(crate) struct TrackReport {
+    /// How many there are.
+    pub of: usize,
+    /// The one that is spoken.
+    #[serde(flatten)]
+    pub info: TrackInfo,
+}
+
+impl TrackReport {
+    /// None if there is no other track.
+    fn of(audio: &AudioFile) -> Option<Self> {
+        let of = audio.tracks.len();
+        let info = audio.tracks.get(audio.track)?.clone();
+        (of > 1).then_some(Self { of, info })
+    }
 }
 
 impl InputReport {
@@ -121,6 +144,7 @@ impl InputReport {
             rate: audio.rate,
             channels: audio.channels,
             seconds: seconds(audio.seconds()),
+            track: TrackReport::of(audio),
         }
     }
 }

@@ -131,7 +131,7 @@ fn a_sound_with_faults() {
         let sign = if channel == 0 { 0.4 } else { -0.39 };
         sign * (t * 1500.0).sin()
     });
-    assert!(warnings(&json(&place, &["against.wav"])).contains("the channels cancel each other"));
+    assert!(warnings(&json(&place, &["against.wav"])).contains("cancel each other"));
     place.wav("half.wav", 16_000, 2, 2.0, |channel, t| {
         if channel == 0 {
             0.4 * (t * 1500.0).sin()

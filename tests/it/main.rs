@@ -23,14 +23,17 @@ mod faults;
 mod golden;
 mod hostile;
 mod inspect;
+mod joined_sounds;
 mod outputs;
 mod parts;
+mod pipes;
 mod precision;
 mod prepare;
 mod presenter;
 mod render;
 mod sounds;
 mod support;
+mod tracks;
 mod watchdog;
 #[cfg(ffmpeg_on_demand)]
 mod without_ffmpeg;

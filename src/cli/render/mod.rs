@@ -3,10 +3,12 @@
 //! - `args.rs`: the options, and the request that they make
 //! - `job.rs`: a plan with its networks: rendered, or printed with `--dry-run`
 //! - `description.rs`: a plan in words
+//! - `stream.rs`: audio that comes through a pipe
 
 mod args;
 mod description;
 mod job;
+mod stream;
 
 use std::path::Path;
 use std::time::Instant;
@@ -35,13 +37,14 @@ pub(super) fn render(
 ) -> Result<()> {
     let started = Instant::now();
     let (dry_run, report_path) = (args.dry_run, args.report.clone());
-    let request = args.into_request(matches);
+    let mut request = args.into_request(matches);
     if let Some(path) = &report_path {
         with_report(request.files(), path).check()?;
         report::check(path)?;
     }
     let mut report = RenderReport::default();
-    let plan = plan(request, config, ui, &mut report);
+    let copied = stream::copy(&mut request, cancel);
+    let plan = copied.and_then(|()| plan(request, config, ui, &mut report));
     if let (Ok(plan), Some(path)) = (&plan, &report_path) {
         // Also with the files that were not named. There is no place for a report on this mistake.
         with_report(plan.files(), path).check()?;

@@ -12,7 +12,8 @@ use image::RgbImage;
 use serde::Serialize;
 
 use super::media::MediaInfo;
-use crate::audio::AudioFile;
+use crate::audio::selection::open_speech;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::image::{Picture, Rect};
@@ -106,8 +107,15 @@ impl VideoInfo {
 
 /// Opens the audio track; a failure becomes a warning.
 fn open_audio(path: &Path, warnings: &mut Vec<String>) -> Option<AudioFile> {
-    match AudioFile::open(path, None) {
-        Ok(audio) => Some(audio),
+    let options = ReadOptions {
+        cut_off: Truncated::Allowed,
+        ..ReadOptions::default()
+    };
+    match open_speech(&AudioSource::file(path), None, options) {
+        Ok(audio) => {
+            warnings.extend(audio.warnings.iter().cloned());
+            Some(audio)
+        }
         Err(error) => {
             warnings.push(format!("the audio track cannot be read: {error:#}"));
             None
