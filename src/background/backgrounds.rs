@@ -127,11 +127,12 @@ impl Backgrounds {
                 .because(format!("it is {size}; the maximum is {max}x{max}"))
                 .into());
         }
-        let mut warnings = video_warnings(&video.file);
+        let mut warnings = video.told.clone();
         let raw = pair_in_order(0, video.sampling.frame_count(), rects, &mut warnings)?;
         let mut checked = Vec::with_capacity(raw.len());
         for (number, raw) in (0..).zip(raw) {
-            checked.push(check_rect(raw, number, path, size, rects)?);
+            let rect = check_rect(raw, number, path, video.stored_size, rects)?;
+            checked.push(rect.scaled(video.stored_size, size));
         }
         let mut first = Picture::default();
         SampledVideoReader::new(&video)?.read(0, &mut first)?;
@@ -280,22 +281,4 @@ impl Backgrounds {
         self.rects.fill(rect);
         self
     }
-}
-
-/// What may look wrong about a video.
-fn video_warnings(file: &VideoFile) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let name = file.path().display();
-    if file.is_hdr() {
-        warnings.push(format!(
-            "`{name}` is HDR video and will look pale: convert it to BT.709 first"
-        ));
-    }
-    if (file.pixel_aspect - 1.0).abs() > 0.01 {
-        warnings.push(format!(
-            "the pixels of `{name}` are not square (aspect ratio {:.3}); the clip shows them as square",
-            file.pixel_aspect
-        ));
-    }
-    warnings
 }

@@ -44,6 +44,25 @@ impl Rect {
         (self.y1 - self.y0) as usize
     }
 
+    /// The same rectangle after its picture was scaled from one size to another. It stays inside, and not empty.
+    #[must_use]
+    pub fn scaled(self, from: Size, to: Size) -> Self {
+        if from == to {
+            return self;
+        }
+        let scale = |at: u32, from: u32, to: u32| {
+            let scaled = (f64::from(at) * f64::from(to) / f64::from(from)).round();
+            (scaled as u32).min(to)
+        };
+        let range = |first: u32, end: u32, from: u32, to: u32| {
+            let first = scale(first, from, to).min(to - 1);
+            (first, scale(end, from, to).max(first + 1))
+        };
+        let (x0, x1) = range(self.x0, self.x1, from.width, to.width);
+        let (y0, y1) = range(self.y0, self.y1, from.height, to.height);
+        Self { x0, y0, x1, y1 }
+    }
+
     /// The same rectangle relative to the upper left corner of `area`, in which it lies.
     #[must_use]
     pub fn within(self, area: Rect) -> Self {
