@@ -10,7 +10,6 @@ use super::crop_rects::{self, CropRects};
 use super::decoded::{Background, DecodedFrames, FrameFormats};
 use super::pairing::{check_rect, pair_in_order, read_rects};
 use super::sampled_video::{SampledVideo, SampledVideoReader, unusable};
-use super::video::VideoFile;
 use super::{folder, still};
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};

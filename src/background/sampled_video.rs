@@ -28,7 +28,8 @@ impl SampledVideo {
         let frame_table = file.frame_table()?;
         let interlaced = frame_table.interlaced || file.starts_interlaced()?;
         let stored_size = file.size;
-        let told = file.prepare(interlaced);
+        let mut told = file.prepare(interlaced);
+        told.extend(file.doubts(frame_table.duration(0.0)));
         let duration = frame_table.duration(0.0);
         let sampling = FrameSampling::sample(frame_table, fps).ok_or_else(|| {
             unusable(&file)

@@ -29,7 +29,6 @@ struct Functions {
     get_by_name: unsafe extern "C" fn(*const c_char) -> *const c_void,
     graph_alloc: unsafe extern "C" fn() -> *mut c_void,
     graph_free: unsafe extern "C" fn(*mut *mut c_void),
-    #[expect(clippy::type_complexity, reason = "the type of a function of C")]
     graph_parse: unsafe extern "C" fn(
         *mut c_void,
         *const c_char,
@@ -119,8 +118,13 @@ impl FilterChain {
             let graph = NonNull::new((functions.graph_alloc)()).ok_or(out_of_memory())?;
             let none = ptr::null_mut();
             let text = description.as_ptr();
-            let mut status =
-                (functions.graph_parse)(graph.as_ptr(), text, ptr::null_mut(), ptr::null_mut(), none);
+            let mut status = (functions.graph_parse)(
+                graph.as_ptr(),
+                text,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                none,
+            );
             if status >= 0 {
                 status = (functions.graph_config)(graph.as_ptr(), none);
             }
@@ -147,8 +151,9 @@ impl FilterChain {
         let mut frame = reference(frame)?;
         frame.set_pts(Some(time));
         // SAFETY: source and frame are live; the filter makes its own reference to the pixels.
-        let status =
-            unsafe { (self.functions.add_frame)(self.source.as_ptr(), frame.as_mut_ptr(), KEEP_REF) };
+        let status = unsafe {
+            (self.functions.add_frame)(self.source.as_ptr(), frame.as_mut_ptr(), KEEP_REF)
+        };
         succeeded(status)
     }
 

@@ -24,11 +24,13 @@ mod golden;
 mod hostile;
 mod inspect;
 mod parts;
+mod picture_kinds;
 mod precision;
 mod presenter;
 mod render;
 mod sounds;
 mod support;
+mod video_kinds;
 mod watchdog;
 #[cfg(ffmpeg_on_demand)]
 mod without_ffmpeg;

@@ -33,11 +33,7 @@ pub(super) struct RgbConverter {
 
 impl RgbConverter {
     /// Converts `decoded` to RGBA if its format can be transparent, else to RGB24, and scales it to `size`.
-    pub(super) fn convert(
-        &mut self,
-        decoded: &frame::Video,
-        size: Size,
-    ) -> Result<frame::Video> {
+    pub(super) fn convert(&mut self, decoded: &frame::Video, size: Size) -> Result<frame::Video> {
         let source = SourceFormat {
             format: decoded.format(),
             width: decoded.width(),
@@ -81,13 +77,13 @@ fn new_scaler(source: SourceFormat) -> Result<scaling::Context> {
     // Without full chroma interpolation, colours are copied from pixel to pixel and several levels off.
     let flags = interpolation | scaling::Flags::FULL_CHR_H_INT | scaling::Flags::ACCURATE_RND;
     let (to_width, to_height) = (scaled.width, scaled.height);
-    let mut scaler =
-        scaling::Context::get(format, width, height, target, to_width, to_height, flags).map_err(
-            |e| {
-                let name = format.descriptor().map_or("unknown", |d| d.name());
-                Fault::failed(format!("pixel format {name} cannot be converted")).because(e)
-            },
-        )?;
+    let mut scaler = scaling::Context::get(
+        format, width, height, target, to_width, to_height, flags,
+    )
+    .map_err(|e| {
+        let name = format.descriptor().map_or("unknown", |d| d.name());
+        Fault::failed(format!("pixel format {name} cannot be converted")).because(e)
+    })?;
     set_source_colours(&mut scaler, matrix(source)?, is_full_range(source));
     Ok(scaler)
 }

@@ -14,6 +14,7 @@ use ff::media::Type;
 use ff::{Dictionary, color, format};
 use ffmpeg_next as ff;
 
+use super::super::other_pictures::OtherFormat;
 use super::colour_tags::ColourTags;
 use super::display_matrix::{self, DisplayMatrix};
 use super::planes::PlaneLayout;
@@ -65,6 +66,8 @@ pub struct VideoFile {
     pub transfer: Option<&'static str>,
     /// Width of a stored pixel divided by its height.
     pub pixel_aspect: f64,
+    /// Number of video streams, without covers.
+    pub(crate) streams: usize,
     /// Whether there is an audio track.
     pub has_audio: bool,
 }
@@ -116,6 +119,7 @@ impl VideoFile {
             matrix: tags.space.name(),
             transfer: tags.transfer.name(),
             pixel_aspect: pixel_aspect(&stream, &decoder),
+            streams: video_streams(&input).count(),
             has_audio: input.streams().best(Type::Audio).is_some(),
         })
     }
@@ -184,24 +188,51 @@ pub(super) fn open_input(path: &Path) -> Result<Input> {
             .hint("rename the folder or the file")
             .into());
     };
+    if let Some(heic) = OtherFormat::of_file(path).filter(|format| format.is_heic()) {
+        return Err(not_read(path, heic).into());
+    }
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "file");
     // With an explicit protocol, a colon in the name does not start one.
     Ok(
-        format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
-            unreadable(path)
-                .because(format!("FFmpeg cannot open it: {e}"))
-                .hint("name a video, or a folder of numbered JPEG or PNG frames")
-        })?,
+        format::input_with_dictionary(&format!("file:{text}"), options)
+            .map_err(|e| unknown_format(path, e))?,
     )
 }
 
-/// The best video stream; neither the cover of an audio file nor a text file that FFmpeg would draw.
-fn video_stream(input: &Input) -> Option<Stream<'_>> {
-    input.streams().best(Type::Video).filter(|stream| {
+fn unknown_format(path: &Path, error: ff::Error) -> Fault {
+    match OtherFormat::of_file(path) {
+        Some(format) => not_read(path, format),
+        None => unreadable(path)
+            .because(format!("FFmpeg cannot open it: {error}"))
+            .hint("name a video, or a folder of numbered JPEG or PNG frames"),
+    }
+}
+
+/// The error about a picture that FFmpeg does not read.
+fn not_read(path: &Path, format: OtherFormat) -> Fault {
+    unreadable(path)
+        .because(format!(
+            "it is a picture in {}, which is not read",
+            format.name
+        ))
+        .hint(format!("convert it: {}", format.command(path)))
+}
+
+/// The video streams; neither covers nor text files that FFmpeg would draw.
+fn video_streams(input: &Input) -> impl Iterator<Item = Stream<'_>> {
+    input.streams().filter(|stream| {
+        let parameters = stream.parameters();
         let cover = stream.disposition().contains(Disposition::ATTACHED_PIC);
-        !cover && stream.parameters().id() != ff::codec::Id::ANSI
+        parameters.medium() == Type::Video && !cover && parameters.id() != ff::codec::Id::ANSI
     })
+}
+
+/// The video stream that FFmpeg would choose, unless that is a cover; else the first one.
+pub(crate) fn video_stream(input: &Input) -> Option<Stream<'_>> {
+    let best = input.streams().best(Type::Video).map(|best| best.index());
+    let chosen = video_streams(input).find(|stream| Some(stream.index()) == best);
+    chosen.or_else(|| video_streams(input).next())
 }
 
 /// Opens the decoder of a stream.
@@ -263,7 +294,11 @@ fn stream_aspect(stream: &Stream<'_>) -> ff::Rational {
 #[expect(unsafe_code, reason = "the wrapper has no field order")]
 fn field_order(decoder: &decoder::Video) -> i32 {
     // SAFETY: the context is live. The field is a C enum of the size of an `i32`, and any bits are a valid `i32`.
-    unsafe { addr_of!((*decoder.as_ptr()).field_order).cast::<i32>().read() }
+    unsafe {
+        addr_of!((*decoder.as_ptr()).field_order)
+            .cast::<i32>()
+            .read()
+    }
 }
 
 /// A timestamp, unless it is unknown.

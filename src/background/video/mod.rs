@@ -24,6 +24,7 @@ mod reader;
 mod tone_map;
 
 pub use file::VideoFile;
+pub(crate) use file::video_stream;
 pub(crate) use frame_table::FrameTable;
 pub(crate) use planes::{PlanarPicture, Plane};
 pub(crate) use reader::VideoReader;

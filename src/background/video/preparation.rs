@@ -18,6 +18,8 @@ use crate::image::Size;
 const SQUARE_TOLERANCE: f64 = 0.01;
 /// Longest side of a frame with square pixels.
 const MAX_SIDE: u32 = 8192;
+/// A video that ends earlier than stated by more than this may be truncated.
+const MISSING_SECONDS: f64 = 1.0;
 /// What turns interlaced frames into progressive ones, in ffmpeg's notation.
 const DEINTERLACE: &str = "bwdif=mode=send_frame";
 /// The smallest frame that bwdif takes.
@@ -76,6 +78,28 @@ pub(super) struct Preparation {
     pub(super) square: Option<Size>,
 }
 
+/// What cannot be done here, and the filters that would do it.
+#[derive(Default)]
+struct Missing {
+    what: Vec<String>,
+    filters: Vec<String>,
+}
+
+impl Missing {
+    fn add(&mut self, what: String, filters: Option<String>) {
+        self.what.push(what);
+        self.filters.extend(filters);
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(parts: &[String]) -> String {
+    match parts {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        parts => parts.concat(),
+    }
+}
+
 /// How colours differ from those that a clip has.
 pub(super) fn colours_to_convert(tags: ColourTags) -> Option<&'static str> {
     match (tags.transfer, tags.primaries) {
@@ -100,6 +124,27 @@ impl VideoFile {
             FieldOrder::TopFirst => "tff",
             FieldOrder::BottomFirst => "bff",
         })
+    }
+
+    /// What may not be as intended: another stream than the wanted one, or missing frames at the end of a video whose
+    /// frames take `duration` seconds.
+    pub(crate) fn doubts(&self, duration: f64) -> Vec<String> {
+        let name = self.path.display();
+        let mut doubts = Vec::new();
+        if self.streams > 1 {
+            doubts.push(format!(
+                "`{name}` has {} video streams: stream {} ({}, {}) is used",
+                self.streams, self.stream, self.codec, self.stored
+            ));
+        }
+        // The length of a file with audio may be that of the audio.
+        let stated = self.seconds.filter(|_| !self.has_audio);
+        if let Some(stated) = stated.filter(|stated| stated - duration > MISSING_SECONDS) {
+            doubts.push(format!(
+                "`{name}` ends after {duration:.2} s, but its header says {stated:.2} s: it may be truncated"
+            ));
+        }
+        doubts
     }
 
     /// Whether frames depend on their neighbours.
@@ -131,63 +176,73 @@ impl VideoFile {
 
     /// Has the frames prepared for use as a background. Returns what to tell about it.
     pub(crate) fn prepare(&mut self, interlaced: bool) -> Vec<String> {
-        let (mut done, mut missing, mut filters) = (Vec::new(), Vec::new(), Vec::new());
-        let stored = self.stored;
-        let large_enough =
-            stored.width >= MIN_DEINTERLACED.width && stored.height >= MIN_DEINTERLACED.height;
-        if interlaced && large_enough {
-            self.preparation.deinterlace = filter::has_filters(&[c"bwdif"]);
-            if self.preparation.deinterlace {
-                done.push("deinterlaced".to_owned());
-            } else {
-                missing.push("interlaced".to_owned());
-                filters.push(DEINTERLACE.to_owned());
-            }
-        }
-        if let Some(name) = colours_to_convert(self.tags) {
-            self.preparation.to_bt709 = filter::has_filters(&tone_map::FILTERS);
-            if self.preparation.to_bt709 {
-                done.push(format!("colours from {name} to BT.709"));
-            } else {
-                missing.push(name.to_owned());
-                filters.push(tone_map::command_filters(self.tags));
-            }
-        }
-        if self.has_oblong_pixels() {
-            let (size, aspect) = (self.size, self.pixel_aspect);
-            self.preparation.square = self.square_stored();
-            match self.square_size() {
-                Some(square) => {
-                    self.size = square;
-                    done.push(format!(
-                        "scaled from {size} to {square} (aspect ratio of the pixels {aspect:.3})"
-                    ));
-                }
-                None => missing.push(format!(
-                    "stored with pixels of aspect ratio {aspect:.3}, too large with square ones"
-                )),
-            }
-        }
-        self.told(&done, &missing, &filters)
-    }
-
-    fn told(&self, done: &[String], missing: &[String], filters: &[String]) -> Vec<String> {
-        let name = self.path.display();
+        let mut done = Vec::new();
+        let mut missing = Missing::default();
+        self.deinterlace(interlaced, &mut done, &mut missing);
+        self.make_square(&mut done, &mut missing);
+        self.convert_colours(&mut done, &mut missing);
         let mut told = Vec::new();
+        let name = self.path.display();
         if !done.is_empty() {
-            told.push(format!("`{name}` is converted: {}", done.join(", ")));
+            let done = list(&done);
+            told.push(format!("as a background, `{name}` is {done}"));
         }
-        if !missing.is_empty() {
-            let what = missing.join(", ");
-            told.push(match filters {
-                [] => format!("`{name}` is {what}, and looks distorted in the clip"),
+        if !missing.what.is_empty() {
+            let what = list(&missing.what);
+            told.push(match missing.filters.as_slice() {
+                [] => format!("`{name}` is {what}: it looks distorted in the clip"),
                 filters => format!(
-                    "`{name}` is {what}, and this FFmpeg lacks the filters to convert it: install its libavfilter, or run {}",
+                    "`{name}` is {what}, which needs FFmpeg's libavfilter: install it, or convert the file: {}",
                     self.command(&filters.join(","))
                 ),
             });
         }
         told
+    }
+
+    fn deinterlace(&mut self, interlaced: bool, done: &mut Vec<String>, missing: &mut Missing) {
+        let large_enough = self.stored.width >= MIN_DEINTERLACED.width
+            && self.stored.height >= MIN_DEINTERLACED.height;
+        if !interlaced || !large_enough {
+            return;
+        }
+        self.preparation.deinterlace = filter::has_filters(&[c"bwdif"]);
+        if self.preparation.deinterlace {
+            done.push("deinterlaced".into());
+        } else {
+            missing.add("interlaced".into(), Some(DEINTERLACE.into()));
+        }
+    }
+
+    fn make_square(&mut self, done: &mut Vec<String>, missing: &mut Missing) {
+        if !self.has_oblong_pixels() {
+            return;
+        }
+        let (size, aspect) = (self.size, self.pixel_aspect);
+        self.preparation.square = self.square_stored();
+        if let Some(square) = self.square_size() {
+            self.size = square;
+            done.push(format!(
+                "scaled from {size} to {square} (its pixels have an aspect ratio of {aspect:.3})"
+            ));
+        } else {
+            let what =
+                format!("too large with square pixels (they have an aspect ratio of {aspect:.3})");
+            missing.add(what, None);
+        }
+    }
+
+    fn convert_colours(&mut self, done: &mut Vec<String>, missing: &mut Missing) {
+        let Some(name) = colours_to_convert(self.tags) else {
+            return;
+        };
+        self.preparation.to_bt709 = filter::has_filters(&tone_map::FILTERS);
+        if self.preparation.to_bt709 {
+            done.push(format!("converted from {name} to BT.709"));
+        } else {
+            let filters = tone_map::command_filters(self.tags);
+            missing.add(format!("{name} video"), Some(filters));
+        }
     }
 
     /// The ffmpeg command that applies `filters`.

@@ -225,9 +225,15 @@ impl VideoReader {
                     self.ahead = Some(self.decode());
                 }
                 // An error in the next frame is returned when it is its turn.
-                let next = self.ahead.as_ref().and_then(|next| next.as_ref().ok()?.as_ref());
+                let next = self
+                    .ahead
+                    .as_ref()
+                    .and_then(|next| next.as_ref().ok()?.as_ref());
                 let previous = self.previous.as_ref();
-                Some(self.deinterlacer.run(previous, &self.current, next, parity)?)
+                Some(
+                    self.deinterlacer
+                        .run(previous, &self.current, next, parity)?,
+                )
             }
             None => None,
         };
