@@ -10,7 +10,7 @@ use super::crop_rects::{self, CropRects};
 use super::decoded::{Background, DecodedFrames, FrameFormats};
 use super::pairing::{check_rect, pair_in_order, read_rects};
 use super::sampled_video::{SampledVideo, SampledVideoReader, unusable};
-use super::{folder, still};
+use super::{folder, hdr_picture, still};
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::face;
@@ -82,7 +82,7 @@ impl Backgrounds {
     }
 
     fn of_files(numbered: Vec<(u64, PathBuf)>, rects: &CropRects) -> Result<Self> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = hdr_picture::warning(&numbered[0].1).into_iter().collect();
         let raw = pair_in_order(numbered[0].0, numbered.len(), rects, &mut warnings)?;
         let headers: Vec<(Size, bool)> = numbered
             .par_iter()

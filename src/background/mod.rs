@@ -9,6 +9,7 @@
 //! | `folder` | lists the numbered pictures of a folder |
 //! | `still` | decodes one picture |
 //! | `colour_profile` | converts pictures with another colour profile to sRGB |
+//! | `hdr_picture` | warns of HDR pictures |
 //! | `other_pictures` | names picture formats that are not read, and the commands that convert them |
 //! | `video/` | reads the header and the frames of a video |
 //! | `sampling`, `sampled_video` | picks a video's frames at the clip's frame rate, and decodes them in any order |
@@ -22,6 +23,7 @@ mod colour_profile;
 pub(crate) mod crop_rects;
 mod decoded;
 pub(crate) mod folder;
+mod hdr_picture;
 pub(crate) mod order;
 mod other_pictures;
 mod pairing;

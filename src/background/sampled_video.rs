@@ -29,7 +29,8 @@ impl SampledVideo {
         let interlaced = frame_table.interlaced || file.starts_interlaced()?;
         let stored_size = file.size;
         let mut told = file.prepare(interlaced);
-        told.extend(file.doubts(frame_table.duration(0.0)));
+        told.extend(file.other_streams());
+        told.extend(file.missing_end(frame_table.duration(0.0)));
         let duration = frame_table.duration(0.0);
         let sampling = FrameSampling::sample(frame_table, fps).ok_or_else(|| {
             unusable(&file)

@@ -1,6 +1,7 @@
 //! Backgrounds as pictures of every format, and folders of pictures that are not read.
 
 use std::fs;
+use std::process::Command;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
@@ -9,7 +10,7 @@ use lipsync::background::Backgrounds;
 use lipsync::timeline::FrameRate;
 use moxcms::ColorProfile;
 
-use crate::backgrounds::{assert_patches, ffmpeg, only_background, patches, rects, render};
+use crate::backgrounds::{assert_patches, crc32, ffmpeg, only_background, patches, rects, render};
 use crate::errors::{refused, snapshot};
 use crate::inspect::json;
 use crate::support::Place;
@@ -148,5 +149,39 @@ fn colour_profiles_count() {
         for (got, expected) in pixels.iter().zip([214, 95, 97]) {
             assert!(got.abs_diff(expected) <= 3, "{name}: {:?}", &pixels[..3]);
         }
+    }
+}
+
+#[test]
+fn hdr_pictures_come_with_a_command() {
+    let place = Place::new();
+    rects(&place, "crop_rects.json", 1, [0, 0, 8, 8]);
+    let hdr = "scale=out_color_matrix=bt709:out_range=tv,format=yuv444p16,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv,zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt2020,zscale=t=smpte2084:m=gbr:r=pc:npl=203,format=gbrp16le";
+    RgbImage::from_pixel(8, 8, Rgb([175, 92, 146]))
+        .save(place.join("sdr.png"))
+        .unwrap();
+    ffmpeg(
+        &place,
+        &format!("-i sdr.png -vf {hdr} -pix_fmt rgb48be hdr.png"),
+    );
+    let mut bytes = fs::read(place.join("hdr.png")).unwrap();
+    // BT.2020, PQ, R G B, full range; after the header, which ends at byte 33.
+    let chunk = b"cICP\x09\x10\0\x01";
+    let sum = crc32(chunk).to_be_bytes();
+    bytes.splice(33..33, [&4_u32.to_be_bytes(), &chunk[..], &sum].concat());
+    fs::write(place.join("hdr.png"), bytes).unwrap();
+    let path = place.join("hdr.png");
+    let backgrounds = Backgrounds::open(&path, None, FrameRate::TRAINED, false).unwrap();
+    let warning = &backgrounds.warnings[0];
+    assert!(warning.contains("is HDR (PQ)"), "{warning}");
+    let (_, command) = warning.split_once("convert it: ffmpeg ").unwrap();
+    let output = Command::new("sh")
+        .args(["-c", &format!("ffmpeg -v error {command}")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}");
+    let pixels = only_background(&place.join("hdr.sdr.png"), false).pixels;
+    for (got, expected) in pixels.iter().zip([173, 90, 143]) {
+        assert!(got.abs_diff(expected) <= 4, "{:?}", &pixels[..3]);
     }
 }

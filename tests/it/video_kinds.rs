@@ -10,7 +10,7 @@ use lipsync::background::{Background, BackgroundCache, Backgrounds, FrameFormats
 use lipsync::image::{Picture, Rect, Size};
 use lipsync::timeline::{BackgroundIndex, FrameRate};
 
-use crate::backgrounds::{ffmpeg, rects, set_display_matrix};
+use crate::backgrounds::{ffmpeg, greys, rects, set_display_matrix};
 use crate::inspect::{json, told};
 use crate::support::{Place, difference};
 
@@ -362,4 +362,51 @@ fn inspect_tells_the_same() {
         json["pixel_aspect"].as_f64().map(|a| (a * 1000.0).round()),
         Some(1067.0)
     );
+}
+
+#[test]
+fn the_stream_that_is_used_is_told() {
+    let place = Place::new();
+    rects(&place, "crop_rects.json", 10, [0, 0, 40, 40]);
+    greys(&place, "one.mkv", "-c:v ffv1 -pix_fmt bgr0");
+    ffmpeg(
+        &place,
+        "-i one.mkv -i one.mkv -map 0 -map 1 -c copy two.mkv",
+    );
+    let backgrounds = open(&place, "two.mkv");
+    let expected = "two.mkv` has 2 video streams: stream 0 (ffv1, 64x48) is used";
+    assert!(
+        backgrounds.warnings[0].ends_with(expected),
+        "{:?}",
+        backgrounds.warnings
+    );
+    assert!(told(&place, &["two.mkv"]).contains(expected));
+    // A cover is no stream.
+    fs::copy(place.join("bg/0.png"), place.join("cover.png")).unwrap();
+    ffmpeg(
+        &place,
+        "-i one.mkv -c copy -attach cover.png -metadata:s:t mimetype=image/png cover.mkv",
+    );
+    let backgrounds = open(&place, "cover.mkv");
+    assert_eq!(backgrounds.warnings, Vec::<String>::new());
+    assert_eq!(backgrounds.count(), 10);
+}
+
+#[test]
+fn a_video_that_ends_too_early_is_told() {
+    let place = Place::new();
+    ffmpeg(
+        &place,
+        "-f lavfi -i testsrc=s=64x48:r=25:d=4 -c:v ffv1 -g 1 -pix_fmt bgr0 talk.mkv",
+    );
+    rects(&place, "crop_rects.json", 100, [0, 0, 40, 40]);
+    assert_eq!(open(&place, "talk.mkv").warnings, Vec::<String>::new());
+    let whole = fs::read(place.join("talk.mkv")).unwrap();
+    fs::write(place.join("talk.mkv"), &whole[..whole.len() / 2]).unwrap();
+    let opened = Backgrounds::open(&place.join("talk.mkv"), None, FrameRate::TRAINED, false);
+    let told = match opened {
+        Ok(backgrounds) => backgrounds.warnings.join("\n"),
+        Err(error) => format!("{error:#}"),
+    };
+    assert!(told.contains("truncated"), "{told}");
 }

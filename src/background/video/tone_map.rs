@@ -89,6 +89,22 @@ pub(super) fn command_filters(tags: ColourTags) -> String {
     format!("zscale={filters},zscale=t=bt709:m=bt709:r=tv")
 }
 
+/// The chain for the program ffmpeg and R G B pictures in BT.2020, which it takes for SDR.
+pub(crate) fn picture_filters(is_hlg: bool) -> String {
+    let transfer = if is_hlg {
+        TransferCharacteristic::ARIB_STD_B67
+    } else {
+        TransferCharacteristic::SMPTE2084
+    };
+    let tags = ColourTags {
+        space: Space::RGB,
+        range: Range::JPEG,
+        transfer,
+        primaries: Primaries::BT2020,
+    };
+    filters(Pixel::RGB48LE, tags)
+}
+
 /// From linear light to linear light of BT.709.
 fn to_bt709(tags: ColourTags, float: &str) -> String {
     let linear = format!("t=linear:npl={WHITE},format={float},zscale=p=bt709");

@@ -84,6 +84,7 @@ impl VideoInfo {
         };
         info.add_warnings(&motion, warnings);
         warnings.extend(info.file.clone().prepare(interlaced));
+        warnings.extend(info.file.other_streams());
         Ok(info)
     }
 
