@@ -243,12 +243,18 @@ fn hdr_becomes_bt709() {
         ("pq.mkv", "smpte2084", "tv"),
         ("full.mkv", "arib-std-b67", "pc"),
         ("wide.mkv", "bt709", "tv"),
+        ("untagged.mkv", "arib-std-b67", "tv"),
     ] {
         let filters = hdr(transfer).replace("r=tv:npl", &format!("r={range}:npl"));
+        let tags = if name == "untagged.mkv" {
+            ",setparams=colorspace=unknown:color_primaries=unknown".into()
+        } else {
+            format!(" -colorspace bt2020nc -color_primaries bt2020 -color_range {range}")
+        };
         ffmpeg(
             &place,
             &format!(
-                "-loop 1 -i sdr.png -frames:v 2 -vf {filters} -colorspace bt2020nc -color_primaries bt2020 -color_trc {transfer} -color_range {range} -c:v ffv1 {name}"
+                "-loop 1 -i sdr.png -frames:v 2 -vf {filters}{tags} -color_trc {transfer} -c:v ffv1 {name}"
             ),
         );
         let backgrounds = open(&place, name);
@@ -263,7 +269,7 @@ fn hdr_becomes_bt709() {
         let expected = by_ffmpeg(
             &place.join(name),
             &format!(
-                "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,{tone_map}zscale=t=bt709:m=bt709:r=tv,format=yuv444p,scale=in_color_matrix=bt709"
+                "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc={transfer}:range={range},zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,{tone_map}zscale=t=bt709:m=bt709:r=tv,format=yuv444p,scale=in_color_matrix=bt709"
             ),
             0,
         );

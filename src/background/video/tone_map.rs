@@ -75,10 +75,11 @@ fn filters(format: Pixel, tags: ColourTags) -> String {
     } else {
         ("gbrpf32le", "gbrp")
     };
+    let gamut = primaries(tags);
+    // Without `p`, the primaries of the frame count for the output, which may not be tagged.
     format!(
-        "zscale=tin={}:pin={}:min={matrix}:rin={range}:{},zscale=t=709:m=gbr:r=pc,format={out}",
+        "zscale=tin={}:pin={gamut}:p={gamut}:min={matrix}:rin={range}:{},zscale=t=709:m=gbr:r=pc,format={out}",
         transfer(tags),
-        primaries(tags),
         to_bt709(tags, float)
     )
 }
