@@ -4,6 +4,7 @@ mod limits;
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 
 /// Exit codes. The numbers are part of the command line's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +198,11 @@ pub fn plain_io(error: &std::io::Error) -> String {
         Some(end) => text[..end].to_lowercase(),
         None => text,
     }
+}
+
+/// A path, quoted for a shell: for commands in hints.
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -70,7 +70,4 @@ pub(super) fn channel_count(channels: u16) -> String {
     format!("{channels} channel{plural}")
 }
 
-/// The path, quoted for a shell.
-pub(super) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
+pub(super) use crate::error::quoted;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::other_pictures::FolderContents;
 use super::still;
 use crate::error::{Fault, plain_io};
 
@@ -22,12 +23,7 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
         found_in = inner;
     }
     if pictures.is_empty() {
-        return Err(Fault::failed(format!(
-            "background folder `{}` has no pictures",
-            folder.display()
-        ))
-        .hint("put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..")
-        .into());
+        return Err(no_pictures(&found_in).into());
     }
     let mut numbered = BTreeMap::new();
     for path in pictures {
@@ -57,6 +53,20 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
         .into());
     }
     Ok((found_in, numbered.into_iter().collect()))
+}
+
+/// The error about a folder without pictures: it says what is there instead.
+fn no_pictures(folder: &Path) -> Fault {
+    let contents = FolderContents::of(folder);
+    let hint = contents.hint.unwrap_or_else(|| {
+        "put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..".into()
+    });
+    Fault::failed(format!(
+        "background folder `{}` has no pictures that can be read",
+        folder.display()
+    ))
+    .because(contents.words)
+    .hint(hint)
 }
 
 /// Files that are named like pictures, sorted by name; without folders, hidden files and the overview of `prepare`.

@@ -39,7 +39,7 @@ pub(super) struct BenchArgs {
     /// Model: an id, a folder, or a generator's .onnx file [default: the first in lipsync.yaml, else ada]
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
-    /// Presenter: a folder of numbered JPEG or PNG frames, a picture or a video [default: the model's]
+    /// Presenter: a folder of numbered pictures, a picture or a video [default: the model's]
     #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
     /// Crop rectangles: a JSON file or a folder of landmark files [default: in or next to the background]

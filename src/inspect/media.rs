@@ -8,6 +8,7 @@ use ffmpeg_next::{Dictionary, codec, decoder, format, media};
 use serde::Serialize;
 
 use super::KINDS_HINT;
+use crate::background::video::video_stream;
 use crate::error::Fault;
 use crate::ffmpeg;
 use crate::sync::rounded;
@@ -90,11 +91,7 @@ impl MediaInfo {
                 .because(format!("FFmpeg cannot open it: {e}"))
                 .hint(KINDS_HINT)
         })?;
-        let video = input.streams().find(|stream| {
-            let cover = format::stream::Disposition::ATTACHED_PIC;
-            stream.parameters().medium() == media::Type::Video
-                && !stream.disposition().contains(cover)
-        });
+        let video = video_stream(&input);
         let audio = audio_stream(&input);
         Ok(Self {
             container: input.format().name().to_owned(),

@@ -21,6 +21,7 @@ use anyhow::Result;
 use image::RgbImage;
 use serde::Serialize;
 
+use crate::background::has_image_extension;
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::files;
@@ -33,9 +34,6 @@ use video::VideoInfo;
 
 /// Version of the JSON; keys are only ever added to it.
 const SCHEMA_VERSION: u32 = 1;
-
-/// Extensions of pictures, lower case.
-const PICTURE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// The hint of errors about paths that are none of the kinds.
 const KINDS_HINT: &str =
@@ -173,7 +171,7 @@ fn kind(path: &Path) -> Result<Kind> {
     if extension(path) == "onnx" {
         return Ok(Kind::Model);
     }
-    if PICTURE_EXTENSIONS.contains(&extension(path).as_str()) {
+    if has_image_extension(path) {
         return Err(fault()
             .because("it is a single picture")
             .hint("pass the folder that contains the frames")

@@ -17,7 +17,7 @@ fn snapshot(name: &str, value: &str) {
 }
 
 /// The stdout of `inspect` with these arguments; stderr must be empty.
-fn told(place: &Place, args: &[&str]) -> String {
+pub(crate) fn told(place: &Place, args: &[&str]) -> String {
     let output = place.run(&[&["inspect", "-q"], args].concat());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {said}");
@@ -25,7 +25,7 @@ fn told(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json(place: &Place, args: &[&str]) -> Value {
+pub(crate) fn json(place: &Place, args: &[&str]) -> Value {
     let value: Value = serde_json::from_str(&told(place, &[args, &["--json"]].concat())).unwrap();
     assert_eq!(value["schema_version"], 1);
     value

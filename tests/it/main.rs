@@ -27,6 +27,7 @@ mod joined_sounds;
 mod outputs;
 mod parts;
 mod pipes;
+mod picture_kinds;
 mod precision;
 mod prepare;
 mod presenter;
@@ -34,6 +35,7 @@ mod render;
 mod sounds;
 mod support;
 mod tracks;
+mod video_kinds;
 mod watchdog;
 #[cfg(ffmpeg_on_demand)]
 mod without_ffmpeg;
