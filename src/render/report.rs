@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::memory;
 use crate::audio::AudioFile;
-use crate::cancel::Cancel;
 use crate::audio::track::TrackInfo;
+use crate::cancel::Cancel;
 use crate::encode::clip::ClipAudio;
 use crate::error::{self, Fault};
 use crate::ffmpeg;

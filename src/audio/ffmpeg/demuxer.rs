@@ -56,7 +56,7 @@ impl Medium {
         }
         let stream = StreamIo::from_read_seek(self.section.clone())?;
         Ok(
-            format::input_from_stream(stream, name, Some(options)).map_err(|e| {
+            format::input_from_stream(stream, name.as_deref(), Some(options)).map_err(|e| {
                 unreadable(&self.path)
                     .because(match e {
                         ff::Error::InvalidData => "FFmpeg finds no audio or video in it".into(),
