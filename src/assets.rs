@@ -11,6 +11,8 @@ use crate::error::Fault;
 pub(crate) const HOME_VARIABLE: &str = "LIPSYNC_HOME";
 /// The environment variable that names ONNX Runtime's library.
 pub(crate) const RUNTIME_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// The folder in `models` that holds the networks that find faces. It is not a model.
+pub(crate) const FACE_NETWORKS: &str = "face";
 const RUNTIME_NAME: &str = "libonnxruntime.so";
 
 /// The folder that holds `models`, `backgrounds` and `samples`: `LIPSYNC_HOME` if set. Otherwise the first one found from

@@ -72,7 +72,10 @@ pub(super) fn prepare(args: PrepareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         .check()?;
     target.check()?;
     let runtime = Runtime::load(&assets::runtime_library()?)?;
-    let networks = OnnxFaceNetworks::load(&runtime, &assets::home()?.join("models/face"))?;
+    let networks = OnnxFaceNetworks::load(
+        &runtime,
+        &assets::home()?.join("models").join(assets::FACE_NETWORKS),
+    )?;
     let options = PrepareOptions {
         source: args.source,
         fps: args.fps,

@@ -100,7 +100,11 @@ mod tests {
     #[test]
     fn the_bundled_descriptions_are_valid() {
         let models = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/models")).unwrap();
-        let paths: Vec<_> = models.map(|model| model.unwrap().path()).collect();
+        let paths = models.map(|model| model.unwrap().path());
+        // Others hold networks that all presenters share.
+        let paths: Vec<_> = paths
+            .filter(|path| path.join("generator.onnx").exists())
+            .collect();
         assert!(!paths.is_empty());
         for path in paths {
             let read = ModelYaml::read(&path.join("model.yaml")).unwrap();

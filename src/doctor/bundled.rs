@@ -16,9 +16,9 @@ use crate::config::file::ConfigFile;
 use crate::error::{Fault, plain_io};
 use crate::face::{CROP, OUTPUT_LEN};
 use crate::image::Picture;
-use crate::inference::Face;
 use crate::inference::onnx::{Device, Hardware, Networks, Placement, Runtime, TuneOptions};
 use crate::inference::{AudioEncoder as _, Generator as _};
+use crate::inference::{Face, OnnxFaceNetworks};
 use crate::plan::model::ModelFiles;
 use crate::timeline::FrameRate;
 
@@ -80,6 +80,20 @@ pub(super) fn models(
     (findings, placement)
 }
 
+/// Loads the networks with which `prepare` finds faces.
+pub(super) fn face_networks(runtime: Option<&Runtime>) -> Vec<Finding> {
+    let (Some(runtime), Ok(home)) = (runtime, assets::home()) else {
+        // Reported already.
+        return Vec::new();
+    };
+    let name = "face networks";
+    let folder = home.join("models").join(assets::FACE_NETWORKS);
+    vec![match OnnxFaceNetworks::load(runtime, &folder) {
+        Ok(_) => Finding::ok(name, "run on CPU"),
+        Err(error) => Finding::of(State::Warning, name, &error),
+    }]
+}
+
 /// The configured models, then the bundled ones, with the names of their findings.
 fn candidates(config: Option<&ConfigFile>) -> Vec<(String, Result<ModelFiles>)> {
     let configured = config.into_iter().flat_map(|config| &config.models);
@@ -87,7 +101,9 @@ fn candidates(config: Option<&ConfigFile>) -> Vec<(String, Result<ModelFiles>)> 
         let files = ModelFiles::configured(model);
         (format!("configured model {}", model.model_id.value), files)
     });
-    let bundled = bundled_folders("models").into_iter().map(|(name, folder)| {
+    let models = bundled_folders("models").into_iter();
+    let models = models.filter(|(name, _)| name != assets::FACE_NETWORKS);
+    let bundled = models.map(|(name, folder)| {
         let files = ModelFiles::find(&folder, assets::home, Vec::new);
         (format!("bundled model {name}"), files)
     });

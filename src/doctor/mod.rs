@@ -101,6 +101,7 @@ pub(crate) fn examine(config: Option<&Path>) -> Vec<Finding> {
     findings.extend(bundled::sample());
     let (models, placement) = bundled::models(runtime.as_ref(), config.as_ref());
     findings.extend(models);
+    findings.extend(bundled::face_networks(runtime.as_ref()));
     findings.extend(bundled::backgrounds(config.as_ref()));
     findings.extend(gpu::examine(placement.as_ref()));
     findings

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::assets;
 use crate::config::file::ConfiguredModel;
 use crate::config::model_yaml::ModelYaml;
 use crate::config::yaml::Located;
@@ -130,7 +131,7 @@ fn folder_name(file: &Path) -> String {
 /// The names of the bundled models.
 fn bundled_names(models: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(models).into_iter().flatten().flatten();
-    let folders = entries.filter(|e| e.path().is_dir());
+    let folders = entries.filter(|e| e.path().is_dir() && e.file_name() != assets::FACE_NETWORKS);
     let mut names: Vec<String> = folders
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();

@@ -352,7 +352,7 @@ fn a_full_disk_is_told_with_a_way_out() {
         assert_eq!(output.status.code(), Some(4), "{stderr}");
         assert!(
             stderr.ends_with(&format!(
-                "error: cannot write `{name}`\n  Caused by: file too large\n\nhint: free space or choose another place with -o\n"
+                "error: cannot write `{name}`\n  Caused by: file too large\n             the limit is 10240 bytes per file (`ulimit -f`)\n\nhint: raise it with `ulimit -f unlimited`\n"
             )),
             "{stderr}"
         );

@@ -391,7 +391,7 @@ fn the_report_is_what_its_schema_says() {
         "--report",
         "speech.wav",
     ]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         fs::read(place.join("speech.wav")).unwrap(),
         fs::read(golden("audio/speech.wav")).unwrap()
