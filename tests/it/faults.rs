@@ -629,9 +629,11 @@ fn a_limit_on_threads_is_named() {
         fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
     }
     let render = render(&place, &["-o", "out/clip.mp4"]);
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -u 1 && exec \"$@\"", "sh"]);
-    command.arg(program).args(render.get_args());
+    let mut command = Command::new("prlimit");
+    command
+        .arg("--nproc=1")
+        .arg(program)
+        .args(render.get_args());
     command.current_dir(&place.path);
     if is_root {
         command.uid(65_533).gid(65_533);
