@@ -274,7 +274,7 @@ fn names_that_are_not_utf_8() {
         "v.mp4",
         "-b",
     ];
-    let rects = vec!["[100, 100, 200, 200]"; 10].join(",");
+    let rects = ["[100, 100, 200, 200]"; 10].join(",");
     fs::write(folder.join("v.json"), format!("[{rects}]")).unwrap();
     ok(&of_video, &[&clip, &sound]);
     ok(

@@ -91,7 +91,7 @@ impl Fault {
     /// Adds that the value in the message is that of a variable.
     #[must_use]
     pub(crate) fn of_variable(mut self, name: &str) -> Self {
-        self.message += &format!(" (from {name})");
+        self.message = format!("{} (from {name})", self.message);
         self
     }
 
