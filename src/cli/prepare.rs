@@ -39,7 +39,7 @@ pub(super) struct PrepareArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = request::seconds, conflicts_with = "every_frame")]
     background: f64,
     /// Ignore what comes before this time
-    #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = time)]
     from: Option<f64>,
     /// Ignore what comes after this time
     #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
@@ -56,6 +56,13 @@ pub(super) struct PrepareArgs {
     /// Replace an existing folder
     #[arg(short, long)]
     force: bool,
+}
+
+/// A time in the footage: a number of seconds, 0 or more.
+fn time(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
+    seconds.ok_or_else(|| "expected a number of seconds, 0 or more".into())
 }
 
 /// Prepares, and prints what was found.

@@ -440,6 +440,7 @@ fn help() {
         ("help", &["--help"][..]),
         ("help_batch", &["batch", "--help"]),
         ("help_bench", &["bench", "--help"]),
+        ("help_prepare", &["prepare", "--help"]),
         ("help_render", &["render", "--help"]),
     ] {
         let output = place.run(args);
