@@ -276,7 +276,7 @@ fn full(place: &Place, args: &[&str], blocks: u32) -> String {
     let message = the_error(&output);
     assert_eq!(output.status.code(), Some(4), "{args:?}: {message}");
     assert!(
-        message.contains("bytes per file (`ulimit -f`)\nhint: raise it"),
+        message.contains("bytes per file (`ulimit -f`)\n\nhint: raise it"),
         "{args:?}: {message}"
     );
     assert_eq!(place.names(), before, "{args:?}");
