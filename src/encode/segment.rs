@@ -27,10 +27,16 @@ impl Part {
     pub fn frames(self, frames: u64) -> Result<Range<u64>, Fault> {
         let segments = frames.div_ceil(SEGMENT_FRAMES);
         if self.of > segments {
+            let (counted, hint) = if segments == 1 {
+                ("1 segment".into(), "render it without --part".into())
+            } else {
+                let hint = format!("use {segments} parts at most");
+                (format!("{segments} segments"), hint)
+            };
             return Err(Fault::usage(format!(
-                "--part {self} is too small: a clip of {frames} frames has {segments} segments of {SEGMENT_FRAMES} frames"
+                "--part {self} is too small: a clip of {frames} frames has {counted} of {SEGMENT_FRAMES} frames"
             ))
-            .hint(format!("use {segments} parts at most")));
+            .hint(hint));
         }
         // In 128 bits: the user may choose any numbers.
         let boundary = |part: u64| {
