@@ -1,5 +1,6 @@
 //! FFmpeg and its encoders, ONNX Runtime, and the configuration.
 
+use std::ffi::CStr;
 use std::path::Path;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use ffmpeg_next as ff;
 use super::{Finding, State};
 use crate::assets;
 use crate::config::file::ConfigFile;
+use crate::ffmpeg::filter::has_filters;
 use crate::inference::onnx::Runtime;
 
 /// FFmpeg's encoders: name, what they write, and how severe it is if one is missing.
@@ -33,6 +35,11 @@ const HARDWARE_ENCODERS: [&str; 8] = [
 ];
 /// Installs all encoders.
 const FULL_FFMPEG: &str = "apt-get install libavcodec-extra";
+
+/// Filters that background videos may need.
+const FILTERS: [&CStr; 4] = [c"bwdif", c"scale", c"zscale", c"tonemap"];
+/// Installs the filters.
+const FILTER_LIBRARY: &str = "apt-get install libavfilter8";
 
 /// FFmpeg's version, and whether each encoder is there.
 pub(super) fn ffmpeg() -> Vec<Finding> {
@@ -65,7 +72,26 @@ pub(super) fn ffmpeg() -> Vec<Finding> {
         names => format!("built in: {}", names.join(", ")),
     };
     findings.push(Finding::ok("hardware encoders", built_in));
+    findings.push(filters());
     findings
+}
+
+/// The filters for background videos that are interlaced, HDR, or have pixels that are not square.
+fn filters() -> Finding {
+    let name = "video filters";
+    let missing: Vec<&str> = FILTERS
+        .into_iter()
+        .filter(|filter| !has_filters(&[*filter]))
+        .filter_map(|filter| filter.to_str().ok())
+        .collect();
+    if missing.is_empty() {
+        return Finding::ok(name, "interlaced and HDR videos can be converted");
+    }
+    let detail = format!(
+        "interlaced or HDR videos cannot be converted: {} missing",
+        missing.join(", ")
+    );
+    Finding::new(State::Warning, name, detail).remedy(FILTER_LIBRARY)
 }
 
 /// ONNX Runtime, loaded if it can be.
