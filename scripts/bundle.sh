@@ -41,6 +41,12 @@ for name in avutil swscale avcodec avformat; do
     cp -L "$folder/$soname" "$bundle/lib/"
     keep_licence "$(readlink -f "$folder/$soname")"
 done
+# Not linked: loaded for interlaced and HDR videos.
+filters=$(find "$folder" -maxdepth 1 -name 'libavfilter.so.*' -type l | sed 1q)
+if [ -n "$filters" ]; then
+    cp -L "$filters" "$bundle/lib/"
+    keep_licence "$(readlink -f "$filters")"
+fi
 loaded_by "$bundle/lipsync" "$bundle"/lib/*.so* | while read -r name path; do
     case $path in "$bundle"/*) continue ;; esac
     cp -L "$path" "$bundle/lib/$name"

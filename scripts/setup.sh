@@ -38,6 +38,8 @@ missing_packages() {
             for library in avcodec avformat avutil swscale; do
                 pkg-config --exists "lib$library" 2>/dev/null || echo "lib$library-dev"
             done
+            # Not needed to build: loaded for interlaced and HDR videos.
+            find /usr/lib -name 'libavfilter.so.*' 2>/dev/null | grep -q . || echo libavfilter-dev
             # bindgen reads FFmpeg's headers with libclang, and clang's own headers come with the -dev package.
             has_libclang || echo libclang-dev
             cargo_is_new "$CARGO" || cargo_is_new /usr/bin/cargo || echo cargo-web

@@ -76,6 +76,8 @@ pub(crate) fn cache_folder() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     let caches = set("XDG_CACHE_HOME")
         .map(PathBuf::from)
+        // The specification says to ignore relative paths.
+        .filter(|folder| folder.is_absolute())
         .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?;
     caches.is_absolute().then(|| caches.join("lipsync"))
 }

@@ -15,6 +15,11 @@ impl Cancel {
         self.0.swap(true, Ordering::SeqCst)
     }
 
+    /// The flag itself, for a signal handler.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Fails with "interrupted" once [`Cancel::cancel`] was called.
     pub fn check(&self) -> Result<(), Fault> {
         if self.0.load(Ordering::SeqCst) {

@@ -25,7 +25,7 @@
 //! | [`inference`] | ONNX Runtime, graph rewriting, kernels |
 //! | [`encode`] | video, audio, containers, the AI mark, parts of clips |
 //! | [`output`] | output files that appear complete or not at all |
-//! | [`image`], [`ffmpeg`], [`timeline`], [`error`], [`misnamed`], [`mod@assets`], [`cancel`] | what the others share |
+//! | [`image`], [`ffmpeg`], [`timeline`], [`error`], [`files`], [`mod@assets`], [`cancel`] | what the others share |
 //! | [`batch`], [`mod@bench`] | many clips in one run; how fast each stage is |
 //! | [`mod@compare`], [`inspect`], [`sync`], [`doctor`], [`draw`] | look at clips, files and the machine, and draw what they find |
 //!
@@ -50,7 +50,7 @@
 mod assets;
 mod cancel;
 pub mod error;
-mod misnamed;
+mod files;
 pub mod timeline;
 
 mod ffmpeg;
@@ -71,6 +71,8 @@ mod sync;
 
 mod config;
 mod plan;
+
+mod prepare;
 
 pub mod render;
 

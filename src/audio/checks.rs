@@ -1,11 +1,10 @@
 //! What every audio file is checked for before it is read, and how errors about it begin.
 
-use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::error::{Fault, plain_io};
+use crate::error::Fault;
 
 /// Starts an error about an audio file.
 pub(super) fn unreadable(path: &Path) -> Fault {
@@ -18,30 +17,38 @@ pub(super) fn became_shorter(path: &Path) -> Fault {
         .hint("wait until the file is complete, then render again")
 }
 
-/// Opens a regular file that is not empty.
-pub(super) fn open_file(path: &Path) -> Result<File> {
-    let io = |e| unreadable(path).because(plain_io(&e));
-    // Checked before opening: opening a pipe blocks until something writes to it.
-    let metadata = fs::metadata(path).map_err(io)?;
-    if metadata.is_dir() {
-        return Err(unreadable(path)
-            .because("it is a folder, not an audio file")
-            .into());
+/// What to do with a file that ends before its header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Truncated {
+    /// Refuse it.
+    #[default]
+    Refused,
+    /// Use what is there, and warn.
+    Allowed,
+}
+
+/// How an audio file is to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOptions {
+    /// Seconds after which it is cut off.
+    pub limit: Option<f64>,
+    /// Which of its audio tracks, from 0; the one that FFmpeg prefers if none.
+    pub track: Option<usize>,
+    /// What to do if it ends before its header says.
+    pub cut_off: Truncated,
+}
+
+/// Fails because of `why`, or returns a warning.
+pub(super) fn truncated(path: &Path, why: &str, cut_off: Truncated) -> Result<Option<String>> {
+    match cut_off {
+        Truncated::Allowed => Ok(Some(format!("`{}` is truncated: {why}", path.display()))),
+        Truncated::Refused => Err(unreadable(path)
+            .because(why.to_owned())
+            .hint(
+                "the file looks truncated; export or copy it again, or pass --allow-truncated to render what is there",
+            )
+            .into()),
     }
-    if !metadata.is_file() {
-        return Err(unreadable(path)
-            .because("it is a pipe or a device, and audio is read more than once")
-            .hint("write the audio to a file first")
-            .into());
-    }
-    let file = File::open(path).map_err(io)?;
-    if metadata.len() == 0 {
-        return Err(unreadable(path)
-            .because("the file is empty (0 bytes)")
-            .hint("record or export it again")
-            .into());
-    }
-    Ok(file)
 }
 
 /// Fails for sample rates and channel counts that a clip cannot have.
@@ -63,7 +70,4 @@ pub(super) fn channel_count(channels: u16) -> String {
     format!("{channels} channel{plural}")
 }
 
-/// The path, quoted for a shell.
-pub(super) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
+pub(super) use crate::error::quoted;

@@ -3,37 +3,43 @@
 //! hound reads plain WAV files; FFmpeg decodes all others.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
-use super::checks::{became_shorter, check_format, open_file, unreadable};
-use super::ffmpeg::{self, PacketReader};
+use super::checks::{ReadOptions, unreadable};
+use super::ffmpeg::{Medium, PacketReader};
+use super::joined::{mix, open_links, other_formats};
+use super::link::LinkFile;
+use super::links::{self, Link};
 use super::mel::SPEECH_RATE;
-use super::resampler::{self, Resampler};
-use super::wav::WavReader;
-use crate::error::plain_io;
-
-/// Samples per channel that are read from a file at a time.
-const READ_FRAMES: u64 = 4096;
-
-/// Samples are clamped to this, 18 dB above full scale: float files may hold any number.
-const MAX_LEVEL: f32 = 8.0;
+use super::mix::Mix;
+use super::reader::AudioReader;
+use super::resampler;
+use super::source::AudioSource;
+use super::track::TrackInfo;
 
 /// An audio file, or the audio track of a video, whose length and format are known.
 #[derive(Debug, Clone)]
 pub struct AudioFile {
-    path: PathBuf,
+    source: AudioSource,
     /// Samples per second.
     pub rate: u32,
     /// Interleaved channels.
     pub channels: u16,
     /// Samples per channel that are to be read.
     pub frames: u64,
-    /// Whether hound reads the file, and not FFmpeg.
-    is_plain_wav: bool,
-    /// Timestamp of the first sample, if the file's packets can be copied unchanged.
-    packet_origin: Option<i64>,
+    /// The audio tracks of the file.
+    pub tracks: Vec<TrackInfo>,
+    /// Which of them this is.
+    pub track: usize,
+    /// What the user should know about it.
+    pub warnings: Vec<String>,
+    /// The files that were joined into it; most have one.
+    links: Vec<LinkFile>,
+    /// What the networks hear.
+    mix: Mix,
+    is_limited: bool,
 }
 
 impl AudioFile {
@@ -42,48 +48,77 @@ impl AudioFile {
     /// `limit` cuts the audio off after that many seconds. Only a plain WAV file states its exact length; all others
     /// are decoded once to find it.
     pub fn open(path: &Path, limit: Option<f64>) -> Result<Self> {
-        let wav = WavReader::open(path, open_file(path)?)?;
-        let is_plain_wav = wav.is_some();
-        let probe = match wav {
-            Some(wav) => {
-                check_format(path, wav.rate(), wav.channels())?;
-                ffmpeg::Probe {
-                    rate: wav.rate(),
-                    channels: wav.channels(),
-                    frames: wav.frames(),
-                    origin: 0,
-                    gapless: true,
-                }
-            }
-            None => ffmpeg::probe(path, limit)?,
+        let options = ReadOptions {
+            limit,
+            ..ReadOptions::default()
         };
-        if probe.frames == 0 {
+        Self::read(&AudioSource::file(path), options)
+    }
+
+    /// The same for any source.
+    pub fn read(source: &AudioSource, options: ReadOptions) -> Result<Self> {
+        let path = source.path();
+        let mut warnings = Vec::new();
+        let section = source.open()?;
+        let found = links::find(&section, path)?;
+        let mut medium = Medium {
+            path: path.to_owned(),
+            section,
+            track: options.track,
+            is_endless: false,
+        };
+        let (tracks, best) = tracks(&medium, &found)?;
+        let track = options.track.unwrap_or(best);
+        if tracks.len() > 1 {
+            medium.track = Some(track);
+        }
+        let links = open_links(&medium, found, options, source, &mut warnings)?;
+        let rate = links.iter().map(|link| link.rate).max().unwrap_or(0);
+        let channels = links.iter().map(|link| link.channels).max().unwrap_or(0);
+        let frames: u64 = links.iter().map(|link| link.frames_at(rate)).sum();
+        if frames == 0 {
             return Err(unreadable(path)
                 .because("it has no samples")
                 .hint("record or export it again")
                 .into());
         }
-        let max_frames = limit.map_or(u64::MAX, |seconds| {
-            ((seconds * f64::from(probe.rate)).round() as u64).max(1)
+        warnings.extend(other_formats(path, &links, rate, channels));
+        let mix = mix(path, &links, channels, &mut warnings);
+        let max_frames = options.limit.map_or(u64::MAX, |seconds| {
+            ((seconds * f64::from(rate)).round() as u64).max(1)
         });
         Ok(Self {
-            path: path.to_owned(),
-            rate: probe.rate,
-            channels: probe.channels,
-            frames: probe.frames.min(max_frames),
-            is_plain_wav,
-            packet_origin: (probe.gapless && limit.is_none()).then_some(probe.origin),
+            source: source.clone(),
+            rate,
+            channels,
+            frames: frames.min(max_frames),
+            tracks,
+            track,
+            warnings,
+            links,
+            mix,
+            is_limited: options.limit.is_some(),
         })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.source.path()
     }
 
     /// Length in seconds.
     pub fn seconds(&self) -> f64 {
         self.frames as f64 / f64::from(self.rate)
+    }
+
+    /// How many files were joined into it.
+    pub fn joined(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether it ends before its header says.
+    pub fn is_truncated(&self) -> bool {
+        self.links.iter().any(|link| link.is_truncated)
     }
 
     /// Samples per channel after resampling to `rate`.
@@ -93,141 +128,63 @@ impl AudioFile {
 
     /// Reads all channels at `rate` samples per second.
     pub fn reader(&self, rate: u32) -> Result<AudioReader> {
-        AudioReader::new(self, self.channels, rate)
+        self.part(0..self.frames, None, rate)
     }
 
     /// Reads a range of samples, all channels, at the file's own rate.
     pub fn slice(&self, samples: Range<u64>) -> Result<AudioReader> {
-        let mut reader = self.reader(self.rate)?;
-        reader.skip = samples.start;
-        reader.left = samples.end.min(self.frames);
-        Ok(reader)
+        self.part(samples, None, self.rate)
     }
 
-    /// Reads what the networks take: mono (the mean of the channels) at [`SPEECH_RATE`].
+    /// Reads what the networks take: mono at [`SPEECH_RATE`].
     pub fn speech(&self) -> Result<AudioReader> {
-        AudioReader::new(self, 1, SPEECH_RATE)
+        self.part(0..self.frames, Some(self.mix.clone()), SPEECH_RATE)
     }
 
-    /// The packets as the file stores them. None if the audio has to be decoded, because `limit` shortens it or there
-    /// are gaps between the packets.
+    fn part(&self, samples: Range<u64>, mix: Option<Mix>, to_rate: u32) -> Result<AudioReader> {
+        let format = (self.rate, self.channels);
+        let reader = AudioReader::new(self.path(), &self.links, format, mix, to_rate)?;
+        Ok(reader.limited_to(samples.start..samples.end.min(self.frames)))
+    }
+
+    /// The packets as the file stores them. None if the audio has to be decoded, because a limit shortens it, there
+    /// are gaps between the packets, or several files were joined.
     pub fn packets(&self) -> Result<Option<PacketReader>> {
-        let open = |origin| PacketReader::open(&self.path, origin, self.frames, self.rate);
-        self.packet_origin.map(open).transpose()
-    }
-}
-
-/// Reads the samples of an [`AudioFile`] from its start, in pieces.
-pub struct AudioReader {
-    path: PathBuf,
-    source: Source,
-    /// Channels in the file.
-    channels: usize,
-    /// Samples per channel still to read from the file.
-    left: u64,
-    /// Samples per channel to read and drop.
-    skip: u64,
-    /// Whether to return the mean of all channels.
-    mono: bool,
-    resampler: Option<Resampler>,
-    scratch: Vec<f32>,
-}
-
-/// What decodes the file.
-enum Source {
-    Wav(WavReader),
-    Decoder(Box<ffmpeg::Decoder>),
-}
-
-impl Source {
-    fn open(audio: &AudioFile) -> Result<Self> {
-        if audio.is_plain_wav
-            && let Some(reader) = WavReader::open(&audio.path, open_file(&audio.path)?)?
-        {
-            return Ok(Self::Wav(reader));
-        }
-        Ok(Self::Decoder(Box::new(ffmpeg::Decoder::open(&audio.path)?)))
-    }
-}
-
-impl AudioReader {
-    fn new(audio: &AudioFile, channels: u16, rate: u32) -> Result<Self> {
-        let resampler = (rate != audio.rate)
-            .then(|| Resampler::new(audio.rate, rate, usize::from(channels)))
-            .transpose()?;
-        Ok(Self {
-            path: audio.path.clone(),
-            source: Source::open(audio)?,
-            channels: audio.channels.into(),
-            left: audio.frames,
-            skip: 0,
-            mono: channels < audio.channels,
-            resampler,
-            scratch: Vec::new(),
-        })
-    }
-
-    /// Appends the next samples, interleaved, -1..1, to `out`. Returns false once the end is reached.
-    pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool> {
-        self.fill_scratch()?;
-        let skipped = self.skip.min((self.scratch.len() / self.channels) as u64);
-        self.skip -= skipped;
-        self.scratch.drain(..skipped as usize * self.channels);
-        if self.mono {
-            mix_to_mono(&mut self.scratch, self.channels);
-        }
-        match &mut self.resampler {
-            None => out.extend_from_slice(&self.scratch),
-            Some(resampler) => {
-                resampler.push(&self.scratch, out)?;
-                if self.left == 0 {
-                    resampler.finish(out)?;
-                }
-            }
-        }
-        Ok(self.left > 0)
-    }
-
-    /// Reads the file's next samples, all channels, into `scratch`.
-    fn fill_scratch(&mut self) -> Result<()> {
-        self.scratch.clear();
-        let more = match &mut self.source {
-            Source::Wav(reader) => reader
-                .read(self.left.min(READ_FRAMES), &mut self.scratch)
-                .map_err(|e| match e {
-                    // An I/O error; hound's own errors mean that the file ended early.
-                    hound::Error::IoError(io) if io.raw_os_error().is_some() => {
-                        unreadable(&self.path).because(plain_io(&io))
-                    }
-                    _ => became_shorter(&self.path),
-                })?,
-            Source::Decoder(decoder) => decoder.read(&mut self.scratch)?,
+        let [link] = self.links.as_slice() else {
+            return Ok(None);
         };
-        if !more && self.left > 0 {
-            return Err(became_shorter(&self.path).into());
-        }
-        let frames = self.left.min((self.scratch.len() / self.channels) as u64);
-        self.scratch.truncate(frames as usize * self.channels);
-        self.left -= frames;
-        for sample in &mut self.scratch {
-            *sample = if sample.is_finite() {
-                sample.clamp(-MAX_LEVEL, MAX_LEVEL)
-            } else {
-                0.0
-            };
-        }
-        Ok(())
+        let origin = link.packet_origin.filter(|_| !self.is_limited);
+        let open = |origin| PacketReader::open(link.medium(), origin, self.frames, self.rate);
+        origin.map(open).transpose()
     }
 }
 
-/// Replaces interleaved channels with their mean, in place.
-fn mix_to_mono(samples: &mut Vec<f32>, channels: usize) {
-    let frames = samples.len() / channels;
-    for i in 0..frames {
-        let sum: f32 = samples[i * channels..(i + 1) * channels].iter().sum();
-        samples[i] = sum / channels as f32;
+/// The audio tracks of a file, and the one that FFmpeg prefers.
+pub(super) fn tracks_of(source: &AudioSource) -> Result<(Vec<TrackInfo>, usize)> {
+    let section = source.open()?;
+    let found = links::find(&section, source.path())?;
+    let medium = Medium {
+        path: source.path().to_owned(),
+        section,
+        track: None,
+        is_endless: false,
+    };
+    tracks(&medium, &found)
+}
+
+/// The audio tracks of a file, and which one to take. A WAV file has one; FFmpeg is not needed to know it.
+fn tracks(medium: &Medium, links: &[Link]) -> Result<(Vec<TrackInfo>, usize)> {
+    if links.iter().all(|link| link.wav.is_none()) {
+        return medium.tracks();
     }
-    samples.truncate(frames);
+    let only = TrackInfo {
+        index: 0,
+        codec: "wav".into(),
+        language: None,
+        title: None,
+        can_be_decoded: true,
+    };
+    Ok((vec![only], 0))
 }
 
 #[cfg(test)]
@@ -328,9 +285,9 @@ mod tests {
         write(
             &path,
             spec,
-            (0..4000).map(|i| if i % 2 == 0 { 0.5 } else { -0.25 }),
+            (0..4000).map(|i| if i % 2 == 0 { 0.5 } else { -0.125 }),
         );
-        assert!(speech(&path).iter().all(|&s| s == 0.125));
+        assert!(speech(&path).iter().all(|&s| s == 0.1875));
     }
 
     #[test]

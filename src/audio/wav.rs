@@ -1,58 +1,53 @@
-//! WAV files that state their length, read with hound.
+//! WAV files with plain samples, read with hound.
 
-use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, Read, Seek};
-use std::path::Path;
+use std::io::{BufReader, Chain, Cursor};
 
-use anyhow::Result;
 use hound::SampleFormat::{Float, Int};
 
-use super::checks::unreadable;
-use crate::error::plain_io;
-
-/// Sizes of the data chunk that mean "until the end of the file". Programs that cannot go back to the header write them
-/// (FFmpeg; espeak and SoX; arecord).
-const UNKNOWN_SIZES: [u32; 3] = [0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000];
-
-/// Bytes of the longest `fmt ` chunk for PCM (`WAVEFORMATEXTENSIBLE`).
-const MAX_FORMAT_LEN: u64 = 40;
+use super::source::Section;
+use super::wav_chunks::WavChunks;
 
 /// Reads the samples of a WAV file in pieces.
-pub(super) struct WavReader(hound::WavReader<Chain<Cursor<Vec<u8>>, BufReader<File>>>);
+pub(super) struct WavReader(hound::WavReader<Chain<Cursor<Vec<u8>>, BufReader<Section>>>);
 
 impl WavReader {
-    /// Starts at the first sample; None if FFmpeg has to read the file. Fails if it is shorter than its header says.
-    pub(super) fn open(path: &Path, file: File) -> Result<Option<Self>> {
-        let io = |e| unreadable(path).because(plain_io(&e));
-        let size = file.metadata().map_err(io)?.len();
-        let mut reader = BufReader::new(file);
-        let Ok(promised) = hound::read_wave_header(&mut reader) else {
-            return Ok(None);
-        };
-        let (format, len) = match find_data(&mut reader) {
-            Ok(found) => found,
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(unreadable(path)
-                    .because(format!("its header is truncated after {size} bytes"))
-                    .hint("export or copy it again")
-                    .into());
+    /// Starts at the first sample; None if FFmpeg has to read the file.
+    pub(super) fn open(section: &Section, chunks: &WavChunks) -> Option<Self> {
+        let block = u64::from(block_len(&chunks.format)?);
+        // The last sample of a file that was cut off may be incomplete.
+        let whole = |len: u64| {
+            if chunks.is_endless {
+                len / block * block
+            } else {
+                len
             }
-            Err(e) => return Err(io(e).into()),
         };
-        if UNKNOWN_SIZES.contains(&len) || (len == 0 && promised != size) {
-            return Ok(None);
+        let ranges = chunks.data.iter();
+        let ranges = ranges.map(|range| range.start..range.start + whole(range.end - range.start));
+        Self::of_samples(&section.of(ranges.collect()), chunks)
+    }
+
+    /// Reads `frames` samples per channel from the `first` one on.
+    pub(super) fn open_at(
+        section: &Section,
+        chunks: &WavChunks,
+        first: u64,
+        frames: u64,
+    ) -> Option<Self> {
+        let block = u64::from(block_len(&chunks.format)?);
+        let data = section.of(chunks.data.clone());
+        let (start, len) = (first * block, frames * block);
+        Self::of_samples(&data.part(start..start + len), chunks)
+    }
+
+    fn of_samples(samples: &Section, chunks: &WavChunks) -> Option<Self> {
+        let len = u32::try_from(samples.len()).ok()?;
+        if !chunks.is_plain {
+            return None;
         }
-        let available = size.saturating_sub(reader.stream_position().map_err(io)?);
-        if available < len.into() {
-            return Err(unreadable(path)
-                .because(format!(
-                    "its header says {len} bytes of samples, but the file ends after {available}"
-                ))
-                .hint("the file looks truncated; export or copy it again")
-                .into());
-        }
-        let header = Cursor::new(plain_header(format, len));
-        Ok(hound::WavReader::new(header.chain(reader))
+        let header = Cursor::new(plain_header(chunks.format.clone(), len));
+        let reader = BufReader::new(samples.clone());
+        hound::WavReader::new(std::io::Read::chain(header, reader))
             .ok()
             .filter(|wav| {
                 let spec = wav.spec();
@@ -61,7 +56,7 @@ impl WavReader {
                     Float => spec.bits_per_sample == 32,
                 }
             })
-            .map(Self))
+            .map(Self)
     }
 
     /// Samples per second.
@@ -110,28 +105,17 @@ fn read<S>(
     Ok(out.len() > before)
 }
 
-/// Seeks from the first chunk to the samples. Returns the `fmt ` chunk, and the size that the `data` chunk states.
-fn find_data(reader: &mut BufReader<File>) -> io::Result<(Vec<u8>, u32)> {
-    let mut format = Vec::new();
-    loop {
-        let [mut kind, mut len] = [[0; 4]; 2];
-        reader.read_exact(&mut kind)?;
-        reader.read_exact(&mut len)?;
-        let len = u32::from_le_bytes(len);
-        if &kind == b"data" {
-            return Ok((format, len));
-        }
-        let mut chunk = reader.by_ref().take(len.into());
-        if &kind == b"fmt " {
-            chunk
-                .by_ref()
-                .take(MAX_FORMAT_LEN)
-                .read_to_end(&mut format)?;
-        }
-        // Chunks start at even offsets.
-        let left = chunk.limit() + u64::from(len % 2);
-        reader.seek_relative(left as i64)?;
-    }
+/// Bytes of one sample of each channel, by the `fmt ` chunk.
+fn block_len(format: &[u8]) -> Option<u16> {
+    let bytes = format.get(12..14)?.first_chunk()?;
+    Some(u16::from_le_bytes(*bytes)).filter(|len| *len > 0)
+}
+
+/// Where the speakers of the channels stand, as a mask, by the `fmt ` chunk (`WAVEFORMATEXTENSIBLE`).
+pub(super) fn speakers(format: &[u8]) -> Option<u64> {
+    let is_extensible = format.starts_with(&[0xFE, 0xFF]);
+    let mask = format.get(20..24)?.first_chunk()?;
+    is_extensible.then_some(u64::from(u32::from_le_bytes(*mask)))
 }
 
 /// The header of a file that contains nothing but samples of this format.

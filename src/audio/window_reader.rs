@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use super::encoder::AudioEncoder;
-use super::file::{AudioFile, AudioReader};
+use super::file::AudioFile;
 use super::mel::{self, MelSpectrogram, SPEECH_RATE};
+use super::reader::AudioReader;
 use super::window::{BlockGroup, EMBEDDING_LEN, MIN_SPEECH_SAMPLES, MelQueue, WindowLayout};
 use crate::error::NotFinite;
 use crate::timeline::{FrameIndex, FrameRate};

@@ -10,8 +10,7 @@ use super::crop_rects::{self, CropRects};
 use super::decoded::{Background, DecodedFrames, FrameFormats};
 use super::pairing::{check_rect, pair_in_order, read_rects};
 use super::sampled_video::{SampledVideo, SampledVideoReader, unusable};
-use super::video::VideoFile;
-use super::{folder, still};
+use super::{folder, hdr_picture, still};
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
 use crate::face;
@@ -83,7 +82,7 @@ impl Backgrounds {
     }
 
     fn of_files(numbered: Vec<(u64, PathBuf)>, rects: &CropRects) -> Result<Self> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = hdr_picture::warning(&numbered[0].1).into_iter().collect();
         let raw = pair_in_order(numbered[0].0, numbered.len(), rects, &mut warnings)?;
         let headers: Vec<(Size, bool)> = numbered
             .par_iter()
@@ -127,11 +126,12 @@ impl Backgrounds {
                 .because(format!("it is {size}; the maximum is {max}x{max}"))
                 .into());
         }
-        let mut warnings = video_warnings(&video.file);
+        let mut warnings = video.told.clone();
         let raw = pair_in_order(0, video.sampling.frame_count(), rects, &mut warnings)?;
         let mut checked = Vec::with_capacity(raw.len());
         for (number, raw) in (0..).zip(raw) {
-            checked.push(check_rect(raw, number, path, size, rects)?);
+            let rect = check_rect(raw, number, path, video.stored_size, rects)?;
+            checked.push(rect.scaled(video.stored_size, size));
         }
         let mut first = Picture::default();
         SampledVideoReader::new(&video)?.read(0, &mut first)?;
@@ -280,22 +280,4 @@ impl Backgrounds {
         self.rects.fill(rect);
         self
     }
-}
-
-/// What may look wrong about a video.
-fn video_warnings(file: &VideoFile) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let name = file.path().display();
-    if file.is_hdr() {
-        warnings.push(format!(
-            "`{name}` is HDR video and will look pale: convert it to BT.709 first"
-        ));
-    }
-    if (file.pixel_aspect - 1.0).abs() > 0.01 {
-        warnings.push(format!(
-            "the pixels of `{name}` are not square (aspect ratio {:.3}); the clip shows them as square",
-            file.pixel_aspect
-        ));
-    }
-    warnings
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::error::{Fault, plain_io};
+use crate::files::{self, SizeLimit};
 
 /// A rectangle as it was read: `[x0, y0, x1, y1]` in pixels, possibly outside its frame.
 pub(crate) type RawRect = [i64; 4];
@@ -23,6 +24,16 @@ pub struct CropRects {
     pub numbered: bool,
 }
 
+/// A million rectangles take 30 MB.
+const CROP_RECTS: SizeLimit = SizeLimit {
+    kind: "crop rectangles",
+    bytes: 32 << 20,
+};
+/// 110 landmarks take 2 kB.
+const LANDMARKS: SizeLimit = SizeLimit {
+    kind: "a landmark file",
+    bytes: 1 << 20,
+};
 /// Landmark whose x is the left edge of the square (from 0; face-alignment's 110 points, numbered as in the reference).
 const LEFT: usize = 1;
 /// Landmark whose x is the right edge of the square.
@@ -79,7 +90,7 @@ fn fault(source: &Path) -> Fault {
 
 /// `[[x0, y0, x1, y1], ..]` or `{"0": {"rect": [x0, y0, x1, y1]}, ..}`.
 fn read_json(source: &Path) -> Result<CropRects> {
-    let text = fs::read_to_string(source).map_err(|e| fault(source).because(plain_io(&e)))?;
+    let text = files::read_text(source, CROP_RECTS, || fault(source))?;
     let json: Value = serde_json::from_str(&text)
         .map_err(|e| fault(source).because(format!("it is not JSON: {e}")))?;
     let shape = |what: String| {
@@ -167,7 +178,7 @@ fn read_landmarks(folder: &Path) -> Result<CropRects> {
 
 /// The square that the contract defines: x from landmarks 1 and 31, y from landmark 52, each truncated.
 fn landmark_rect(path: &Path) -> Result<RawRect> {
-    let text = fs::read_to_string(path).map_err(|e| fault(path).because(plain_io(&e)))?;
+    let text = files::read_text(path, LANDMARKS, || fault(path))?;
     let lines: Vec<&str> = text.lines().collect();
     let coordinate = |landmark: usize, axis: usize| {
         lines
@@ -208,6 +219,33 @@ mod tests {
             json(r#"{"10": {"rect": [5, 6, 7, 8]}, "9": {"rect": [1, 2, 3, 4]}}"#).unwrap();
         assert_eq!(list.rects, [(0, [1, 2, 3, 4]), (1, [5, 6, 7, 8])]);
         assert_eq!(object.rects, [(9, [1, 2, 3, 4]), (10, [5, 6, 7, 8])]);
+    }
+
+    #[test]
+    fn any_kind_of_text_file_is_read_or_named() {
+        let marked = json("\u{feff}[[1, 2, 3, 4]]\r\n").unwrap();
+        assert_eq!(marked.rects, [(0, [1, 2, 3, 4])]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("crop_rects.json");
+        let told = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            format!("{:#}", read(&path).unwrap_err())
+        };
+        assert!(told(b"\xff\xfe[\0]\0").ends_with("it is UTF-16 text"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len((32 << 20) + 1).unwrap();
+        let large = format!("{:#}", read(&path).unwrap_err());
+        assert!(
+            large.ends_with("it is larger than 32 MiB, the limit for crop rectangles"),
+            "{large}"
+        );
+        for endless in ["/dev/zero", "/dev/full"] {
+            let told = format!("{:#}", read(Path::new(endless)).unwrap_err());
+            assert!(
+                told.ends_with("it is a pipe or a device, not a file"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::other_pictures::FolderContents;
 use super::still;
 use crate::error::{Fault, plain_io};
+
+/// The picture in which `prepare` shows what it found.
+const OVERVIEW: &str = "prepare.png";
 
 /// The numbered pictures of `folder` or of `full_body_img/` in it, in order and without gaps, and which of both it is.
 pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
@@ -19,12 +23,7 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
         found_in = inner;
     }
     if pictures.is_empty() {
-        return Err(Fault::failed(format!(
-            "background folder `{}` has no pictures",
-            folder.display()
-        ))
-        .hint("put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..")
-        .into());
+        return Err(no_pictures(&found_in).into());
     }
     let mut numbered = BTreeMap::new();
     for path in pictures {
@@ -56,7 +55,21 @@ pub(super) fn list(folder: &Path) -> Result<(PathBuf, Vec<(u64, PathBuf)>)> {
     Ok((found_in, numbered.into_iter().collect()))
 }
 
-/// Files that are named like pictures, sorted by name; without folders and hidden files.
+/// The error about a folder without pictures: it says what is there instead.
+fn no_pictures(folder: &Path) -> Fault {
+    let contents = FolderContents::of(folder);
+    let hint = contents.hint.unwrap_or_else(|| {
+        "put numbered JPEG or PNG frames in it: 0.jpg, 1.jpg, .. or frame_0000.png, ..".into()
+    });
+    Fault::failed(format!(
+        "background folder `{}` has no pictures that can be read",
+        folder.display()
+    ))
+    .because(contents.words)
+    .hint(hint)
+}
+
+/// Files that are named like pictures, sorted by name; without folders, hidden files and the overview of `prepare`.
 pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let fault = |e: &std::io::Error| {
         Fault::failed(format!(
@@ -68,10 +81,10 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| fault(&e))? {
         let path = entry.map_err(|e| fault(&e))?.path();
-        let hidden = path
+        let is_no_frame = path
             .file_name()
-            .is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
-        if hidden || !still::has_image_extension(&path) {
+            .is_none_or(|n| n.as_encoded_bytes().starts_with(b".") || n == OVERVIEW);
+        if is_no_frame || !still::has_image_extension(&path) {
             continue;
         }
         // A broken link is an error: its frame is missing.
@@ -83,7 +96,9 @@ pub(crate) fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
             pictures.push(path);
         }
     }
-    pictures.sort_by(|a, b| natord::compare(&a.to_string_lossy(), &b.to_string_lossy()));
+    pictures.sort_by(|a, b| {
+        natord::compare(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b))
+    });
     Ok(pictures)
 }
 
@@ -105,8 +120,9 @@ pub(crate) fn frame_number(path: &Path) -> Result<u64, Fault> {
 
 /// The digits at the end of a file's stem: 0007 for `frame_0007.png`.
 fn trailing_digits(path: &Path) -> Option<&str> {
-    let stem = path.file_stem()?.to_str()?;
-    Some(&stem[stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()..])
+    let stem = path.file_stem()?.as_encoded_bytes();
+    let other = stem.iter().rposition(|byte| !byte.is_ascii_digit());
+    str::from_utf8(&stem[other.map_or(0, |at| at + 1)..]).ok()
 }
 
 #[cfg(test)]

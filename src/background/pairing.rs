@@ -25,7 +25,7 @@ pub(super) fn read_rects(
                 sidecar.to_string_lossy()
             ))
         };
-        fault.hint("write crop_rects.json: a list with one [x0, y0, x1, y1] per frame, in pixels; or name a file with --crop-rects")
+        fault.hint(format!("find the face with `lipsync prepare '{}' -o DIR`, and use DIR as background; or name crop rectangles with --crop-rects", path.display()))
     })?;
     crop_rects::read(&source)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::sampling::{FrameSampling, ROUNDING_SECONDS};
 use crate::background::video::{VideoFile, VideoReader};
 use crate::error::Fault;
-use crate::image::Picture;
+use crate::image::{Picture, Size};
 use crate::timeline::FrameRate;
 
 /// A video, and which of its frames are used.
@@ -15,20 +15,34 @@ use crate::timeline::FrameRate;
 pub(super) struct SampledVideo {
     pub(super) file: VideoFile,
     pub(super) sampling: FrameSampling,
+    /// Size of an upright frame before its pixels became square: crop rectangles are in pixels of this frame.
+    pub(super) stored_size: Size,
+    /// What is done to the frames, in words.
+    pub(super) told: Vec<String>,
 }
 
 impl SampledVideo {
     /// Lists the frames of `path` and samples them at `fps`.
     pub(super) fn open(path: &Path, fps: FrameRate) -> Result<Self> {
-        let file = VideoFile::open(path)?;
+        let mut file = VideoFile::open(path)?;
         let frame_table = file.frame_table()?;
+        let interlaced = frame_table.interlaced || file.starts_interlaced()?;
+        let stored_size = file.size;
+        let mut told = file.prepare(interlaced);
+        told.extend(file.other_streams());
+        told.extend(file.missing_end(frame_table.duration(0.0)));
         let duration = frame_table.duration(0.0);
         let sampling = FrameSampling::sample(frame_table, fps).ok_or_else(|| {
             unusable(&file)
                 .because(format!("by its timestamps it lasts {duration:.0} s"))
                 .hint("its timestamps are damaged or it is too long; export it again")
         })?;
-        Ok(Self { file, sampling })
+        Ok(Self {
+            file,
+            sampling,
+            stored_size,
+            told,
+        })
     }
 }
 
@@ -54,7 +68,9 @@ impl<'a> SampledVideoReader<'a> {
         let sampling = &self.video.sampling;
         let number = sampling.used[source];
         if sampling.needs_seek(number, self.position) {
-            self.seek_to(number)?;
+            // A frame that is deinterlaced depends on the one before.
+            let neighbours = usize::from(self.video.file.is_deinterlaced());
+            self.seek_to(number.saturating_sub(neighbours))?;
         }
         while self.position != Some(number) {
             self.decode_next()?;

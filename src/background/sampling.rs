@@ -147,6 +147,7 @@ mod tests {
             FrameTable {
                 timestamps: seconds,
                 key_frames,
+                interlaced: false,
             },
             fps,
         )
@@ -177,6 +178,7 @@ mod tests {
         let frame_table = FrameTable {
             timestamps: vec![0.0, 1e12],
             key_frames: vec![0],
+            interlaced: false,
         };
         assert!(FrameSampling::sample(frame_table, FrameRate::TRAINED).is_none());
     }

@@ -1,7 +1,7 @@
-//! A JPEG or PNG file of any kind -> R G B, upright.
+//! A JPEG, PNG, WebP, BMP or TIFF file of any kind -> R G B, upright, in sRGB.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Cursor, ErrorKind};
+use std::io::{BufReader, Cursor, ErrorKind, Read as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -11,18 +11,20 @@ use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
 };
 
-use crate::error::{Fault, plain_io};
+use super::colour_profile;
+use super::other_pictures::OtherFormat;
+use crate::error::{Fault, plain_io, quoted};
 use crate::image::{Picture, Size};
 
 /// File extensions of pictures, lower case.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"];
 /// What error messages call a background.
 pub(super) const BACKGROUND_FRAME: &str = "background frame";
 /// Longest side of a picture in pixels: 8K video has 7680.
 pub(super) const MAX_SIDE: u32 = 8192;
 
 /// Whether the file is named like a picture.
-pub(super) fn has_image_extension(path: &Path) -> bool {
+pub(crate) fn has_image_extension(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
 }
@@ -45,6 +47,11 @@ pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
         };
         Ok((size, decoder.color_type().has_alpha()))
     };
+    let mut start = Vec::new();
+    let opened = File::open(path).and_then(|file| file.take(32).read_to_end(&mut start));
+    if opened.is_ok() && is_animated(&start) {
+        return Err(animated(path, BACKGROUND_FRAME).into());
+    }
     let (size, may_be_transparent) = read().map_err(|e| unreadable(path, BACKGROUND_FRAME, e))?;
     if size.width > MAX_SIDE || size.height > MAX_SIDE {
         return Err(fault(path, BACKGROUND_FRAME)
@@ -60,7 +67,10 @@ pub(super) fn header(path: &Path) -> Result<(Size, bool)> {
 /// Decodes a picture; error messages call it `what`.
 pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
     let bytes = fs::read(path).map_err(|e| fault(path, what).because(plain_io(&e)))?;
-    let picture = decode(&bytes).map_err(|e| unreadable(path, what, e))?;
+    if is_animated(&bytes) {
+        return Err(animated(path, what).into());
+    }
+    let (picture, profile) = decode(&bytes).map_err(|e| unreadable(path, what, e))?;
     let mut out = Picture {
         width: picture.width() as usize,
         height: picture.height() as usize,
@@ -71,15 +81,19 @@ pub(super) fn load(path: &Path, what: &str) -> Result<Picture> {
     } else {
         out.pixels = picture.into_rgb8().into_raw();
     }
+    if let Some(profile) = profile {
+        colour_profile::to_srgb(&profile, &mut out.pixels);
+    }
     Ok(out)
 }
 
-/// Decodes a picture that is not a background: JPEG or PNG of any kind, upright.
+/// Decodes a picture that is not a background: of any kind that is read, upright.
 pub(crate) fn load_picture(path: &Path) -> Result<Picture> {
     load(path, "frame")
 }
 
-fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
+/// The upright picture, and its colour profile.
+fn decode(bytes: &[u8]) -> ImageResult<(DynamicImage, Option<Vec<u8>>)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if reader.format() == Some(ImageFormat::Jpeg) && is_truncated(bytes) {
         // The decoder would fill the missing part with grey.
@@ -91,9 +105,26 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
     let orientation = decoder.orientation()?;
+    let profile = decoder.icc_profile()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok((picture, profile))
+}
+
+/// Whether it is a WebP with several frames: its extended header says so.
+fn is_animated(bytes: &[u8]) -> bool {
+    const ANIMATION: u8 = 2;
+    let extended = bytes.starts_with(b"RIFF") && bytes.get(8..16) == Some(b"WEBPVP8X");
+    extended && bytes.get(20).is_some_and(|flags| flags & ANIMATION != 0)
+}
+
+fn animated(path: &Path, what: &str) -> Fault {
+    fault(path, what)
+        .because("it is an animated WebP")
+        .hint(format!(
+            "write its frames to a folder: anim_dump -folder frames {}",
+            quoted(path)
+        ))
 }
 
 /// Whether a JPEG has no end marker after its last scan. The marker cannot occur inside a scan.
@@ -113,14 +144,7 @@ fn unreadable(path: &Path, what: &str, error: ImageError) -> Fault {
             .hint("the picture is damaged; export it again"),
         ImageError::IoError(io) => fault(path, what).because(plain_io(&io)),
         ImageError::Unsupported(kind) if is_another_format(&kind.format_hint()) => {
-            fault(path, what)
-                .because(match kind.format_hint() {
-                    ImageFormatHint::Exact(format) => {
-                        format!("it is {format:?}, not JPEG or PNG")
-                    }
-                    _ => "it is neither JPEG nor PNG".into(),
-                })
-                .hint("convert it to JPEG or PNG, or remove it if it is not a picture")
+            another_format(path, what)
         }
         damage => fault(path, what)
             .because(damage)
@@ -131,8 +155,26 @@ fn unreadable(path: &Path, what: &str, error: ImageError) -> Fault {
 fn is_another_format(hint: &ImageFormatHint) -> bool {
     !matches!(
         hint,
-        ImageFormatHint::Exact(ImageFormat::Jpeg | ImageFormat::Png)
+        ImageFormatHint::Exact(
+            ImageFormat::Jpeg
+                | ImageFormat::Png
+                | ImageFormat::WebP
+                | ImageFormat::Bmp
+                | ImageFormat::Tiff
+        )
     )
+}
+
+fn another_format(path: &Path, what: &str) -> Fault {
+    let fault = fault(path, what);
+    match OtherFormat::of_file(path) {
+        Some(format) => fault
+            .because(format!("it is {}, whatever its name says", format.name))
+            .hint(format!("convert it: {}", format.command(path))),
+        None => fault
+            .because("it is not JPEG, PNG, WebP, BMP or TIFF")
+            .hint("convert it to JPEG or PNG, or remove it if it is not a picture"),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::job::Job;
+use super::path_json::PathJson;
 use crate::inference::external::files_of_network;
 use crate::output::fingerprint::Fingerprint;
 use crate::plan::Plan;
@@ -41,6 +42,8 @@ impl ContentDigests {
             .collect();
         let request = &job.request;
         let files: Vec<String> = files.iter().map(ToString::to_string).collect();
+        let outputs = [&request.output, &request.frames, &request.contact_sheet];
+        let outputs = outputs.map(Option::as_deref);
         let settings = json!({
             "lipsync": env!("CARGO_PKG_VERSION"),
             "files": files,
@@ -50,8 +53,8 @@ impl ContentDigests {
             "shape": plan.clip_settings(),
             "limit": request.limit,
             "deterministic": plan.hardware.deterministic,
-            "outputs": [&request.output, &request.frames, &request.contact_sheet],
-            "signed": signer(job),
+            "outputs": outputs.map(|path| path.map(PathJson::from)),
+            "signed": signer(job).map(PathJson::from),
         });
         Ok(Fingerprint::of_text(&settings.to_string()).to_string())
     }

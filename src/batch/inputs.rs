@@ -1,11 +1,12 @@
 //! Inputs -> jobs: folders of audio files, audio files, and jobs files.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use walkdir::{DirEntry, WalkDir};
 
-use super::job::{Job, make_unique};
+use super::job::{Job, Obstacle, make_unique};
 use super::jobs_file::{self, Format, ListedJob};
 use crate::config::file::ConfigFile;
 use crate::encode::container::Container;
@@ -80,13 +81,18 @@ impl Collector<'_> {
             })
             .into_iter()
             .filter_entry(|entry| {
-                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-                let skipped = hidden && entry.depth() > 0;
+                let skipped = is_hidden(entry.path()) && entry.depth() > 0;
                 !(skipped || entry.file_type().is_dir() && is_output(entry.path()))
             });
         let before = self.jobs.len();
         for entry in walk {
-            let entry = entry.map_err(|e| unreadable(folder, &e))?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.add_unreadable(folder, &error);
+                    continue;
+                }
+            };
             let path = entry.path();
             if entry.file_type().is_file() && is_audio(path) {
                 let inside = path.strip_prefix(folder).unwrap_or(path);
@@ -102,6 +108,24 @@ impl Collector<'_> {
             .into());
         }
         Ok(())
+    }
+
+    /// An entry of `folder` that cannot be read becomes a job that fails: the others are rendered.
+    fn add_unreadable(&mut self, folder: &Path, error: &walkdir::Error) {
+        let path = error.path().unwrap_or(folder);
+        let inside = path.strip_prefix(folder).unwrap_or(path);
+        // Hidden files are skipped: some editors lock a file with a link that leads nowhere.
+        if is_hidden(inside) {
+            return;
+        }
+        let named = Path::new(path.file_name().unwrap_or(path.as_os_str()));
+        let inside = if inside.as_os_str().is_empty() {
+            named
+        } else {
+            inside
+        };
+        let obstacle = obstacle(path, error);
+        self.jobs.push(Job::unreadable(inside, obstacle));
     }
 
     /// An audio file, found at `inside` in its input folder.
@@ -153,18 +177,39 @@ fn is_audio(path: &Path) -> bool {
     })
 }
 
-fn unreadable(folder: &Path, error: &walkdir::Error) -> Fault {
-    let path = error.path().unwrap_or(folder);
-    let fault = Fault::failed(format!("cannot read folder `{}`", path.display()));
-    match (error.io_error(), error.loop_ancestor()) {
-        (Some(io), _) => fault.because(plain_io(io)),
-        (None, Some(above)) => fault
-            .because(format!(
-                "it is a link to `{}`, which contains it",
-                above.display()
-            ))
-            .hint("remove the link"),
-        (None, None) => fault,
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Why the entry at `path` cannot be read.
+fn obstacle(path: &Path, error: &walkdir::Error) -> Obstacle {
+    let target = path.read_link().ok();
+    let is_missing = error
+        .io_error()
+        .is_some_and(|e| e.kind() == ErrorKind::NotFound);
+    let (cause, hint) = match (error.io_error(), error.loop_ancestor(), target) {
+        (_, Some(above), _) => (
+            format!("it is a link to `{}`, which contains it", above.display()),
+            "remove the link",
+        ),
+        (_, _, Some(target)) if is_missing => (
+            format!(
+                "it is a link to `{}`, which does not exist",
+                target.display()
+            ),
+            "put the file back, or remove the link",
+        ),
+        (Some(io), ..) => (
+            plain_io(io),
+            "make it readable, or name the folders and files to render",
+        ),
+        (None, None, _) => (error.to_string(), "remove it"),
+    };
+    Obstacle {
+        path: path.to_owned(),
+        cause,
+        hint,
     }
 }
 

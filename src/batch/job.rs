@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use super::path_json;
 use crate::error::Fault;
 use crate::plan::model::ModelFiles;
 use crate::plan::{Plan, Request};
@@ -19,6 +20,28 @@ pub(crate) struct Job {
     pub request: Request,
     /// Where it comes from: the path of an audio file, or a line of a jobs file.
     pub source: String,
+    /// Why there is nothing to render.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// An entry of an input folder that cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Obstacle {
+    /// Its path.
+    pub path: PathBuf,
+    /// Why it cannot be read.
+    pub cause: String,
+    /// What the user can do about it.
+    pub hint: &'static str,
+}
+
+impl Obstacle {
+    /// The error.
+    pub(crate) fn fault(&self) -> Fault {
+        Fault::failed(format!("cannot read `{}`", self.path.display()))
+            .because(self.cause.as_str())
+            .hint(self.hint)
+    }
 }
 
 impl Job {
@@ -39,6 +62,7 @@ impl Job {
             id: id.unwrap_or_else(|| default_id(&request)),
             request,
             source,
+            obstacle: None,
         };
         for path in job.outputs() {
             let stays_inside = path
@@ -55,6 +79,16 @@ impl Job {
             }
         }
         Ok(job)
+    }
+
+    /// A job that fails: an entry of an input folder, found at `inside` in it.
+    pub(super) fn unreadable(inside: &Path, obstacle: Obstacle) -> Self {
+        Self {
+            id: path_json::escaped(inside),
+            request: Request::default(),
+            source: format!("`{}`", obstacle.path.display()),
+            obstacle: Some(obstacle),
+        }
     }
 
     /// Everything that it writes, relative to the output folder.
@@ -128,7 +162,7 @@ fn default_id(request: &Request) -> String {
         (None, Some(file), _) | (None, None, Some(file)) => file.with_extension(""),
         (None, None, None) => PathBuf::new(),
     };
-    path.to_string_lossy().into_owned()
+    path_json::escaped(&path)
 }
 
 /// A path that leads to the same model; its name, if only the configuration knows its files.
@@ -180,11 +214,24 @@ pub(super) fn make_unique(jobs: &mut [Job]) -> Result<()> {
     for job in jobs.iter() {
         *counts.entry(job.id.clone()).or_default() += 1;
     }
-    for job in jobs.iter_mut().filter(|job| counts[&job.id] > 1) {
+    // The ids of clips do not depend on entries that cannot be read.
+    for job in jobs.iter_mut() {
+        let count = counts.get_mut(&job.id);
+        if let Some((obstacle, count)) = job.obstacle.as_ref().zip(count)
+            && *count > 1
+        {
+            *count -= 1;
+            job.id = path_json::escaped(&obstacle.path);
+        }
+    }
+    for job in jobs
+        .iter_mut()
+        .filter(|job| counts.get(&job.id).is_some_and(|count| *count > 1))
+    {
         if let Some(output) = &job.request.output
             && job.id == default_id(&job.request)
         {
-            job.id = output.to_string_lossy().into_owned();
+            job.id = path_json::escaped(output);
         }
     }
     let mut ids: HashMap<&str, &Job> = HashMap::new();

@@ -8,19 +8,23 @@ use anyhow::Result;
 use crate::config::file::ConfigFile;
 use crate::config::yaml::{Document, FileKind, Located, Position, Section};
 use crate::error::Fault;
+use crate::files::{self, SizeLimit};
 use crate::plan::{Origin, Request, Setting, request};
 
 const JOBS_FILE: FileKind = FileKind {
     name: "jobs file",
-    // A million jobs take 200 MB.
-    max_bytes: 256 << 20,
+    limit: SizeLimit {
+        kind: "a jobs file",
+        // A million jobs take 200 MB.
+        bytes: 256 << 20,
+    },
     fault: Fault::usage,
 };
 /// The path that stands for standard input.
 const STDIN: &str = "-";
 
 /// The keys of a job.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "audio",
     "output",
     "id",
@@ -35,6 +39,8 @@ const KEYS: [&str; 20] = [
     "paste",
     "silence",
     "limit",
+    "audio_track",
+    "allow_truncated",
     "precision",
     "codec",
     "crf",
@@ -80,7 +86,7 @@ pub(super) fn read(
 ) -> Result<Vec<ListedJob>> {
     let text = if path == Path::new(STDIN) {
         let fault = || Fault::usage("cannot read jobs from stdin");
-        JOBS_FILE.text_from(std::io::stdin().lock(), fault)?
+        files::text_from(std::io::stdin().lock(), JOBS_FILE.limit, fault)?
     } else {
         JOBS_FILE.text_of(path)?
     };
@@ -163,6 +169,7 @@ impl Reader<'_> {
     fn settings(&self, section: &Section<'_>, outputs: Request) -> Result<Request> {
         let whole = "a whole number, 0 or more";
         let codec = "h264, h265, av1, prores4444 or the name of an encoder";
+        let track = "the number of an audio track, from 0, or a language";
         let bitrate = "8 to 1024 kbit/s (128 or 128k)";
         let limit = section.positive("limit", "a number of seconds above 0")?;
         let kilobits = |text: &str| request::kilobits(text).ok();
@@ -177,6 +184,9 @@ impl Reader<'_> {
             paste: self.setting(section.choice("paste")?),
             silence: self.setting(section.choice("silence")?),
             limit: limit.map(|limit| limit.value),
+            audio_track: self
+                .setting(section.value("audio_track", track, |text| text.parse().ok())?),
+            allow_truncated: self.setting(section.flag("allow_truncated")?),
             precision: self.setting(section.choice("precision")?),
             codec: self.setting(section.value("codec", codec, |text| text.parse().ok())?),
             crf: self.setting(section.crf("crf")?),

@@ -14,14 +14,21 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::contents::ClipDigest;
+use super::path_json;
 use super::shard::Shard;
 use crate::error::{Fault, plain_io};
+use crate::files::{self, SizeLimit};
 use crate::output::StagedOutput;
 use crate::output::fingerprint::{Fingerprint, files_of};
 
 /// The prefix of all files that `batch` keeps in an output folder.
 pub(super) const PREFIX: &str = ".lipsync-batch.";
 const EXTENSION: &str = ".jsonl";
+/// Three million clips.
+const JOURNAL: SizeLimit = SizeLimit {
+    kind: "a journal",
+    bytes: 1 << 30,
+};
 
 /// A line of the journal: a complete clip.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +42,7 @@ struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct RecordedOutput {
     /// Relative to the output folder.
+    #[serde(with = "path_json")]
     path: PathBuf,
     #[serde(flatten)]
     state: OutputState,
@@ -85,7 +93,7 @@ impl FinishedClips {
             .collect();
         journals.sort();
         for journal in journals {
-            let text = fs::read(&journal).map_err(|e| unreadable(&journal, &e))?;
+            let text = files::read(&journal, JOURNAL, || cannot_read(&journal))?;
             // An incomplete line was cut off when its run was killed; its clip was not published yet.
             let lines = text.split(|byte| *byte == b'\n');
             let records = lines.filter_map(|line| serde_json::from_slice::<Record>(line).ok());
@@ -224,8 +232,12 @@ fn remove_incomplete_line(file: &mut File) -> std::io::Result<()> {
     Ok(())
 }
 
+fn cannot_read(path: &Path) -> Fault {
+    Fault::failed(format!("cannot read `{}`", path.display()))
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::failed(format!("cannot read `{}`", path.display())).because(plain_io(error))
+    cannot_read(path).because(plain_io(error))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Fault {

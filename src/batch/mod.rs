@@ -15,10 +15,12 @@
 //! | --- | --- |
 //! | `job` | a clip to render, and its line in a jobs file |
 //! | `inputs` | folders, audio files and jobs files -> jobs |
+//! | `path_json` | paths in JSON, whatever bytes they have |
 //! | `jobs_file` | YAML and JSON lines with one job each |
 //! | `survey` | inspects all jobs before the first one is rendered |
 //! | `shard` | the share of one run, if several runs share the jobs |
 //! | `planner` | job -> plan: skips what is finished, protects files of others |
+//! | `files` | what a run reads and writes |
 //! | `contents` | a digest of everything that determines a clip |
 //! | `journal` | which clips are finished, on disk in the output folder |
 //! | `lock` | one run per output folder |
@@ -27,12 +29,14 @@
 //! | `report` | the JSON of `batch --report` |
 
 pub(crate) mod contents;
+pub(crate) mod files;
 pub(crate) mod inputs;
 pub(crate) mod job;
 mod jobs_file;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod model_pool;
+mod path_json;
 pub(crate) mod planner;
 pub(crate) mod report;
 pub(crate) mod shard;

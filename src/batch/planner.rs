@@ -30,6 +30,9 @@ pub(crate) struct Planner<'a> {
 impl Planner<'_> {
     /// The plan of a job, whether or not its outputs exist.
     pub(crate) fn look(&self, job: &Job) -> Result<Plan> {
+        if let Some(obstacle) = &job.obstacle {
+            return Err(obstacle.fault().into());
+        }
         let mut request = job.request_in(&self.output);
         request.force = true;
         Plan::with_backgrounds(request, self.config, &self.open_backgrounds)

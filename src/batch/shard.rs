@@ -70,8 +70,10 @@ impl Shard {
     pub(crate) fn choose(self, frames: &[u64]) -> Vec<usize> {
         let mut longest_first: Vec<usize> = (0..frames.len()).collect();
         longest_first.sort_by_key(|&job| Reverse(frames[job]));
+        // A shard without jobs comes before all others, so there are no jobs for more shards than jobs.
+        let shards = self.count.min(frames.len());
         let mut loads: BinaryHeap<Reverse<(u64, usize)>> =
-            (0..self.count).map(|shard| Reverse((0, shard))).collect();
+            (0..shards).map(|shard| Reverse((0, shard))).collect();
         let mut mine = Vec::new();
         for job in longest_first {
             let Some(Reverse((load, shard))) = loads.pop() else {
@@ -160,6 +162,15 @@ mod tests {
             // The same again: nothing else decides.
             prop_assert_eq!(split(&frames, count), shards);
         }
+    }
+
+    /// The split takes no memory for shards without jobs.
+    #[test]
+    fn more_shards_than_jobs_leave_some_without() {
+        let count = usize::MAX;
+        let jobs_of = |index| Shard { index, count }.choose(&[5, 9, 0]);
+        assert_eq!([0, 1, 2].map(jobs_of), [[1], [0], [2]]);
+        assert!(jobs_of(3).is_empty() && jobs_of(count - 1).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::job::Job;
 use crate::cancel::Cancel;
-use crate::error::Fault;
+use crate::error::{Fault, no_thread};
 
 /// Runs `inspect` on each job, on this many threads. The results are in the order of the jobs.
 pub(crate) fn survey<T: Send>(
@@ -29,7 +29,13 @@ pub(crate) fn survey<T: Send>(
     };
     // Not on rayon's threads: opening a background uses them, and they must not wait for each other.
     let mut found = thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(worker)).collect();
+        let start = |n| {
+            let thread = thread::Builder::new().name(format!("survey {n}"));
+            thread
+                .spawn_scoped(scope, worker)
+                .map_err(|e| no_thread(&e))
+        };
+        let threads: Vec<_> = (0..threads.max(1)).map(start).collect::<Result<_, _>>()?;
         let results = threads.into_iter().map(|thread| {
             let panicked = |_| Fault::failed("a thread that inspects jobs panicked");
             thread.join().map_err(panicked)

@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::model_pool::{ModelPool, PooledModel};
 use super::planner::Planner;
 use crate::cancel::Cancel;
-use crate::error::{ErrorReport, Exit};
+use crate::error::{ErrorReport, Exit, no_thread};
 use crate::inference::shared::SharedEncoder;
 use crate::inference::threads;
 use crate::plan::Plan;
@@ -102,11 +102,15 @@ impl Workers<'_> {
         let (events, received) = channel();
         thread::scope(|scope| {
             let spawn = |name: String| thread::Builder::new().name(name);
-            spawn("planner".into()).spawn_scoped(scope, move || self.plan_all(todo, &plans))?;
+            spawn("planner".into())
+                .spawn_scoped(scope, move || self.plan_all(todo, &plans))
+                .map_err(|e| no_thread(&e))?;
             for worker in 0..count {
                 let (planned, events) = (Arc::clone(&planned), events.clone());
                 let thread = spawn(format!("worker {worker}"));
-                thread.spawn_scoped(scope, move || self.work(&planned, &events))?;
+                thread
+                    .spawn_scoped(scope, move || self.work(&planned, &events))
+                    .map_err(|e| no_thread(&e))?;
             }
             drop((planned, events));
             received.into_iter().for_each(&mut on_event);
@@ -209,6 +213,6 @@ impl Workers<'_> {
         report.set_rendered(&rendered);
         self.journal
             .complete(key, &self.jobs[job].id, &rendered.outputs)?;
-        rendered.publish()
+        rendered.publish(self.cancel)
     }
 }

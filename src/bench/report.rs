@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::components::{Component, Role};
 use super::full_render::FullRender;
 use super::measure::Runs;
+use crate::cancel::Cancel;
 use crate::inference::onnx::Networks;
 use crate::inference::precision::Tuning;
 use crate::plan::Plan;
@@ -293,8 +294,8 @@ impl BenchReport {
     }
 
     /// Writes it to `path`; an earlier report there is replaced.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        write_json(self, path)
+    pub(crate) fn write(&self, path: &Path, cancel: &Cancel) -> Result<()> {
+        write_json(self, path, cancel)
     }
 }
 

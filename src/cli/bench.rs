@@ -17,7 +17,7 @@ use crate::encode::codec::Codec;
 use crate::face::Paste;
 use crate::inference::onnx::Device;
 use crate::inference::precision::Precision;
-use crate::output::{OutputKind, Target};
+use crate::output::{OutputKind, RunFiles, Target};
 use crate::plan::request;
 use crate::plan::{BatchSize, Origin, Plan, Request, Setting};
 use crate::render::report;
@@ -39,7 +39,7 @@ pub(super) struct BenchArgs {
     /// Model: an id, a folder, or a generator's .onnx file [default: the first in lipsync.yaml, else ada]
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
-    /// Presenter: a folder of numbered JPEG or PNG frames, a picture or a video [default: the model's]
+    /// Presenter: a folder of numbered pictures, a picture or a video [default: the model's]
     #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
     /// Crop rectangles: a JSON file or a folder of landmark files [default: in or next to the background]
@@ -139,6 +139,18 @@ fn from_flag<T: Clone>(value: Option<&T>) -> Option<Setting<T>> {
     })
 }
 
+/// Everything that is read and written.
+fn files(plan: &Plan, args: &BenchArgs, plot: Option<&Target>) -> RunFiles {
+    let mut files = plan.files().printed("the table");
+    if let Some(path) = &args.json {
+        files = files.output("--json", &report::target(path));
+    }
+    if let Some(target) = plot {
+        files = files.output("--plot", target);
+    }
+    files
+}
+
 /// Measures, writes JSON and plot, and prints a table.
 pub(super) fn bench(
     args: &BenchArgs,
@@ -148,7 +160,7 @@ pub(super) fn bench(
 ) -> Result<()> {
     let plot = args.plot.clone().map(|path| Target {
         path,
-        kind: OutputKind::File,
+        kind: OutputKind::Streamable,
         force: args.force,
     });
     if let Some(target) = &plot {
@@ -164,8 +176,9 @@ pub(super) fn bench(
         "whole.mp4"
     };
     let config = ConfigFile::find(config)?;
-    process::limit_threads(args.threads);
+    process::limit_threads(args.threads)?;
     let plan = Plan::new(args.request(scratch.clip(container)), config.as_ref())?;
+    files(&plan, args, plot.as_ref()).check()?;
     for warning in &plan.warnings {
         ui.warn(warning);
     }
@@ -177,12 +190,12 @@ pub(super) fn bench(
     let measured = bench::run(&plan, &options, &runtime, cancel, &mut |what| ui.say(what))?;
     drop(scratch);
     if let Some(path) = &args.json {
-        measured.write(path)?;
+        measured.write(path, cancel)?;
         ui.say(&format!("wrote `{}`", path.display()));
     }
     if let Some(target) = plot {
         let shown = target.path.display().to_string();
-        draw::save(&bench::draw(&measured), target)?;
+        draw::save(&bench::draw(&measured), target, cancel)?;
         ui.say(&format!("wrote `{shown}`"));
     }
     Ok(ui.data(&bench::table(&measured))?)

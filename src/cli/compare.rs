@@ -9,7 +9,7 @@ use super::ui::Ui;
 use crate::cancel::Cancel;
 use crate::compare::{self, Comparison, Limits};
 use crate::error::Fault;
-use crate::output::{OutputKind, Target};
+use crate::output::{OutputKind, RunFiles, Target};
 use crate::sync::RenderInputs;
 
 /// Compare a clip with a reference, frame by frame, and their audio
@@ -82,6 +82,13 @@ pub(super) fn compare(args: CompareArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         force: args.force,
     });
     if let Some(target) = &pictures {
+        RunFiles::default()
+            .output("--diff", target)
+            .input("the reference", &args.expected)
+            .input("the clip", &args.actual)
+            .inputs("the background", args.background.as_deref())
+            .inputs("the crop rectangles", args.crop_rects.as_deref())
+            .check()?;
         target.check()?;
     }
     let limits = Limits {

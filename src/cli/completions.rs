@@ -9,7 +9,9 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::ui::Ui;
+use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
+use crate::output::{OutputKind, Target};
 
 /// Print a completion script for a shell
 #[derive(Debug, Clone, Copy, Args)]
@@ -81,10 +83,8 @@ fn write_page(folder: &Path, command: &Command) -> Result<()> {
     if command.get_version().is_some() {
         man.render_version_section(&mut page)?;
     }
-    fs::write(&path, page).map_err(|e| {
-        Fault::failed(format!("cannot write `{}`", path.display())).because(plain_io(&e))
-    })?;
-    Ok(())
+    let (kind, force) = (OutputKind::File, true);
+    Target { path, kind, force }.save(&page, &Cancel::default())
 }
 
 /// The text below the options in `--help` as two sections, notes and examples, with its line breaks.

@@ -1,6 +1,7 @@
 //! `lipsync inspect`: describes a file or folder, and reports problems.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -9,7 +10,7 @@ use super::ui::Ui;
 use crate::cancel::Cancel;
 use crate::draw;
 use crate::inspect::Inspection;
-use crate::output::{OutputKind, Target};
+use crate::output::{OutputKind, RunFiles, Target};
 use crate::sync::RenderInputs;
 
 /// Describe a model, background, audio file or video, and report problems
@@ -50,10 +51,21 @@ pub(super) struct InspectArgs {
 pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let picture = args.png.map(|path| Target {
         path,
-        kind: OutputKind::File,
+        kind: OutputKind::Streamable,
         force: args.force,
     });
     if let Some(target) = &picture {
+        RunFiles::default()
+            .printed("the description")
+            .output("--png", target)
+            .input("the inspected file", &args.path)
+            .inputs(
+                "the inspected file",
+                files_of(&args.path).iter().map(PathBuf::as_path),
+            )
+            .inputs("the background", args.background.as_deref())
+            .inputs("the crop rectangles", args.crop_rects.as_deref())
+            .check()?;
         target.check()?;
     }
     let making = RenderInputs {
@@ -63,7 +75,7 @@ pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
     let inspection = Inspection::of(&args.path, &making, cancel)?;
     if let Some(target) = picture {
         let shown = target.path.display().to_string();
-        draw::save(&inspection.draw(cancel)?, target)?;
+        draw::save(&inspection.draw(cancel)?, target, cancel)?;
         ui.say(&format!("wrote `{shown}`"));
     }
     if args.json {
@@ -72,4 +84,10 @@ pub(super) fn inspect(args: InspectArgs, ui: &Ui, cancel: &Cancel) -> Result<()>
         ui.data(&inspection.to_string())?;
     }
     Ok(())
+}
+
+/// The files in a folder, if it is one.
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }

@@ -8,14 +8,14 @@ use clap::{Args, ValueHint};
 use serde_json::json;
 
 use super::ui::Ui;
-use crate::audio::AudioFile;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::cancel::Cancel;
 use crate::encode::container::Container;
 use crate::encode::join::{self, JoinSpec, PartFile, Parts};
 use crate::encode::part_tag::PartTag;
 use crate::error::Fault;
-use crate::output::Target;
 use crate::output::fingerprint::Fingerprint;
+use crate::output::{RunFiles, Target};
 
 /// Join parts of a clip that were rendered separately
 ///
@@ -51,6 +51,10 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     let parts = Parts::sorted(parts.collect::<Result<_>>()?)?;
     parts.fit_into(container)?;
     let audio = audio(parts.tag(), args.audio.as_deref())?;
+    RunFiles::default()
+        .output("the output", &target)
+        .input("the audio file", audio.path())
+        .check()?;
     let (count, frames) = (parts.count(), parts.tag().clip_frames);
     let output = target.path.display().to_string();
     ui.event(
@@ -92,7 +96,7 @@ pub(super) fn join(args: &JoinArgs, ui: &Ui, cancel: &Cancel) -> Result<()> {
     Ok(())
 }
 
-/// Where the clip goes. It must not replace one of the parts or the audio.
+/// Where the clip goes.
 fn target(args: &JoinArgs) -> Result<(Target, Container)> {
     let container = Container::named_by(&args.output)?;
     let target = Target {
@@ -100,20 +104,11 @@ fn target(args: &JoinArgs) -> Result<(Target, Container)> {
         kind: container.kind(),
         force: args.force,
     };
-    let output = args.output.canonicalize();
-    let is_output = |path: &PathBuf| matches!((path.canonicalize(), &output), (Ok(part), Ok(output)) if part == *output);
-    if let Some(part) = args
-        .parts
-        .iter()
-        .chain(&args.audio)
-        .find(|path| is_output(path))
-    {
-        return Err(
-            Fault::usage(format!("the output would overwrite `{}`", part.display()))
-                .hint("choose another name with -o")
-                .into(),
-        );
-    }
+    RunFiles::default()
+        .output("the output", &target)
+        .inputs("the part", args.parts.iter().map(PathBuf::as_path))
+        .inputs("the audio file", args.audio.as_deref())
+        .check()?;
     target.check()?;
     Ok((target, container))
 }
@@ -140,5 +135,11 @@ fn audio(tag: &PartTag, requested: Option<&Path>) -> Result<AudioFile> {
         .hint(hint)
         .into());
     }
-    AudioFile::open(path, tag.sound.limit)
+    // The parts have accepted it as it is.
+    let options = ReadOptions {
+        limit: tag.sound.limit,
+        track: tag.sound.track,
+        cut_off: Truncated::Allowed,
+    };
+    AudioFile::read(&AudioSource::file(path), options)
 }

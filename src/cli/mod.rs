@@ -4,12 +4,13 @@
 //! (`render`):
 //!
 //! - `render/`, `batch/`: make clips
+//! - `prepare.rs`: makes background folders
 //! - `join.rs`: puts parts of a clip together
 //! - `compare.rs`, `inspect.rs`, `doctor.rs`, `bench.rs`: examine clips, files, the machine and its speed
 //! - `completions.rs`: shell completions and man pages
 //!
-//! They share `ui/` (everything that is printed), `process.rs` (signals, threads, log level) and `notices.rs` (messages
-//! about the networks).
+//! They share `ui/` (everything that is printed), `process.rs` (signals, threads, log level) `notices.rs` (messages
+//! about the networks) and `variables.rs` (the environment).
 
 mod batch;
 mod bench;
@@ -19,9 +20,11 @@ mod doctor;
 mod inspect;
 mod join;
 mod notices;
+mod prepare;
 mod process;
 mod render;
 mod ui;
+mod variables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +76,7 @@ struct Cli {
 enum Command {
     Render(Box<render::RenderArgs>),
     Batch(Box<batch::BatchArgs>),
+    Prepare(prepare::PrepareArgs),
     Compare(compare::CompareArgs),
     Join(join::JoinArgs),
     Inspect(inspect::InspectArgs),
@@ -85,9 +89,13 @@ enum Command {
 /// Parses the command line, runs the command, and returns its exit code.
 pub fn main() -> ExitCode {
     process::silence_libraries();
-    let matches = Cli::command().get_matches();
+    variables::forget_empty();
+    let matches = Cli::command()
+        .try_get_matches()
+        .unwrap_or_else(|error| variables::named(error, Cli::command()).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let ui = Ui::new(cli.ui);
+    variables::warn_of_misspelt(&Cli::command(), &ui);
     let cancel = Cancel::default();
     if let Err(error) = process::cancel_on_signals(&cancel) {
         ui.warn(&format!("Ctrl-C will not clean up: {error}"));
@@ -98,6 +106,7 @@ pub fn main() -> ExitCode {
             render::render(*args, of_subcommand(&matches), config, &ui, &cancel)
         }
         Command::Batch(args) => batch::batch(*args, of_subcommand(&matches), config, &ui, &cancel),
+        Command::Prepare(args) => prepare::prepare(args, &ui, &cancel),
         Command::Compare(args) => compare::compare(args, &ui, &cancel),
         Command::Join(args) => join::join(&args, &ui, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &ui, &cancel),

@@ -20,14 +20,23 @@ pub(super) fn networks(placement: &Placement, tuning: &Tuning, requested: Precis
     }
 }
 
+/// Bytes by which the memory use of equal runs differs.
+const MEMORY_NOISE: usize = 10_000_000;
+
 /// Warns if the memory limit is `shortfall` bytes too small to cache anything.
 pub(super) fn memory_shortfall(shortfall: usize, ui: &Ui) {
-    if shortfall > 0 {
-        ui.warn(&format!(
+    if let Some(warning) = shortfall_warning(shortfall) {
+        ui.warn(&warning);
+    }
+}
+
+fn shortfall_warning(shortfall: usize) -> Option<String> {
+    (shortfall >= MEMORY_NOISE).then(|| {
+        format!(
             "the memory limit is {:.2} GB below what the networks and the encoder need: no backgrounds are cached",
             shortfall as f64 / 1e9
-        ));
-    }
+        )
+    })
 }
 
 /// How the generator was optimized; a precision that was asked for but not reached is a warning.
@@ -53,5 +62,19 @@ fn optimizations(tuning: &Tuning, requested: Precision, ui: &Ui) {
         } else {
             ui.detail(&format!("generator: not used: {why}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortfall_warning;
+
+    #[test]
+    fn a_warning_about_memory_names_an_amount() {
+        for nothing in [0, 1, 4_999_999, 9_999_999] {
+            assert_eq!(shortfall_warning(nothing), None);
+        }
+        let warning = shortfall_warning(10_000_000).unwrap();
+        assert!(warning.starts_with("the memory limit is 0.01 GB below"));
     }
 }

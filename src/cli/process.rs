@@ -1,18 +1,18 @@
 //! What is set up once for the whole process: signals, threads, log levels, and the environment of libraries.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
+use signal_hook::flag;
 
 use super::ui::{Level, Ui};
 use crate::cancel::Cancel;
 use crate::config::file::ConfigFile;
-use crate::error::Exit;
+use crate::error::{Exit, Fault, no_thread};
 use crate::ffmpeg;
 use crate::plan::Request;
 
@@ -27,26 +27,31 @@ pub(super) fn silence_libraries() {
     }
 }
 
-/// The first signal asks all stages to stop; the second ends the process at once.
+/// The first signal asks all stages to stop; the second ends the process at once, in the signal handler: other threads may be
+/// anywhere, so nothing is cleaned up. A signal that the parent has set to be ignored, as `nohup` does, stays ignored.
 pub(super) fn cancel_on_signals(cancel: &Cancel) -> std::io::Result<()> {
     // A file that exceeds the user's size limit then fails the write instead of killing the process.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let cancel = cancel.clone();
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            for _ in signals.forever() {
-                if cancel.cancel() {
-                    #[expect(
-                        clippy::exit,
-                        reason = "the user asked a second time; leftovers are hidden files that the next run removes"
-                    )]
-                    std::process::exit(Exit::Interrupted as i32);
-                }
-            }
-        })?;
+    flag::register(SIGXFSZ, Arc::default())?;
+    let was_asked = Arc::default();
+    let ignored = ignored_signals();
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if ignored & (1 << (signal - 1)) == 0 {
+            // In this order: the first signal finds the flag unset.
+            let exit = Exit::Interrupted as i32;
+            flag::register_conditional_shutdown(signal, exit, Arc::clone(&was_asked))?;
+            flag::register(signal, Arc::clone(&was_asked))?;
+            flag::register(signal, cancel.flag())?;
+        }
+    }
     Ok(())
+}
+
+/// The signals that this process was started to ignore: bit 0 for signal 1. None if the system does not tell.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Finds the configuration, and applies the log level and the number of threads that it and `request` ask for.
@@ -62,15 +67,20 @@ pub(super) fn configure(
     if ui.shows(Level::Trace) {
         ffmpeg::log_warnings()?;
     }
-    limit_threads(request.threads.as_ref().map(|threads| threads.value));
+    limit_threads(request.threads.as_ref().map(|threads| threads.value))?;
     Ok(config)
 }
 
 /// Limits all work on pictures to this many threads; without a limit, it uses all cores. Call it before backgrounds are
 /// checked, which is such work.
-pub(super) fn limit_threads(threads: Option<NonZeroUsize>) {
-    // Fails only if a pool exists already, which then does the work.
-    let _ = rayon::ThreadPoolBuilder::new()
+pub(super) fn limit_threads(threads: Option<NonZeroUsize>) -> Result<(), Fault> {
+    let built = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.map_or(0, NonZeroUsize::get))
         .build_global();
+    let reason = built.as_ref().err().and_then(std::error::Error::source);
+    match reason.and_then(|reason| reason.downcast_ref()) {
+        Some(io) => Err(no_thread(io)),
+        // A pool that exists already does the work.
+        None => Ok(()),
+    }
 }

@@ -75,7 +75,7 @@ impl Input {
             let pictures = folder::list_pictures(path)?;
             let Some(first) = pictures.first() else {
                 return Err(fault()
-                    .because("the folder has no JPEG or PNG pictures")
+                    .because("the folder has no pictures that can be read")
                     .hint("pass a video, or a folder of PNG or JPEG frames")
                     .into());
             };

@@ -9,11 +9,15 @@ use super::discovery;
 use super::expansion::{Environment, expand};
 use super::yaml::{Document, FileKind, Located, Section, shortened};
 use crate::error::Fault;
+use crate::files::SizeLimit;
 use crate::timeline::FrameRate;
 
 const CONFIG: FileKind = FileKind {
     name: "config",
-    max_bytes: 1 << 20,
+    limit: SizeLimit {
+        kind: "a config",
+        bytes: 1 << 20,
+    },
     fault: Fault::usage,
 };
 
@@ -263,6 +267,12 @@ fn path_value(
     let Some(text) = section.text(key)? else {
         return Ok(None);
     };
+    if text.value.contains(char::is_control) {
+        let fault = section.fault(key, &format!("`{key}` contains a tab or a line break"));
+        return Err(fault
+            .hint(r"in double quotes, \t and \n are escape sequences: write the path in single quotes, or with /")
+            .into());
+    }
     let path = expand(&text.value, environment).map_err(|(problem, hint)| {
         let fault = section.fault(key, &problem);
         fault.hint(hint)

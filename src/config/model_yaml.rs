@@ -6,10 +6,14 @@ use anyhow::Result;
 
 use super::yaml::{Document, FileKind, Located, Section};
 use crate::error::Fault;
+use crate::files::SizeLimit;
 
 const DESCRIPTION: FileKind = FileKind {
     name: "model description",
-    max_bytes: 1 << 20,
+    limit: SizeLimit {
+        kind: "a model description",
+        bytes: 1 << 20,
+    },
     fault: Fault::failed,
 };
 

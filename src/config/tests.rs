@@ -187,6 +187,40 @@ fn mistakes_show_their_line() {
 }
 
 #[test]
+fn windows_paths_and_tabs_get_a_hint() {
+    let escape = "invalid YAML: in double quotes, a backslash begins an escape sequence";
+    let single = r"hint: write a path in single quotes ('C:\Users\me'), or with / ('C:/Users/me')";
+    for path in [r"C:\Users\me", r"C:\xeon", r"C:\dir", r"D:\me\"] {
+        let told = message(&format!(
+            "gpu:\r\n  device_id: 1\r\nmodels_root: \"{path}\"\r\n"
+        ));
+        assert!(told.contains("line 3, column 14"), "{told}");
+        assert!(told.contains(escape) && told.ends_with(single), "{told}");
+    }
+    // Escape sequences by accident.
+    let told = message("models_root: \"C:\\new\\table\"\n");
+    assert!(
+        told.contains("`models_root` contains a tab or a line break"),
+        "{told}"
+    );
+    let config = parse("models_root: 'C:\\new'\nmodels: [{model_id: a, model_path: g.onnx}]\n");
+    assert!(config.is_ok());
+    for (text, place) in [
+        ("output:\n\tcrf: 3\n", "line 2, column 1"),
+        ("output:\n  crf: 3\n\tfps: 24\n", "line 3, column 1"),
+        ("output:\n  crf:\t3\n", "line 2, column 7"),
+        (
+            "models:\n- model_id: a\n\tmodel_path: g.onnx\n",
+            "line 3, column 1",
+        ),
+    ] {
+        let told = message(text);
+        assert!(told.contains(place), "{told}");
+        assert!(told.ends_with("hint: replace the tab by spaces"), "{told}");
+    }
+}
+
+#[test]
 fn hostile_files_are_refused_in_bounded_memory() {
     let lines: Vec<String> = (1..60)
         .map(|i| format!("a{i}: &a{i} [{}]", format!("*a{},", i - 1).repeat(9)))

@@ -30,6 +30,6 @@ pub(crate) use page::Key;
 pub(crate) use palette::{
     BLUE, CYAN, Colour, GREEN, GRID, INK, MASK, MUTED, OLIVE, ORANGE, PURPLE, RED, ink_on,
 };
-pub(crate) use png::{save, write, written};
+pub(crate) use png::{png, save, write, written};
 pub(crate) use sheet::{CROP_LEGEND, Cell, SheetFrame, contact_sheet, grid, time_label, to_image};
 pub(crate) use text::TextStyle;

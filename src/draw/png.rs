@@ -7,11 +7,12 @@ use anyhow::Result;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
+use crate::cancel::Cancel;
 use crate::output::{StagedOutput, Target};
 
 /// Writes a picture to `target`.
-pub(crate) fn save(picture: &RgbImage, target: Target) -> Result<()> {
-    written(picture, target)?.commit()
+pub(crate) fn save(picture: &RgbImage, target: Target, cancel: &Cancel) -> Result<()> {
+    target.save(&png(picture)?, cancel)
 }
 
 /// Writes a picture that is not yet in its place: the caller commits it.
@@ -23,7 +24,11 @@ pub(crate) fn written(picture: &RgbImage, target: Target) -> Result<StagedOutput
 
 /// Writes a picture to `path`, which is the path of `staged` or lies in it.
 pub(crate) fn write(picture: &RgbImage, path: &Path, staged: &StagedOutput) -> Result<()> {
-    // In memory first: the encoder's errors do not tell a full disk from others.
+    Ok(fs::write(path, png(picture)?).map_err(|e| staged.cannot_write(&e))?)
+}
+
+/// A picture as PNG, in memory: the encoder's errors do not tell a full disk from others.
+pub(crate) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
         .write_image(
@@ -32,5 +37,5 @@ pub(crate) fn write(picture: &RgbImage, path: &Path, staged: &StagedOutput) -> R
             picture.height(),
             ExtendedColorType::Rgb8,
         )?;
-    Ok(fs::write(path, bytes).map_err(|e| staged.cannot_write(&e))?)
+    Ok(bytes)
 }

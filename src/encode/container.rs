@@ -9,11 +9,9 @@ use ffmpeg_next as ff;
 
 use super::audio_codec::AudioCodec;
 use super::codec::{Codec, VideoEncoder};
+use crate::audio::{AudioFile, PacketReader};
 use crate::error::Fault;
 use crate::output::OutputKind;
-
-/// Lowest sample rate of MP3 in MP4, Hz: FFmpeg refuses the lower ones of MPEG-2.5.
-const MP3_IN_MP4: u32 = 16_000;
 
 /// A container for a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,20 +132,29 @@ impl Container {
         .into())
     }
 
-    /// Whether players play such audio from it.
-    pub(super) fn holds_audio(self, codec: Id, rate: u32) -> bool {
-        let is_mp4 = matches!(self, Self::Mp4 | Self::Fragments);
+    /// Whether players play such audio from it. QuickTime plays AAC and ALAC from MP4 and MOV, and PCM from MOV, but no
+    /// MP3 or Opus; browsers do not play AC-3.
+    fn holds_audio(self, codec: Id) -> bool {
         match codec {
-            Id::MP3 if rate < MP3_IN_MP4 => self == Self::Mkv,
-            Id::AAC | Id::ALAC | Id::AC3 | Id::EAC3 | Id::MP3 => self != Self::WebM,
-            Id::OPUS => is_mp4 || matches!(self, Self::Mkv | Self::WebM),
-            Id::VORBIS => matches!(self, Self::Mkv | Self::WebM),
+            Id::AAC | Id::ALAC => self != Self::WebM,
+            Id::OPUS | Id::VORBIS => matches!(self, Self::Mkv | Self::WebM),
             Id::PCM_S16LE | Id::PCM_S24LE | Id::PCM_S32LE | Id::PCM_F32LE | Id::PCM_F64LE => {
                 matches!(self, Self::Mov | Self::Mkv)
             }
-            Id::MP2 | Id::DTS | Id::FLAC | Id::TTA | Id::WAVPACK => self == Self::Mkv,
+            Id::MP3 | Id::AC3 | Id::EAC3 | Id::MP2 | Id::DTS | Id::FLAC | Id::TTA | Id::WAVPACK => {
+                self == Self::Mkv
+            }
             _ => false,
         }
+    }
+
+    /// The packets of `audio` and their codec, if it can hold them.
+    pub(super) fn copyable(self, audio: &AudioFile) -> Result<Option<(Id, PacketReader)>> {
+        let Some(packets) = audio.packets()? else {
+            return Ok(None);
+        };
+        let codec = packets.parameters()?.id();
+        Ok(self.holds_audio(codec).then_some((codec, packets)))
     }
 
     /// Video codecs that players expect in it.

@@ -4,7 +4,7 @@
 //! timestamp nor the certificate's revocation status.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use c2pa::validation_status::{
 use c2pa::{BoxedSigner, Builder, Context, Reader, SigningAlg, ValidationState, create_signer};
 use serde_json::{Value, json};
 
-use crate::error::{Fault, plain_io};
+use crate::error::Fault;
+use crate::files::{self, SizeLimit};
 
 /// Signature algorithms; a key fits exactly one of them.
 const ALGORITHMS: [SigningAlg; 5] = [
@@ -29,6 +30,11 @@ const ALGORITHMS: [SigningAlg; 5] = [
 ];
 /// MiB up to which a clip's working copy stays in memory; a larger one is written to the temporary folder.
 const COPY_IN_MEMORY: usize = 64;
+/// A chain of certificates takes 10 kB.
+const PEM: SizeLimit = SizeLimit {
+    kind: "a PEM file",
+    bytes: 1 << 20,
+};
 /// A file to try the key with before there is a clip.
 const TRIAL: &str = r#"<svg xmlns="http://www.w3.org/2000/svg"></svg>"#;
 
@@ -219,7 +225,7 @@ fn plain(error: c2pa::Error) -> Error {
 /// The blocks with this label in a PEM file, without the text between them. Fails with `hint` if there is none.
 fn pem(path: &Path, label: &str, hint: &str) -> Result<String, Fault> {
     let cannot_read = || Fault::failed(format!("cannot read `{}`", path.display()));
-    let bytes = fs::read(path).map_err(|e| cannot_read().because(plain_io(&e)))?;
+    let bytes = files::read(path, PEM, cannot_read)?;
     let text = String::from_utf8_lossy(&bytes);
     let (begin, end) = (
         format!("-----BEGIN {label}-----"),

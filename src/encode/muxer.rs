@@ -19,6 +19,7 @@ use super::part_tag::PartTag;
 use super::track::plain;
 use super::verify::{Expected, verify};
 use crate::error::Fault;
+use crate::ffmpeg;
 use crate::output::{OutputKind, StagedOutput, Target};
 use crate::timeline::FrameRate;
 
@@ -52,25 +53,17 @@ pub(super) struct Muxer {
 impl Muxer {
     /// Starts a file at `target`, without any stream.
     pub(super) fn open(target: Target, spec: MuxerSpec) -> Result<Self> {
-        crate::ffmpeg::init()?;
+        ffmpeg::init()?;
         let staged = match target.kind {
             OutputKind::Stdout => None,
-            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
-                Some(target.clone().begin()?)
-            }
+            _ => Some(target.clone().begin()?),
         };
-        let path = staged
-            .as_ref()
-            .map_or(Path::new("pipe:1"), StagedOutput::path);
-        if path.to_str().is_none() {
-            return Err(Fault::failed(format!(
-                "cannot write {target}: FFmpeg takes only paths in UTF-8"
-            ))
-            .hint("rename the folder or the file, or choose another place with -o")
-            .into());
+        let format = spec.container.format_name();
+        let output = match &staged {
+            Some(staged) => ffmpeg::open::output(staged.path(), format),
+            None => format::output_as("pipe:1", format),
         }
-        let output = format::output_as(path, spec.container.format_name())
-            .map_err(|e| target.cannot_write(&plain(e)))?;
+        .map_err(|e| target.cannot_write(&plain(e)))?;
         Ok(Self {
             output,
             spec,

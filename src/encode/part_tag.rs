@@ -55,6 +55,9 @@ pub struct AudioTag {
     pub content: String,
     /// How many seconds of it are used, if not all.
     pub limit: Option<f64>,
+    /// Which of its audio tracks, from 0, if it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<usize>,
     /// The bitrate that was asked for, in bit/s.
     pub bits: Option<usize>,
 }

@@ -1,5 +1,6 @@
 //! What a clip is to be, as [`ClipFile`](super::ClipFile) takes it, and how its audio came out.
 
+use anyhow::Result;
 use serde::Serialize;
 
 use super::codec::VideoSettings;
@@ -8,6 +9,7 @@ use super::container::Container;
 use super::credentials::Signer;
 use super::mark::Mark;
 use super::part_tag::PartTag;
+use crate::audio::AudioFile;
 use crate::image::Size;
 use crate::timeline::FrameRate;
 
@@ -23,6 +25,26 @@ pub struct ClipFormat {
     pub video: VideoSettings,
     /// Bits per second for the audio; none for the default.
     pub audio_bitrate: Option<usize>,
+}
+
+impl ClipFormat {
+    /// How a clip or a part of one has the audio of `audio`.
+    pub(crate) fn sound(&self, audio: &AudioFile, is_part: bool) -> Result<ClipAudio> {
+        let codec = if is_part {
+            self.container.lossless_audio_codec()
+        } else {
+            self.container.audio_codec()
+        };
+        let copied = if is_part || self.audio_bitrate.is_some() {
+            None
+        } else {
+            self.container.copyable(audio)?
+        };
+        Ok(ClipAudio {
+            codec: copied.as_ref().map_or(codec.id(), |(id, _)| *id).name(),
+            copied: copied.is_some(),
+        })
+    }
 }
 
 /// Everything that describes a clip, except its frames and audio.

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use ff::format::context::Input;
-use ff::{codec, format};
+use ff::{Dictionary, codec};
 use ffmpeg_next as ff;
 
+use crate::ffmpeg;
 use crate::timeline::FrameRate;
 
 /// What a finished clip must hold.
@@ -36,7 +37,8 @@ pub(super) fn verify(path: &Path, expected: &Expected) -> Result<()> {
         seconds,
         ..
     } = expected;
-    let mut input = format::input(path).context("it cannot be reopened")?;
+    let mut input =
+        ffmpeg::open::input(path, Dictionary::new()).context("it cannot be reopened")?;
     let find = |medium, id: codec::Id| {
         let stream = input.streams().best(medium);
         let found = stream.filter(|s| s.parameters().id() == id);

@@ -1,10 +1,13 @@
 //! FFmpeg's libraries, loaded and set up once.
 //!
 //! [`init`] comes before any other call of FFmpeg: it fails if the libraries are missing.
-//! `on_demand` loads them at that moment instead of at program start, where the system allows it.
+//! `on_demand` loads them at that moment instead of at program start, where the system allows it. `open` opens files.
+//! `filter` runs frames through filters of libavfilter, which is loaded on its own when it is needed and may be missing.
 
+pub(crate) mod filter;
 #[cfg(ffmpeg_on_demand)]
 mod on_demand;
+pub(crate) mod open;
 
 use std::ffi::CStr;
 use std::sync::OnceLock;

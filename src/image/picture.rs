@@ -44,6 +44,25 @@ impl Rect {
         (self.y1 - self.y0) as usize
     }
 
+    /// The same rectangle after its picture was scaled from one size to another. It stays inside, and not empty.
+    #[must_use]
+    pub fn scaled(self, from: Size, to: Size) -> Self {
+        if from == to {
+            return self;
+        }
+        let scale = |at: u32, from: u32, to: u32| {
+            let scaled = (f64::from(at) * f64::from(to) / f64::from(from)).round();
+            (scaled as u32).min(to)
+        };
+        let range = |first: u32, end: u32, from: u32, to: u32| {
+            let first = scale(first, from, to).min(to - 1);
+            (first, scale(end, from, to).max(first + 1))
+        };
+        let (x0, x1) = range(self.x0, self.x1, from.width, to.width);
+        let (y0, y1) = range(self.y0, self.y1, from.height, to.height);
+        Self { x0, y0, x1, y1 }
+    }
+
     /// The same rectangle relative to the upper left corner of `area`, in which it lies.
     #[must_use]
     pub fn within(self, area: Rect) -> Self {
@@ -146,6 +165,34 @@ impl Picture {
         Size {
             width: self.width as u32,
             height: self.height as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn scaled_rectangles_stay_inside(
+            sides in [1_u32..300, 1..300, 1..300, 1..300],
+            corners in [0.0_f64..1.0, 0.0..1.0, 0.0..1.0, 0.0..1.0],
+        ) {
+            let [from, to] = [[sides[0], sides[1]], [sides[2], sides[3]]]
+                .map(|[width, height]| Size { width, height });
+            let range = |a: f64, b: f64, side: u32| {
+                let first = ((a.min(b) * f64::from(side)) as u32).min(side - 1);
+                (first, ((a.max(b) * f64::from(side)) as u32).max(first + 1))
+            };
+            let (x0, x1) = range(corners[0], corners[1], from.width);
+            let (y0, y1) = range(corners[2], corners[3], from.height);
+            let rect = Rect { x0, y0, x1, y1 };
+            let scaled = rect.scaled(from, to);
+            prop_assert!(scaled.x0 < scaled.x1 && scaled.x1 <= to.width);
+            prop_assert!(scaled.y0 < scaled.y1 && scaled.y1 <= to.height);
+            prop_assert_eq!(rect.scaled(from, from), rect);
         }
     }
 }

@@ -14,7 +14,7 @@ use prost::Message as _;
 use super::graph::outline::{Outline, TensorOutline};
 use super::graph::proto::{Graph, Model, Node, SparseTensor, Tensor, data_location};
 use crate::error::{Fault, plain_io};
-use crate::misnamed;
+use crate::files::misnamed;
 
 /// What the user can do about weights that are elsewhere.
 const ONE_FOLDER: &str = "a network's weights are read from its own file or folder, and from nowhere else; export it as one file";

@@ -35,5 +35,6 @@ pub(crate) mod threads;
 
 pub use crate::audio::AudioEncoder;
 pub use generator::{Face, Generator};
+pub(crate) use onnx::OnnxFaceNetworks;
 pub use onnx::probe::Probe;
 pub use onnx::{BaselineGenerator, FeatureLimits, Hardware, Networks, Runtime, TuneOptions};

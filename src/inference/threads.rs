@@ -1,5 +1,9 @@
 //! Shares out cores between networks, and returns freed memory to the system.
 
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use crate::error::{Fault, no_thread};
+
 /// Threads for the networks of a render.
 ///
 /// Single-threaded generators that work side by side on different frames are faster than one with many threads, which
@@ -34,6 +38,15 @@ impl ThreadBudget {
 
 /// One of them computes while the other's batch is copied.
 pub(crate) const GENERATORS_PER_GPU: usize = 2;
+
+/// Starts a thread of `scope`; fails where the system allows no more.
+pub(crate) fn start<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, Fault> {
+    let started = thread::Builder::new().spawn_scoped(scope, work);
+    started.map_err(|e| no_thread(&e))
+}
 
 /// Returns freed memory to the system: glibc keeps it per thread, where the threads of the next clip could not use it.
 /// Takes a few milliseconds.

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use ffmpeg_next as ff;
-use ffmpeg_next::{Dictionary, codec, format, media};
+use ffmpeg_next::{Dictionary, codec, decoder, format, media};
 use serde::Serialize;
 
 use super::KINDS_HINT;
+use crate::background::video::video_stream;
 use crate::error::Fault;
 use crate::ffmpeg;
 use crate::sync::rounded;
@@ -80,30 +81,18 @@ impl MediaInfo {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot inspect `{}`", path.display()));
         ffmpeg::init()?;
-        let Some(text) = path.to_str() else {
-            return Err(fault()
-                .because("FFmpeg needs paths in UTF-8")
-                .hint("rename the file or its folder")
-                .into());
-        };
         let mut options = Dictionary::new();
         // A playlist must not open other protocols, such as the network.
         options.set("protocol_whitelist", "file");
         // XMP is where programs say that a picture is synthetic.
         options.set("export_xmp", "1");
-        // With the protocol written out, a colon in the name does not look like one.
-        let input =
-            format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
-                fault()
-                    .because(format!("FFmpeg cannot open it: {e}"))
-                    .hint(KINDS_HINT)
-            })?;
-        let video = input.streams().find(|stream| {
-            let cover = format::stream::Disposition::ATTACHED_PIC;
-            stream.parameters().medium() == media::Type::Video
-                && !stream.disposition().contains(cover)
-        });
-        let audio = input.streams().best(media::Type::Audio);
+        let input = ffmpeg::open::input(path, options).map_err(|e| {
+            fault()
+                .because(format!("FFmpeg cannot open it: {e}"))
+                .hint(KINDS_HINT)
+        })?;
+        let video = video_stream(&input);
+        let audio = audio_stream(&input);
         Ok(Self {
             container: input.format().name().to_owned(),
             seconds: (input.duration() > 0).then(|| rounded(input.duration() as f64 / 1e6)),
@@ -135,6 +124,16 @@ impl MediaInfo {
                 .then_some(value.as_str())
         })
     }
+}
+
+/// The best audio stream that FFmpeg can decode.
+fn audio_stream(input: &format::context::Input) -> Option<ff::Stream<'_>> {
+    let can_decode = |stream: &ff::Stream<'_>| {
+        let parameters = stream.parameters();
+        parameters.medium() == media::Type::Audio && decoder::find(parameters.id()).is_some()
+    };
+    let best = input.streams().best(media::Type::Audio).filter(can_decode);
+    best.or_else(|| input.streams().find(can_decode))
 }
 
 /// The metadata of the container and of all streams.

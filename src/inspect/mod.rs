@@ -21,8 +21,10 @@ use anyhow::Result;
 use image::RgbImage;
 use serde::Serialize;
 
+use crate::background::has_image_extension;
 use crate::cancel::Cancel;
 use crate::error::{Fault, plain_io};
+use crate::files;
 use crate::sync::{RenderInputs, rounded};
 use audio::AudioInfo;
 use background::BackgroundInfo;
@@ -32,9 +34,6 @@ use video::VideoInfo;
 
 /// Version of the JSON; keys are only ever added to it.
 const SCHEMA_VERSION: u32 = 1;
-
-/// Extensions of pictures, lower case.
-const PICTURE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// The hint of errors about paths that are none of the kinds.
 const KINDS_HINT: &str =
@@ -66,7 +65,7 @@ pub(crate) enum Contents {
     Background(Box<BackgroundInfo>),
     /// An audio file.
     #[serde(rename = "sound")]
-    Audio(AudioInfo),
+    Audio(Box<AudioInfo>),
     /// A video, with or without audio.
     Video(Box<VideoInfo>),
 }
@@ -90,7 +89,9 @@ impl Inspection {
                 let info = BackgroundInfo::of(path, crop_rects, found, cancel)?;
                 Contents::Background(Box::new(info))
             }
-            Kind::Audio(media) => Contents::Audio(AudioInfo::of(path, media, found, cancel)?),
+            Kind::Audio(media) => {
+                Contents::Audio(Box::new(AudioInfo::of(path, media, found, cancel)?))
+            }
             Kind::Video(media) => {
                 let info = VideoInfo::of(path, media, making, found, cancel)?;
                 Contents::Video(Box::new(info))
@@ -161,15 +162,22 @@ fn kind(path: &Path) -> Result<Kind> {
             Kind::Background
         });
     }
+    if !metadata.is_file() {
+        return Err(fault()
+            .because("it is a pipe or a device, and is read more than once")
+            .hint("write it to a file first")
+            .into());
+    }
     if extension(path) == "onnx" {
         return Ok(Kind::Model);
     }
-    if PICTURE_EXTENSIONS.contains(&extension(path).as_str()) {
+    if has_image_extension(path) {
         return Err(fault()
             .because("it is a single picture")
             .hint("pass the folder that contains the frames")
             .into());
     }
+    files::check(path).map_err(|e| fault().because(plain_io(&e)))?;
     let media = MediaInfo::open(path)?;
     if media.video.is_some() {
         Ok(Kind::Video(media))

@@ -1,7 +1,7 @@
 //! Digests (XXH3) of files, folders and settings: equal digests mean equal content.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use anyhow::Result;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::error::{Fault, plain_io};
+use crate::files;
 
 /// Bytes per read.
 const BLOCK: usize = 1 << 20;
@@ -28,7 +29,7 @@ impl Fingerprint {
         let mut hash = Xxh3::new();
         let mut block = vec![0; BLOCK];
         let mut read = || -> std::io::Result<()> {
-            let mut file = File::open(path)?;
+            let mut file = files::open(path)?;
             loop {
                 match file.read(&mut block) {
                     Ok(0) => break Ok(()),

@@ -1,25 +1,55 @@
 //! An output while it is written: under a hidden name next to its target, renamed last.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::cleanup::{remove, remove_stale};
-#[cfg(feature = "credentials")]
-use super::hidden_name::SECOND_COPY;
-use super::hidden_name::hidden_name;
-use super::target::{OutputKind, Target};
-use crate::error::Fault;
+use super::hidden_name::{hidden_name, kept_name};
+use super::moves::{
+    Moves, Replaced, System, place_new, place_new_folder, replace_file, replace_folder,
+};
+use super::place::{Place, folder_of};
+use super::stream::{Unsent, send};
+use super::target::Target;
+use crate::cancel::Cancel;
+use crate::error::{Fault, plain_io};
+
+/// How many names are tried: each is random, and a cleanup takes only names without a lock.
+const ATTEMPTS: usize = 20;
 
 impl Target {
     /// Removes what killed runs left, and creates a hidden file or folder next to the target.
     pub fn begin(self) -> Result<StagedOutput> {
         self.check()?;
-        remove_stale(&self);
-        StagedOutput::create(self, "")
+        match self.place()? {
+            Place::File(place) => {
+                remove_stale(&place);
+                StagedOutput::create(self, place)
+            }
+            Place::Stream(_) | Place::Unfit(_) => {
+                Err(self.cannot_write(&io::ErrorKind::Unsupported.into()).into())
+            }
+        }
+    }
+
+    /// Writes an output that consists of `bytes`. A pipe without a reader is waited for, but not once the run is cancelled.
+    pub(crate) fn save(self, bytes: &[u8], cancel: &Cancel) -> Result<()> {
+        self.check()?;
+        if let Place::Stream(stream) = self.place()? {
+            return send(bytes, &stream, cancel).map_err(|unsent| match unsent {
+                Unsent::Failed(e) => self.cannot_write(&e).into(),
+                Unsent::Interrupted => Fault::interrupted().into(),
+            });
+        }
+        let staged = self.begin()?;
+        fs::write(staged.path(), bytes).map_err(|e| staged.cannot_write(&e))?;
+        staged.commit()
     }
 }
 
@@ -27,34 +57,36 @@ impl Target {
 #[derive(Debug)]
 pub struct StagedOutput {
     target: Target,
+    /// Where it is written.
     path: PathBuf,
+    /// Where it will be: the target's path, with links followed.
+    place: PathBuf,
     /// The file or folder, opened. Its lock is held while this process lives: another run takes an unlocked one for
     /// abandoned.
     file: File,
-    committed: bool,
+    /// The files in the folder that it replaces.
+    replaced: HashSet<OsString>,
+    /// Whether it is complete, and no longer removed.
+    finished: bool,
 }
 
 impl StagedOutput {
-    /// `suffix` tells apart the copies of one process, see [`hidden_name`].
-    fn create(target: Target, suffix: &str) -> Result<Self> {
-        let path = fs::canonicalize(target.folder())
-            .map_err(|e| target.cannot_write(&e))?
-            .join(hidden_name(&target.path, suffix));
-        let file = match target.kind {
-            OutputKind::File => OpenOptions::new().write(true).create_new(true).open(&path),
-            OutputKind::Frames | OutputKind::Pictures => {
-                fs::create_dir(&path).and_then(|()| File::open(&path))
-            }
-            OutputKind::Stdout => Err(io::ErrorKind::Unsupported.into()),
-        };
-        let file = file.map_err(|e| target.cannot_write(&e))?;
-        // Without locks (some network file systems), only the cleanup after killed runs is lost.
-        let _ = file.try_lock();
+    fn create(target: Target, place: PathBuf) -> Result<Self> {
+        let folder = folder_of(&place);
+        let (path, file) = create_locked(|| folder.join(hidden_name(&place)), &target)
+            .map_err(|e| target.cannot_write(&e))?;
+        let mut replaced = HashSet::new();
+        if target.kind.is_folder() {
+            let old = fs::read_dir(&place).into_iter().flatten().flatten();
+            replaced.extend(old.map(|entry| entry.file_name()));
+        }
         Ok(Self {
             target,
             path,
+            place,
             file,
-            committed: false,
+            replaced,
+            finished: false,
         })
     }
 
@@ -71,63 +103,74 @@ impl StagedOutput {
     /// A second, empty copy of the same output, for a step that rewrites this one.
     #[cfg(feature = "credentials")]
     pub(crate) fn second_copy(&self) -> Result<Self> {
-        Self::create(self.target.clone(), SECOND_COPY)
+        Self::create(self.target.clone(), self.place.clone())
     }
 
-    /// Moves the output to its final name.
-    pub fn commit(mut self) -> Result<()> {
-        match self.publish() {
-            Ok(()) => {
-                self.committed = true;
-                Ok(())
-            }
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
-                ) =>
-            {
-                Err(self.target.taken().into())
-            }
-            Err(e) => Err(self.cannot_write(&e).into()),
+    /// Moves the output to its final name. If that fails, it stays under another name, which the error tells.
+    pub fn commit(self) -> Result<()> {
+        self.commit_with(&System)
+    }
+
+    pub(super) fn commit_with(mut self, moves: &impl Moves) -> Result<()> {
+        match self.file.sync_all() {
+            Err(e) if !is_unsupported(&e) => return Err(self.cannot_write(&e).into()),
+            _ => (),
         }
+        self.finished = true;
+        Ok(self
+            .publish(moves)
+            .map_err(|e| self.not_placed(&e, moves))?)
     }
 
-    fn publish(&self) -> io::Result<()> {
-        self.file.sync_all()?;
-        match (self.target.kind, self.target.force) {
-            // Unlike a rename, a link fails if a file with that name has appeared meanwhile.
-            (OutputKind::File, false) => {
-                fs::hard_link(&self.path, &self.target.path)?;
-                fs::remove_file(&self.path)
+    fn publish(&self, moves: &impl Moves) -> io::Result<()> {
+        let (from, to) = (&self.path, &self.place);
+        match (self.target.kind.is_folder(), self.target.force) {
+            (false, false) => place_new(moves, from, to),
+            (false, true) => replace_file(moves, from, to),
+            (true, true) if to.exists() => {
+                let kind = self.target.kind;
+                let replaced = Replaced {
+                    names: &self.replaced,
+                    may_hold: &|path| kind.may_hold(path),
+                };
+                replace_folder(moves, from, to, &replaced)
             }
-            // A folder is only ever renamed onto an empty one.
-            (OutputKind::File | OutputKind::Stdout, true)
-            | (OutputKind::Frames | OutputKind::Pictures | OutputKind::Stdout, false) => {
-                fs::rename(&self.path, &self.target.path)
-            }
-            (OutputKind::Frames | OutputKind::Pictures, true) => self.replace_folder(),
+            (true, _) => place_new_folder(moves, from, to),
         }
     }
 
-    /// Moves the new folder into the place of the old one, and only then removes the old one.
-    fn replace_folder(&self) -> io::Result<()> {
-        let target = &self.target.path;
-        if !target.exists() {
-            return fs::rename(&self.path, target);
+    /// The error if the finished output could not be moved, which says where it is now.
+    fn not_placed(&self, error: &io::Error, moves: &impl Moves) -> Fault {
+        if let Some(removed) = self.removed() {
+            return removed;
         }
-        // In one step: a killed run leaves one folder complete under the target's name, the other under the hidden name.
-        if renameat_with(CWD, &self.path, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-            remove(&self.path);
-            return Ok(());
+        let kept = self.place.with_file_name(kept_name(&self.place));
+        let renamed = moves.rename(&self.path, &kept);
+        let kept = if renamed.is_ok() { &kept } else { &self.path };
+        // As the user named the folder.
+        let kept = self
+            .target
+            .folder()
+            .join(kept.file_name().unwrap_or_default());
+        let kept = kept.strip_prefix(".").unwrap_or(&kept).display();
+        let is_taken = matches!(
+            error.kind(),
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+        );
+        let (fault, why) = if is_taken {
+            (self.target.taken(), "it appeared during the work".into())
+        } else {
+            (self.target.cannot_write(error), plain_io(error))
+        };
+        let fault = fault.because(format!("{why}; the finished output is kept as `{kept}`"));
+        if renamed.is_err() {
+            fault.hint("move it elsewhere: the next run with the same output removes it")
+        } else if is_taken {
+            fault.hint("give it another name, or pass --force next time")
+        } else {
+            let place = self.target.path.display();
+            fault.hint(format!("once that is fixed: mv '{kept}' '{place}'"))
         }
-        // Not all file systems can exchange names.
-        let mut old = self.path.clone().into_os_string();
-        old.push(".old");
-        fs::rename(target, &old)?;
-        fs::rename(&self.path, target).or_else(|e| fs::rename(&old, target).and(Err(e)))?;
-        remove(Path::new(&old));
-        Ok(())
     }
 
     /// The error for a failed write.
@@ -149,105 +192,48 @@ impl StagedOutput {
 
 impl Drop for StagedOutput {
     fn drop(&mut self) {
-        if !self.committed {
+        if !self.finished {
             remove(&self.path);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(path: PathBuf, kind: OutputKind, force: bool) -> Target {
-        Target { path, kind, force }
+/// Creates a file or folder under one of `names` that another run cannot take for abandoned: locked, and still there.
+fn create_locked(names: impl Fn() -> PathBuf, target: &Target) -> io::Result<(PathBuf, File)> {
+    for _ in 0..ATTEMPTS {
+        let path = names();
+        let created = if target.kind.is_folder() {
+            fs::create_dir(&path).and_then(|()| File::open(&path))
+        } else {
+            OpenOptions::new().write(true).create_new(true).open(&path)
+        };
+        let file = match created {
+            Ok(file) => file,
+            // Taken, or already removed by the cleanup of another run.
+            Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists) => continue,
+            Err(e)
+                if target.kind.is_folder()
+                    && e.kind() == io::ErrorKind::NotFound
+                    && folder_of(&path).exists() =>
+            {
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        // Without locks (some network file systems), no run cleans up after another.
+        let is_locked = !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
+        let is_there = || Ok::<_, io::Error>(file.metadata()?.ino() == path.metadata()?.ino());
+        if is_locked && is_there().unwrap_or(false) {
+            return Ok((path, file));
+        }
     }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
 
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_dropped_output_leaves_nothing_and_a_committed_one_only_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let clip = dir.path().join("a clip.mp4");
-        drop(
-            target(clip.clone(), OutputKind::File, false)
-                .begin()
-                .unwrap(),
-        );
-        assert!(names(dir.path()).is_empty());
-        let staged = target(clip.clone(), OutputKind::File, false)
-            .begin()
-            .unwrap();
-        fs::write(staged.path(), b"clip").unwrap();
-        staged.commit().unwrap();
-        assert_eq!(names(dir.path()), ["a clip.mp4"]);
-        assert_eq!(fs::read(clip).unwrap(), b"clip");
-    }
-
-    #[test]
-    fn an_output_that_appears_meanwhile_is_not_overwritten() {
-        let dir = tempfile::tempdir().unwrap();
-        let clip = dir.path().join("a.mp4");
-        let staged = target(clip.clone(), OutputKind::File, false)
-            .begin()
-            .unwrap();
-        fs::write(&clip, b"another clip").unwrap();
-        assert!(staged.commit().is_err());
-        assert_eq!(fs::read(&clip).unwrap(), b"another clip");
-        assert_eq!(names(dir.path()), ["a.mp4"]);
-    }
-
-    #[test]
-    fn abandoned_outputs_are_removed_and_living_ones_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let clip = dir.path().join("a.mp4");
-        fs::write(dir.path().join(".a.mp4.99999999.part"), b"left").unwrap();
-        fs::write(dir.path().join(".a.mp4.99999999-2.part"), b"left").unwrap();
-        fs::write(dir.path().join(".a.mp4.mine.part"), b"not ours").unwrap();
-        let living = dir.path().join(".a.mp4.99999998.part");
-        fs::write(&living, b"in use").unwrap();
-        let other = File::open(&living).unwrap();
-        other.try_lock().unwrap();
-        drop(target(clip, OutputKind::File, false).begin().unwrap());
-        assert_eq!(
-            names(dir.path()),
-            [".a.mp4.99999998.part", ".a.mp4.mine.part"]
-        );
-    }
-
-    #[test]
-    fn force_replaces_a_folder_of_frames_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let frames = dir.path().join("frames");
-        fs::create_dir(&frames).unwrap();
-        fs::write(frames.join("000000.png"), b"old").unwrap();
-        assert!(
-            target(frames.clone(), OutputKind::Frames, false)
-                .begin()
-                .is_err()
-        );
-        let staged = target(frames.clone(), OutputKind::Frames, true)
-            .begin()
-            .unwrap();
-        fs::write(staged.path().join("000001.png"), b"new").unwrap();
-        staged.commit().unwrap();
-        assert_eq!(
-            (names(dir.path()), names(&frames)),
-            (vec!["frames".into()], vec!["000001.png".into()])
-        );
-        fs::write(frames.join("notes.txt"), b"mine").unwrap();
-        assert!(
-            target(frames.clone(), OutputKind::Frames, true)
-                .begin()
-                .is_err()
-        );
-        assert_eq!(names(&frames), ["000001.png", "notes.txt"]);
-    }
+/// Whether a file system does not know how to write a file through to the disk.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
+    )
 }

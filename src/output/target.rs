@@ -3,53 +3,15 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::Access;
 
+use super::kind::OutputKind;
+use super::place::{Place, Stream, folder_of};
 use crate::error::{Fault, plain_io};
-
-/// What is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputKind {
-    /// One file.
-    File,
-    /// A folder of numbered PNGs.
-    Frames,
-    /// A folder of numbered PNGs and `plot.png`: the pictures of a comparison.
-    Pictures,
-    /// A stream to stdout, whatever the path.
-    Stdout,
-}
-
-impl OutputKind {
-    fn is_folder(self) -> bool {
-        matches!(self, Self::Frames | Self::Pictures)
-    }
-
-    /// What a folder of this kind holds, for messages: the content, the names of its files, and the flag that asks for it.
-    fn folder_words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Pictures => (
-                "pictures of a comparison",
-                "numbered PNGs and plot.png",
-                "--diff",
-            ),
-            Self::File | Self::Frames | Self::Stdout => ("frames", "numbered PNGs", "--frames"),
-        }
-    }
-
-    /// Whether a folder of this kind may hold this file.
-    fn may_hold(self, path: &Path) -> bool {
-        let is_number = path
-            .file_stem()
-            .is_some_and(|stem| stem.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-        let is_plot =
-            self == Self::Pictures && path.file_name().is_some_and(|name| name == "plot.png");
-        (is_number || is_plot) && path.extension().is_some_and(|e| e == "png") && path.is_file()
-    }
-}
 
 /// Where an output is to appear.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,19 +30,11 @@ impl Target {
         if self.kind == OutputKind::Stdout {
             return check_stdout();
         }
-        if self.path.file_name().is_none() {
-            let message = format!("output `{}` is not a file name", self.path.display());
-            return Err(Fault::usage(message).into());
+        match self.place()? {
+            Place::File(place) => self.check_file(&place),
+            Place::Stream(stream) => self.check_stream(&stream),
+            Place::Unfit(what) => Err(self.unfit(what).into()),
         }
-        self.check_parent()?;
-        self.check_kind()?;
-        if self.exists() && !self.force {
-            return Err(self.taken().into());
-        }
-        if self.kind.is_folder() && self.path.is_dir() {
-            self.check_content()?;
-        }
-        Ok(())
     }
 
     /// Like [`Target::check`], but missing folders above the output are fine: [`Target::make_folders`] creates them.
@@ -115,23 +69,40 @@ impl Target {
         Ok(fs::create_dir_all(self.folder()).map_err(|e| self.cannot_write(&e))?)
     }
 
-    /// The folder that holds the output.
-    pub(super) fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
+    /// What the path leads to. `-` is stdout for outputs that can go there.
+    pub(super) fn place(&self) -> Result<Place> {
+        if self.path == Path::new("-") {
+            if self.kind == OutputKind::Streamable {
+                return Ok(Place::Stream(Stream::Descriptor(1)));
+            }
+            return Err(
+                Fault::usage(format!("{self} means stdout, which takes no folder"))
+                    .hint("for a folder of that name, write `./-`")
+                    .into(),
+            );
         }
+        Ok(Place::of(&self.path).map_err(|e| self.cannot_write(&e))?)
     }
 
-    /// Whether the output exists already; an empty folder does not count.
+    /// Whether it goes to stdout, a pipe or a device, where nothing is replaced.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.kind == OutputKind::Stdout || matches!(self.place(), Ok(Place::Stream(_)))
+    }
+
+    /// The folder that holds the output, as it was named.
+    pub(super) fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
+    /// Whether the output exists already; an empty folder does not count, nor does a pipe or a device.
     pub(crate) fn exists(&self) -> bool {
-        match self.kind {
-            OutputKind::File => self.path.symlink_metadata().is_ok(),
-            OutputKind::Frames | OutputKind::Pictures => {
-                fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some())
-            }
-            OutputKind::Stdout => false,
+        if self.is_stream() {
+            return false;
         }
+        if self.kind.is_folder() {
+            return fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some());
+        }
+        self.path.symlink_metadata().is_ok()
     }
 
     /// The error for an output that exists and is not to be replaced.
@@ -144,27 +115,79 @@ impl Target {
     pub(crate) fn cannot_write(&self, error: &io::Error) -> Fault {
         let message = format!("cannot write {self}");
         let fault = Fault::failed(&message);
+        let folder = self.folder();
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Fault::machine(message)
                 .because(plain_io(error))
                 .hint("free space or choose another place with -o"),
-            _ if self.kind == OutputKind::Stdout => fault.because(plain_io(error)),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => fault
-                .because(format!(
-                    "the folder `{}` is read-only: {}",
-                    self.folder().display(),
-                    plain_io(error)
-                ))
-                .hint("choose another place with -o"),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                if matches!(Place::of(&self.path), Ok(Place::File(_)))
+                    && rustix::fs::access(folder, Access::WRITE_OK).is_err() =>
+            {
+                fault
+                    .because(format!(
+                        "the folder `{}` is read-only: {}",
+                        folder.display(),
+                        plain_io(error)
+                    ))
+                    .hint("choose another place with -o")
+            }
             _ => fault.because(plain_io(error)),
         }
     }
 
-    fn check_parent(&self) -> Result<()> {
-        let folder = self.folder();
+    fn check_file(&self, place: &Path) -> Result<()> {
+        if place.file_name().is_none() {
+            let message = format!("output `{}` is not a file name", self.path.display());
+            return Err(Fault::usage(message).into());
+        }
+        self.check_parent(folder_of(place))?;
+        self.check_kind()?;
+        if self.exists() && !self.force {
+            return Err(self.taken().into());
+        }
+        if self.kind.is_folder() && self.path.is_dir() {
+            self.check_content()?;
+        }
+        self.check_owner(place)
+    }
+
+    fn check_stream(&self, stream: &Stream) -> Result<()> {
+        if self.kind != OutputKind::Streamable {
+            return Err(self.unfit(stream.what()).into());
+        }
+        let (path, access) = match stream {
+            Stream::Descriptor(number) => (format!("/dev/fd/{number}").into(), Access::EXISTS),
+            Stream::Pipe(path) | Stream::Device(path) => (path.clone(), Access::WRITE_OK),
+        };
+        rustix::fs::access(&path, access).map_err(|e| self.cannot_write(&e.into()))?;
+        Ok(())
+    }
+
+    /// The error for something that cannot hold this output.
+    fn unfit(&self, what: &str) -> Fault {
+        let fault = Fault::failed(format!("cannot write {self}: it is {what}"));
+        match self.kind {
+            OutputKind::Streamable | OutputKind::Stdout => fault.hint("choose another name"),
+            OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => {
+                fault.hint(format!("name a folder with {}", self.kind.folder_words().2))
+            }
+            OutputKind::File => fault.hint(
+                "a clip is written to a file and checked; to stream it, use -o - and redirect stdout",
+            ),
+        }
+    }
+
+    fn check_parent(&self, folder: &Path) -> Result<()> {
         if !folder.is_dir() {
+            // As it was named, unless a link leads elsewhere.
+            let folder = if self.folder().is_dir() {
+                folder
+            } else {
+                self.folder()
+            };
             return Err(Fault::failed(format!("cannot write {self}"))
                 .because(format!("the folder `{}` does not exist", folder.display()))
                 .hint(format!("create it: mkdir -p '{}'", folder.display()))
@@ -176,7 +199,7 @@ impl Target {
 
     /// Fails where a file would replace a folder, or a folder a file.
     fn check_kind(&self) -> Result<()> {
-        if self.kind == OutputKind::File && self.path.is_dir() {
+        if !self.kind.is_folder() && self.path.is_dir() {
             return Err(
                 Fault::failed(format!("cannot write {self}: it is a folder"))
                     .hint("name a file with -o")
@@ -213,6 +236,27 @@ impl Target {
         ))
         .into())
     }
+
+    /// Fails if the output belongs to another user in a folder, such as /tmp, where only its owner may replace it.
+    fn check_owner(&self, place: &Path) -> Result<()> {
+        const STICKY: u32 = 0o1000;
+        let user = rustix::process::geteuid();
+        let (Ok(output), Ok(folder)) = (place.symlink_metadata(), folder_of(place).metadata())
+        else {
+            return Ok(());
+        };
+        let owns = |about: &fs::Metadata| about.uid() == user.as_raw();
+        if folder.mode() & STICKY == 0 || user.is_root() || owns(&output) || owns(&folder) {
+            return Ok(());
+        }
+        Err(Fault::failed(format!("cannot replace {self}"))
+            .because(format!(
+                "it belongs to another user, and in `{}` only they may replace it",
+                self.folder().display()
+            ))
+            .hint("choose another name")
+            .into())
+    }
 }
 
 fn check_stdout() -> Result<()> {
@@ -227,11 +271,10 @@ fn check_stdout() -> Result<()> {
 /// As it follows "write".
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            OutputKind::Stdout => f.write_str("to stdout"),
-            OutputKind::File | OutputKind::Frames | OutputKind::Pictures => {
-                write!(f, "`{}`", self.path.display())
-            }
+        let is_dash = self.kind == OutputKind::Streamable && self.path == Path::new("-");
+        if is_dash || self.kind == OutputKind::Stdout {
+            return f.write_str("to stdout");
         }
+        write!(f, "`{}`", self.path.display())
     }
 }

@@ -41,6 +41,12 @@ impl Plan {
             ("silence", name_of(&self.silence).into()),
             ("precision", name_of(&self.precision).into()),
         ];
+        if self.sound.tracks.len() > 1 {
+            settings.push(("audio_track", self.sound.track.into()));
+        }
+        if self.sound.is_truncated() {
+            settings.push(("allow_truncated", json!(true)));
+        }
         if let Some(format) = &self.format {
             let video = &format.video;
             settings.push(("codec", video.encoder.name.into()));
@@ -78,6 +84,7 @@ impl Plan {
                 path: path.display().to_string(),
                 content: Fingerprint::of_file(sound.path())?.to_string(),
                 limit: self.limit,
+                track: (sound.tracks.len() > 1).then_some(sound.track),
                 bits: format.audio_bitrate,
             },
             mark: self.mark.as_ref().map(|mark| mark.model.clone()),

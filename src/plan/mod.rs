@@ -6,6 +6,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `setting` | a value with its origin: flag, environment, line of a file, default |
+//! | `blame` | errors name the flag, variable or line that a setting comes from |
 //! | `options` | batch size, behaviour in silence |
 //! | `request` | everything a user can ask for; what is not set is open |
 //! | `config_request` | `lipsync.yaml` as a request |
@@ -14,11 +15,14 @@
 //! | `presenter` | model and background |
 //! | `outputs` | clip, frames and contact sheet; codec and container; who signs |
 //! | `machine` | device, threads, memory |
+//! | `files` | what a plan reads and writes |
 //! | `range` | the frames to render: the whole clip or a part |
 //! | `clip` | what the encoder and the caches need to know of a plan |
 
+mod blame;
 mod clip;
 mod config_request;
+mod files;
 mod machine;
 pub(crate) mod model;
 mod open_backgrounds;
@@ -35,7 +39,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::assets;
-use crate::audio::AudioFile;
+use crate::audio::selection::open_speech;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::background::Backgrounds;
 use crate::background::order::Order;
 use crate::config::file::ConfigFile;
@@ -48,6 +53,7 @@ use crate::inference::onnx::Hardware;
 use crate::inference::precision::Precision;
 use crate::output::Target;
 use crate::timeline::{BackgroundIndex, FrameRate};
+use blame::Blame;
 use model::ModelFiles;
 pub(crate) use open_backgrounds::OpenBackgrounds;
 pub(crate) use options::{BatchSize, Silence};
@@ -106,6 +112,8 @@ pub struct Plan {
     pub batch: BatchSize,
     /// The memory limit in bytes.
     pub memory_limit: Option<usize>,
+    /// Other files that it was made with, and what they are.
+    pub other_inputs: Vec<(&'static str, PathBuf)>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// Each setting as text, with its origin.
@@ -124,17 +132,27 @@ impl Plan {
         config: Option<&ConfigFile>,
         opened: &OpenBackgrounds,
     ) -> Result<Self> {
-        let mut request = request.filled_from(config);
+        let request = request.filled_from(config);
+        let blame = Blame::of(&request);
+        Self::decide(request, config, opened).map_err(|error| blame.name(error))
+    }
+
+    fn decide(
+        mut request: Request,
+        config: Option<&ConfigFile>,
+        opened: &OpenBackgrounds,
+    ) -> Result<Self> {
         let mut decisions = Decisions::default();
+        let other_inputs = files::other_inputs(&request, config);
         let audio = match request.audio.take() {
             Some(path) => path,
             None => assets::home()?.join("samples/hello.wav"),
         };
         let fps = decisions.choose("fps", request.fps.take(), FrameRate::TRAINED);
         let outputs = Outputs::decide(&mut request, &audio)?;
-        let sound = AudioFile::open(&audio, request.limit)?;
+        let sound = sound(&mut request, &audio, &mut decisions)?;
         let format = outputs.format(&mut request, &sound, &mut decisions)?;
-        outputs.check(&audio, request.makes_folders)?;
+        outputs.check(request.makes_folders)?;
         // PNGs can be transparent.
         let keep_alpha = format
             .as_ref()
@@ -154,7 +172,7 @@ impl Plan {
             hardware.deterministic,
             &mut decisions,
         )?;
-        Ok(Self {
+        let plan = Self {
             order: decisions.choose_name("order", request.order, Order::PingPong),
             paste: decisions.choose_name("paste", request.paste, Paste::Seamless),
             silence: decisions.choose_name("silence", request.silence, Silence::Model),
@@ -164,8 +182,8 @@ impl Plan {
             range: FrameRange::new(request.part, fps, &sound)?,
             limit: request.limit,
             fps,
+            warnings: [&sound.warnings[..], &presenter.backgrounds.warnings].concat(),
             sound,
-            warnings: presenter.backgrounds.warnings.clone(),
             model: presenter.model,
             background: presenter.background,
             crop_rects: presenter.crop_rects,
@@ -179,8 +197,11 @@ impl Plan {
             signer,
             hardware,
             memory_limit,
+            other_inputs,
             settings: decisions.into_settings(),
-        })
+        };
+        plan.files().check()?;
+        Ok(plan)
     }
 
     /// Length of the audio that is rendered, in seconds.
@@ -209,6 +230,25 @@ impl Plan {
         self.output()
             .map(|target| target.path.display().to_string())
     }
+}
+
+/// The speech.
+fn sound(request: &mut Request, path: &Path, decisions: &mut Decisions) -> Result<AudioFile> {
+    let stream = request.audio_stream.take();
+    let source = stream.unwrap_or_else(|| AudioSource::file(path));
+    let track = request.audio_track.take();
+    let track = track.map(|track| decisions.note("audio-track", track, ToString::to_string));
+    let allow = decisions.choose("allow-truncated", request.allow_truncated.take(), false);
+    let options = ReadOptions {
+        limit: request.limit,
+        cut_off: if allow {
+            Truncated::Allowed
+        } else {
+            Truncated::Refused
+        },
+        ..ReadOptions::default()
+    };
+    open_speech(&source, track.as_ref(), options)
 }
 
 /// The mark that the clip is AI-generated.

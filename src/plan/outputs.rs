@@ -32,7 +32,7 @@ impl Outputs {
         let force = request.force;
         let contact_sheet = request.contact_sheet.take().map(|path| Target {
             path,
-            kind: OutputKind::File,
+            kind: OutputKind::Streamable,
             force,
         });
         let clip = match (request.output.take(), request.frames.take()) {
@@ -60,23 +60,14 @@ impl Outputs {
         })
     }
 
-    /// Fails if an output could not be written, or would overwrite the audio file.
-    /// `makes_folders`: whether missing folders will be created.
-    pub(super) fn check(&self, audio: &Path, makes_folders: bool) -> Result<()> {
+    /// Fails if an output could not be written. `makes_folders`: whether missing folders will be created.
+    pub(super) fn check(&self, makes_folders: bool) -> Result<()> {
         let clip = self.clip.as_ref().map(|(target, _)| target);
         for target in clip.into_iter().chain(&self.contact_sheet) {
             if makes_folders {
                 target.check_allowing_missing_folders()?;
             } else {
                 target.check()?;
-            }
-            if same_file(&target.path, audio) {
-                return Err(Fault::usage(format!(
-                    "the output would overwrite the audio file `{}`",
-                    audio.display()
-                ))
-                .hint("choose another name with -o")
-                .into());
             }
         }
         Ok(())
@@ -237,13 +228,6 @@ pub(super) fn signer(
         );
     }
     Signer::open(&files).map(Some)
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

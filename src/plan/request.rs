@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::options::{BatchSize, Silence};
 use super::setting::Setting;
+use crate::audio::AudioSource;
+use crate::audio::track::TrackName;
 use crate::background::order::Order;
 use crate::encode::codec::Codec;
 #[cfg(feature = "credentials")]
@@ -20,6 +22,12 @@ use crate::timeline::FrameRate;
 pub struct Request {
     /// The audio file; the bundled sample if none.
     pub audio: Option<PathBuf>,
+    /// Its bytes, if it is a stream.
+    pub audio_stream: Option<AudioSource>,
+    /// Which of several audio tracks.
+    pub audio_track: Option<Setting<TrackName>>,
+    /// Whether to render what is there of audio that ends before its header says.
+    pub allow_truncated: Option<Setting<bool>>,
     /// The clip to write.
     pub output: Option<PathBuf>,
     /// The folder of PNGs to write instead of a clip.
@@ -88,6 +96,8 @@ impl Request {
         if self.background.is_none() {
             fill(&mut self.crop_rects, others.crop_rects.as_ref());
         }
+        fill(&mut self.audio_track, others.audio_track.as_ref());
+        fill(&mut self.allow_truncated, others.allow_truncated.as_ref());
         fill(&mut self.model, others.model.as_ref());
         fill(&mut self.background, others.background.as_ref());
         fill(&mut self.order, others.order.as_ref());

@@ -17,6 +17,7 @@ pub(crate) mod report;
 pub use pipeline::{Clip, FrameSelection, run as run_pipeline};
 
 use anyhow::Result;
+use image::RgbImage;
 use serde_json::{Value, json};
 
 use crate::audio::voice_activity::{RestSchedule, VoiceActivity};
@@ -44,6 +45,8 @@ pub struct ClipRender<'a> {
 pub struct RenderedClip {
     /// The outputs, under hidden names.
     pub outputs: Vec<StagedOutput>,
+    /// A picture that goes to stdout, a pipe or a device, as PNG.
+    streamed: Option<(Target, Vec<u8>)>,
     /// How each stage spent its time.
     pub stages: Vec<StageTime>,
     /// How the clip's audio was written; none if no clip was.
@@ -51,9 +54,12 @@ pub struct RenderedClip {
 }
 
 impl RenderedClip {
-    /// Gives the outputs their names.
-    pub fn publish(self) -> Result<()> {
-        self.outputs.into_iter().try_for_each(StagedOutput::commit)
+    /// Gives the outputs their names: all that can have them, also if one cannot.
+    pub fn publish(self, cancel: &Cancel) -> Result<()> {
+        let committed: Vec<Result<()>> =
+            self.outputs.into_iter().map(StagedOutput::commit).collect();
+        let streamed = self.streamed.map(|(target, png)| target.save(&png, cancel));
+        committed.into_iter().chain(streamed).collect()
     }
 }
 
@@ -117,11 +123,18 @@ impl<'a> ClipRender<'a> {
         let stages = pipeline::run(clip, encoder, generators, sink.as_mut(), cancel, progress)?;
         let sheet_frames = sink.take();
         let mut outputs: Vec<StagedOutput> = sink.complete()?.into_iter().collect();
-        if let Some(target) = &plan.contact_sheet {
-            outputs.push(contact_sheet(plan, &sheet_frames, target)?);
+        let mut streamed = None;
+        if let Some(target) = plan.contact_sheet.clone() {
+            let sheet = contact_sheet(plan, &sheet_frames);
+            if target.is_stream() {
+                streamed = Some((target, draw::png(&sheet)?));
+            } else {
+                outputs.push(draw::written(&sheet, target)?);
+            }
         }
         Ok(RenderedClip {
             outputs,
+            streamed,
             stages,
             sound,
         })
@@ -171,7 +184,7 @@ fn sink(plan: &Plan) -> Result<Sink> {
     })
 }
 
-fn contact_sheet(plan: &Plan, frames: &[SheetFrame], target: &Target) -> Result<StagedOutput> {
+fn contact_sheet(plan: &Plan, frames: &[SheetFrame]) -> RgbImage {
     let name = plan.sound.path().file_name().unwrap_or_default();
     let title = format!("{} - {}", name.to_string_lossy(), plan.model.id);
     let subtitle = format!(
@@ -180,8 +193,5 @@ fn contact_sheet(plan: &Plan, frames: &[SheetFrame], target: &Target) -> Result<
         plan.fps,
         plan.sound.seconds()
     );
-    draw::written(
-        &draw::contact_sheet(frames, &title, &subtitle),
-        target.clone(),
-    )
+    draw::contact_sheet(frames, &title, &subtitle)
 }

@@ -1,7 +1,8 @@
 //! What a render did, for scripts: the JSON of `--report`, which `docs/report.schema.json` describes.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Result;
@@ -9,6 +10,8 @@ use serde::Serialize;
 
 use super::memory;
 use crate::audio::AudioFile;
+use crate::audio::track::TrackInfo;
+use crate::cancel::Cancel;
 use crate::encode::clip::ClipAudio;
 use crate::error::{self, Fault};
 use crate::ffmpeg;
@@ -20,6 +23,8 @@ use crate::render::RenderedClip;
 
 /// Version of the schema. It changes if a field is removed or changes its meaning.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
+/// Reports of many thousand clips are shorter. A longer file is not a report, and is not read to its end.
+const LONGEST_REPORT: u64 = 256 << 20;
 
 /// A render, as far as it got. What was not known yet when it failed is left out.
 #[derive(Debug, Default, Serialize)]
@@ -108,6 +113,28 @@ pub(crate) struct InputReport {
     pub channels: u16,
     /// Length, seconds.
     pub seconds: f64,
+    /// Which of several audio tracks it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackReport>,
+}
+
+/// One of several audio tracks.
+#[derive(Debug, Serialize)]
+pub(crate) struct TrackReport {
+    /// How many there are.
+    pub of: usize,
+    /// The one that is spoken.
+    #[serde(flatten)]
+    pub info: TrackInfo,
+}
+
+impl TrackReport {
+    /// None if there is no other track.
+    fn of(audio: &AudioFile) -> Option<Self> {
+        let of = audio.tracks.len();
+        let info = audio.tracks.get(audio.track)?.clone();
+        (of > 1).then_some(Self { of, info })
+    }
 }
 
 impl InputReport {
@@ -117,6 +144,7 @@ impl InputReport {
             rate: audio.rate,
             channels: audio.channels,
             seconds: seconds(audio.seconds()),
+            track: TrackReport::of(audio),
         }
     }
 }
@@ -162,8 +190,8 @@ impl OutputReport {
         Self {
             path: target.map(|target| path_text(&target.path)),
             kind: target.map(|target| match target.kind {
-                OutputKind::Frames | OutputKind::Pictures => "frames",
-                OutputKind::File | OutputKind::Stdout => "video",
+                OutputKind::Frames | OutputKind::Pictures | OutputKind::Prepared => "frames",
+                _ => "video",
             }),
             encoder: format.map(|format| format.video.encoder.name),
             crf: format.and_then(|format| format.video.crf),
@@ -308,8 +336,8 @@ impl RenderReport {
     }
 
     /// Writes the report to `path`, replacing an earlier one.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        write_json(self, path)
+    pub(crate) fn write(&self, path: &Path, cancel: &Cancel) -> Result<()> {
+        write_json(self, path, cancel)
     }
 }
 
@@ -321,23 +349,24 @@ pub(crate) fn versions() -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// Writes a report to `path`, replacing an earlier one.
-pub(crate) fn write_json(report: &impl Serialize, path: &Path) -> Result<()> {
+pub(crate) fn write_json(report: &impl Serialize, path: &Path, cancel: &Cancel) -> Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
-    let part = target(path).begin()?;
-    fs::write(part.path(), text).map_err(|e| part.cannot_write(&e))?;
-    part.commit()
+    target(path).save(text.as_bytes(), cancel)
 }
 
-/// Fails if a report cannot be written to `path`, or would replace a file that is not a report.
+/// Fails if a report cannot be written to `path`, or would replace a file that is not a report. A pipe or a device is only
+/// written to.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    target(path).check()?;
+    let target = target(path);
+    target.check()?;
     let is_report = || {
-        let json: Option<serde_json::Value> = fs::read(path)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok());
-        json.is_some_and(|json| json.get("schema_version").is_some())
+        let mut text = Vec::new();
+        let file = File::open(path).ok()?;
+        file.take(LONGEST_REPORT).read_to_end(&mut text).ok()?;
+        let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        json.get("schema_version").map(drop)
     };
-    if path.exists() && !is_report() {
+    if target.exists() && fs::metadata(path).is_ok() && is_report().is_none() {
         return Err(
             Fault::failed(format!("`{}` exists and is not a report", path.display()))
                 .hint("choose another name with --report")
@@ -347,10 +376,11 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn target(path: &Path) -> Target {
+/// A report's place.
+pub(crate) fn target(path: &Path) -> Target {
     Target {
         path: path.to_owned(),
-        kind: OutputKind::File,
+        kind: OutputKind::Streamable,
         force: true,
     }
 }

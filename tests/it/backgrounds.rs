@@ -22,7 +22,7 @@ use crate::errors::{refused, snapshot};
 use crate::support::{Place, difference, pictures};
 
 /// Runs the ffmpeg program in the test folder; arguments are separated by spaces.
-fn ffmpeg(place: &Place, args: &str) {
+pub(crate) fn ffmpeg(place: &Place, args: &str) {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-bitexact"])
         .args(args.split_whitespace())
@@ -53,7 +53,7 @@ const PATCHES: [[u8; 3]; 6] = [
     [120, 130, 110],
 ];
 
-fn patches(place: &Place, name: &str, side: u32) {
+pub(crate) fn patches(place: &Place, name: &str, side: u32) {
     let picture = RgbImage::from_fn(3 * side, 2 * side, |x, y| {
         Rgb(PATCHES[(y / side * 3 + x / side) as usize])
     });
@@ -71,7 +71,7 @@ fn patch_colours(picture: &Picture, side: usize) -> Vec<[u8; 3]> {
         .collect()
 }
 
-fn assert_patches(name: &str, picture: &Picture, side: usize) {
+pub(crate) fn assert_patches(name: &str, picture: &Picture, side: usize) {
     for (got, expected) in patch_colours(picture, side).iter().zip(PATCHES) {
         let largest = got.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max();
         assert!(largest <= Some(3), "{name}: {got:?}, expected {expected:?}");
@@ -199,7 +199,7 @@ fn transparency_is_read() {
 }
 
 /// Writes `matrix` (a b c d of the display matrix) into the header of the only track of an MP4.
-fn set_display_matrix(path: &Path, [a, b, c, d]: [i32; 4]) {
+pub(crate) fn set_display_matrix(path: &Path, [a, b, c, d]: [i32; 4]) {
     let mut bytes = fs::read(path).unwrap();
     let tkhd = bytes.windows(4).position(|w| w == b"tkhd").unwrap();
     let one = 1 << 16;
@@ -270,7 +270,7 @@ fn what_a_video_is_is_told() {
 }
 
 /// A video of ten frames, each with its own shade of grey.
-fn greys(place: &Place, name: &str, args: &str) -> PathBuf {
+pub(crate) fn greys(place: &Place, name: &str, args: &str) -> PathBuf {
     fs::create_dir_all(place.join("greys")).unwrap();
     for i in 0..10_u8 {
         let picture = RgbImage::from_pixel(64, 48, Rgb([20 + 20 * i; 3]));
@@ -331,7 +331,7 @@ fn seeking_goes_to_the_key_picture_before() {
 }
 
 /// Writes `count` crop rectangles to a file.
-fn rects(place: &Place, name: &str, count: usize, rect: [u32; 4]) {
+pub(crate) fn rects(place: &Place, name: &str, count: usize, rect: [u32; 4]) {
     let text = serde_json::to_string(&vec![rect; count]).unwrap();
     fs::write(place.join(name), text).unwrap();
 }
@@ -359,7 +359,7 @@ fn first_pixels(
 }
 
 /// The only background at `path`.
-fn only_background(path: &Path, keep_alpha: bool) -> Picture {
+pub(crate) fn only_background(path: &Path, keep_alpha: bool) -> Picture {
     let backgrounds = Backgrounds::open(path, None, FrameRate::TRAINED, keep_alpha).unwrap();
     assert_eq!(backgrounds.count(), 1);
     whole(&decode_one(&backgrounds, 0).unwrap()).clone()
@@ -818,7 +818,7 @@ fn damaged_videos_are_read_or_refused() {
 }
 
 /// Renders with a background that cannot be used, and returns the message.
-fn render(place: &Place, background: &str) -> String {
+pub(crate) fn render(place: &Place, background: &str) -> String {
     refused(
         place,
         &["render", "speech.wav", "-m", "tiny", "-b", background],
@@ -870,8 +870,8 @@ fn frames_that_cannot_be_used() {
     huge[29..33].copy_from_slice(&sum.to_be_bytes());
     fs::write(&frame, huge).unwrap();
     snapshot!("background_claims_to_be_huge", render(&place, "bg"));
-    fs::write(&frame, b"RIFF\x24\0\0\0WEBPVP8 ").unwrap();
-    snapshot!("background_is_webp", render(&place, "bg"));
+    fs::write(&frame, b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    snapshot!("background_is_heic", render(&place, "bg"));
     fs::remove_file(&frame).unwrap();
     std::os::unix::fs::symlink("7.png", &frame).unwrap();
     snapshot!("background_is_a_link_to_itself", render(&place, "bg"));
@@ -881,7 +881,7 @@ fn frames_that_cannot_be_used() {
 }
 
 /// The checksum of a PNG chunk.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             if crc & 1 == 1 {

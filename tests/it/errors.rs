@@ -210,17 +210,78 @@ fn outputs() {
     snapshot!("output_is_the_sound", itself);
 }
 
+/// Names with bytes that are not UTF-8 work everywhere: as inputs, outputs and folders, and for the current folder.
 #[test]
-fn a_name_that_is_not_utf_8() {
+fn names_that_are_not_utf_8() {
     let place = Place::new();
-    let mut command =
-        place.command(&["render", "speech.wav", "-m", "tiny", "-b", "bg", "-q", "-o"]);
-    let output = command
-        .arg(OsStr::from_bytes(b"caf\xe9.mp4"))
-        .output()
-        .unwrap();
-    snapshot!("output_not_utf_8", outcome(&place, &output));
-    assert_eq!(place.names(), ["bg", "speech.wav", "tiny"]);
+    let odd = |name: &[u8]| OsStr::from_bytes(name).to_owned();
+    let folder = place.path.join(odd(b"n\xff"));
+    fs::create_dir(&folder).unwrap();
+    for name in ["bg", "tiny", "speech.wav"] {
+        fs::rename(place.join(name), folder.join(name)).unwrap();
+    }
+    let (sound, clip) = (odd(b"s\xe9:%d.wav"), odd(b"s\xe9:%d.mp4"));
+    fs::rename(folder.join("speech.wav"), folder.join(&sound)).unwrap();
+    let ok = |args: &[&str], paths: &[&OsStr]| {
+        let mut command = place.command(args);
+        let output = command.args(paths).current_dir(&folder).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let base = ["render", "-q", "-m", "tiny", "-b", "bg", "--limit", "0.4"];
+    ok(&base, &[&sound]);
+    assert!(folder.join(&clip).is_file());
+    let more = [&base[..], &["--part", "0/1", "--report"]].concat();
+    let (report, part) = (odd(b"r\xff.json"), odd(b"s\xe9:%d.part0-of-1.mp4"));
+    ok(&more, &[&report, &sound]);
+    ok(
+        &["join", "-q"],
+        &[
+            &part,
+            OsStr::new("--audio"),
+            &sound,
+            OsStr::new("-o"),
+            &odd(b"j\xff.mkv"),
+        ],
+    );
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join(report)).unwrap()).unwrap();
+    assert_eq!(report["input"]["path"], "s\u{fffd}:%d.wav", "{report}");
+    let frames = [&base[..], &["--frames"]].concat();
+    ok(
+        &frames,
+        &[
+            &odd(b"f\xff"),
+            &sound,
+            OsStr::new("--contact-sheet"),
+            &odd(b"c\xff.png"),
+        ],
+    );
+    assert!(ok(&["inspect"], &[&clip]).starts_with("video `s\u{fffd}:%d.mp4`"));
+    assert!(ok(&["inspect", "--json"], &[&sound]).contains("\"sound\""));
+    ok(&["compare"], &[&clip, &part]);
+    let of_video = [
+        "render",
+        "-q",
+        "-m",
+        "tiny",
+        "--crop-rects",
+        "v.json",
+        "--limit",
+        "0.2",
+        "-o",
+        "v.mp4",
+        "-b",
+    ];
+    let rects = ["[100, 100, 200, 200]"; 10].join(",");
+    fs::write(folder.join("v.json"), format!("[{rects}]")).unwrap();
+    ok(&of_video, &[&clip, &sound]);
+    ok(
+        &["batch", "-q", "-m", "tiny", "-b", "bg", "-o"],
+        &[&odd(b"o\xff"), &sound],
+    );
+    assert!(folder.join(odd(b"o\xff")).join(&clip).is_file());
 }
 
 #[test]
@@ -283,6 +344,57 @@ fn usage() {
         "usage_credentials",
         with(&["--credentials", "me.pem", "--key", "me.key"])
     );
+}
+
+#[test]
+fn variables() {
+    let place = Place::new();
+    let outcome = |variable: &str, value: &str| {
+        let args = [
+            "render",
+            "speech.wav",
+            "-m",
+            "tiny",
+            "-b",
+            "bg",
+            "-o",
+            "c.mp4",
+            "--dry-run",
+        ];
+        let mut command = place.command(&args);
+        if variable == "LIPSYNC_MODEL" {
+            command = place.command(&["render", "speech.wav", "-b", "bg", "-o", "c.mp4"]);
+        }
+        let outcome = outcome(&place, &command.env(variable, value).output().unwrap());
+        let lines = outcome
+            .lines()
+            .filter(|line| !line.starts_with("networks run on "));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    for empty in [
+        "CODEC", "CRF", "FPS", "COLOR", "PROGRESS", "DEVICE", "THREADS", "NO_MARK", "HOME",
+        "CONFIG",
+    ] {
+        assert_eq!(outcome(&format!("LIPSYNC_{empty}"), ""), "exit 0");
+    }
+    for empty in ["ORT_DYLIB_PATH", "TMPDIR", "XDG_CACHE_HOME", "NO_COLOR"] {
+        assert_eq!(outcome(empty, ""), "exit 0", "{empty}");
+    }
+    let wrong = [
+        ("LIPSYNC_CRF", "high"),
+        ("LIPSYNC_CRF", "99"),
+        ("LIPSYNC_PRESET", "hasty"),
+        ("LIPSYNC_PROGRESS", "none of these"),
+        ("LIPSYNC_AUDIO_BITRATE", "1000"),
+        ("LIPSYNC_START_FRAME", "12"),
+        ("LIPSYNC_MODEL", "nobody"),
+        ("LIPSYNC_CODEX", "h265"),
+        ("LIPSYNC_SERVICE_PORT", "80"),
+    ];
+    let told = wrong.map(|(name, value)| format!("{name}={value}: {}", outcome(name, value)));
+    snapshot!("variables", told.join("\n\n"));
+    fs::write(place.join("lipsync.yaml"), "output:\n  crf: 60\n").unwrap();
+    snapshot!("value_of_the_file", render_with(&place, &[]));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! error says why, and nothing hangs.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::symlink;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -276,7 +276,7 @@ fn full(place: &Place, args: &[&str], blocks: u32) -> String {
     let message = the_error(&output);
     assert_eq!(output.status.code(), Some(4), "{args:?}: {message}");
     assert!(
-        message.contains("\nhint: free space"),
+        message.contains("bytes per file (`ulimit -f`)\nhint: raise it"),
         "{args:?}: {message}"
     );
     assert_eq!(place.names(), before, "{args:?}");
@@ -581,4 +581,68 @@ fn a_pipe_is_no_sound() {
             "{message}"
         );
     }
+}
+
+/// `render` of a short clip after `script`, which sets a limit; returns exit code and error.
+fn limited(place: &Place, limit: &str) -> (Option<i32>, String) {
+    let script = format!("ulimit {limit} && exec \"$@\"");
+    let output = watched(&mut shell(&script, &render(place, &["-o", "clip.mp4"])));
+    assert!(!place.join("clip.mp4").exists());
+    (output.status.code(), the_error(&output))
+}
+
+#[test]
+fn a_limit_that_is_reached_is_named() {
+    let place = place(0.2);
+    let (code, message) = limited(&place, "-n 6");
+    assert_eq!(code, Some(4), "{message}");
+    assert!(
+        message.contains("too many open files")
+            && message.contains("the limit is 6 open files (`ulimit -n`)")
+            && message.contains("hint: raise it with `ulimit -n"),
+        "{message}"
+    );
+    // Too little for FFmpeg's libraries.
+    let (code, message) = limited(&place, "-v 200000");
+    assert_eq!(code, Some(4), "{message}");
+    assert!(
+        message.contains("the limit is 204 MB of address space (`ulimit -v`)")
+            && message.contains("hint: raise it with `ulimit -v unlimited`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_limit_on_threads_is_named() {
+    let place = place(0.2);
+    let out = place.join("out");
+    fs::create_dir(&out).unwrap();
+    let mut program = PathBuf::from(LIPSYNC);
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        // The limit does not bind root: run as another user, with a copy of the program that the user may run.
+        program = place.join("lipsync");
+        fs::copy(LIPSYNC, &program).unwrap();
+        for path in [place.path.parent().unwrap(), &place.path] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let render = render(&place, &["-o", "out/clip.mp4"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -u 1 && exec \"$@\"", "sh"]);
+    command.arg(program).args(render.get_args());
+    command.current_dir(&place.path);
+    if is_root {
+        command.uid(65_533).gid(65_533);
+    }
+    let output = watched(&mut command);
+    let message = the_error(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    assert!(
+        message.starts_with("cannot start a thread\n  Caused by: resource temporarily unavailable")
+            && message.contains("1 threads of this user (`ulimit -u`)"),
+        "{message}"
+    );
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
 }

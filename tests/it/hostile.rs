@@ -94,7 +94,7 @@ fn sounds_that_promise_too_much() {
     let mut endless_chunk = plain(0)[..36].to_vec();
     endless_chunk.extend(b"junk\xff\xff\xff\xff");
     for (bytes, expected) in [
-        (sound(plain(0xFFFF_FFF0)), "says 4294967280 bytes"),
+        (sound(plain(0xFFFF_0000)), "says 4294901760 bytes"),
         (sound(long), "cannot read audio"),
         (sound(endless_chunk), "its header is truncated"),
         (

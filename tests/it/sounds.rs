@@ -14,7 +14,7 @@ use crate::support::{Place, probe};
 const CLICK: f64 = 1.5;
 
 /// Runs the ffmpeg program in the test folder.
-fn ffmpeg(place: &Place, args: &[&str]) {
+pub(crate) fn ffmpeg(place: &Place, args: &[&str]) {
     let status = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-y"])
         .args(args)
@@ -42,7 +42,7 @@ fn time_of_loudest(samples: &[f32], rate: f64) -> f64 {
 }
 
 /// What the networks get of a file: mono at 16 kHz.
-fn decoded_speech(path: &Path) -> Vec<f32> {
+pub(crate) fn decoded_speech(path: &Path) -> Vec<f32> {
     let mut reader = AudioFile::open(path, None).unwrap().speech().unwrap();
     let mut samples = Vec::new();
     while reader.read(&mut samples).unwrap() {}
@@ -63,7 +63,7 @@ fn decoded_clip_audio(place: &Place, clip: &str) -> Vec<f32> {
 }
 
 /// Codec, sample rate and duration of the audio track, and number of video frames.
-fn streams(clip: &Path) -> (String, String, f64, String) {
+pub(crate) fn streams(clip: &Path) -> (String, String, f64, String) {
     let probed = probe(clip);
     let streams = probed["streams"].as_array().unwrap();
     let find = |kind| streams.iter().find(|s| s["codec_type"] == kind).unwrap();
@@ -106,13 +106,13 @@ fn a_click_stays_where_it_was() {
     let place = Place::new();
     click(&place);
     for (file, args, codec) in [
-        ("a.mp3", &["-c:a", "libmp3lame"][..], "mp3"),
+        ("a.mp3", &["-c:a", "libmp3lame"][..], "aac"),
         ("a.m4a", &["-c:a", "aac"], "aac"),
         ("alac.m4a", &["-c:a", "alac"], "alac"),
         ("a.flac", &["-c:a", "flac"], "aac"),
         ("a.ogg", &["-c:a", "libvorbis"], "aac"),
-        ("a.opus", &["-c:a", "libopus"], "opus"),
-        ("a.mka", &["-c:a", "libopus"], "opus"),
+        ("a.opus", &["-c:a", "libopus"], "aac"),
+        ("a.mka", &["-c:a", "libopus"], "aac"),
         ("a.aiff", &[], "aac"),
     ] {
         ffmpeg(&place, &[&["-i", "click.wav"], args, &[file]].concat());
@@ -129,7 +129,7 @@ fn the_sound_of_a_video_stays_with_its_pictures() {
     for (file, args, codec) in [
         ("a.mp4", &["-c:v", "libx264", "-c:a", "aac"][..], "aac"),
         ("a.mov", &["-c:v", "libx264", "-c:a", "pcm_s24be"], "aac"),
-        ("a.mkv", &["-c:v", "libx264", "-c:a", "libopus"], "opus"),
+        ("a.mkv", &["-c:v", "libx264", "-c:a", "libopus"], "aac"),
         ("a.webm", &["-c:v", "libvpx", "-c:a", "libvorbis"], "aac"),
         ("a.avi", &["-c:v", "mpeg4", "-c:a", "pcm_s16le"], "aac"),
     ] {
@@ -202,7 +202,7 @@ fn every_kind_of_wav_is_read_alike() {
 }
 
 /// A WAV file with these samples, other chunks before and after them, and the stated sizes of file and data.
-fn wav(before: &[u8], sizes: (u32, u32), samples: &[u8], after: &[u8]) -> Vec<u8> {
+pub(crate) fn wav(before: &[u8], sizes: (u32, u32), samples: &[u8], after: &[u8]) -> Vec<u8> {
     let mut bytes = b"RIFF".to_vec();
     bytes.extend(sizes.0.to_le_bytes());
     bytes.extend(b"WAVE");
@@ -231,7 +231,14 @@ fn sizes_and_chunks_of_all_writers_are_understood() {
     read("plain.wav", wav(b"", (36 + len, len), &samples, b""));
     read("odd.wav", wav(odd, (64 + len, len), &samples, odd));
     let (unknown, espeak, arecord) = (u32::MAX, 0x7FFF_F000, 0x8000_0000);
-    for size in [unknown, espeak, arecord] {
+    let servers = [
+        0xFFFF_FF00,
+        unknown - 36,
+        i32::MAX as u32,
+        i32::MAX as u32 - 36,
+        2_000_000_000,
+    ];
+    for size in [unknown, espeak, arecord].into_iter().chain(servers) {
         read(
             "pipe.wav",
             wav(b"", (size.saturating_add(36), size), &samples, b""),
@@ -365,21 +372,117 @@ fn joined_files_are_heard_to_their_end() {
 }
 
 #[test]
-fn many_channels_become_their_mean() {
+fn speech_is_heard_from_any_channel() {
     let place = Place::new();
     for channels in 1..=8_u16 {
-        place.wav("in.wav", 48_000, channels, 0.5, |c, _| {
-            if c == 0 { 0.8 } else { 0.0 }
-        });
-        ffmpeg(&place, &["-i", "in.wav", "in.flac"]);
-        let samples = decoded_speech(&place.join("in.flac"));
-        let expected = 0.8 / f32::from(channels);
-        assert!(
-            (samples[4000] - expected).abs() < 0.01,
-            "{channels}: {}",
-            samples[4000]
-        );
+        for (speaker, level) in [(0, 0.4), (2, 0.8 * 0.707)] {
+            if speaker >= channels {
+                continue;
+            }
+            place.wav("in.wav", 48_000, channels, 0.5, |c, _| {
+                if c == speaker { 0.8 } else { 0.0 }
+            });
+            let samples = decoded_speech(&place.join("in.wav"));
+            let expected = if channels == 1 { 0.8 } else { level };
+            assert!(
+                (samples[4000] - expected).abs() < 0.01,
+                "{channels}, {speaker}: {}",
+                samples[4000]
+            );
+        }
         place.ok(&["render", "in.wav", "-m", "tiny", "-b", "bg", "-f"]);
+    }
+}
+
+#[test]
+fn channels_out_of_phase_do_not_cancel() {
+    let place = Place::new();
+    place.wav("against.wav", 16_000, 2, 1.0, |c, t| {
+        (t * 2000.0).sin() * [0.4, -0.5][usize::from(c)]
+    });
+    ffmpeg(&place, &["-i", "against.wav", "against.flac"]);
+    for file in ["against.wav", "against.flac"] {
+        let loudest = decoded_speech(&place.join(file));
+        let loudest = loudest.iter().fold(0.0_f32, |all, s| all.max(s.abs()));
+        assert!((loudest - 0.5).abs() < 0.01, "{file}: {loudest}");
+        let said = place.ok(&["render", file, "-m", "tiny", "-b", "bg", "-f"]);
+        assert!(
+            said.contains("so the networks hear channel 2 alone"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn silence_is_a_warning() {
+    let place = Place::new();
+    place.wav("silent.wav", 16_000, 1, 0.5, |_, _| 0.0);
+    place.wav("quiet.wav", 16_000, 2, 0.5, |_, t| {
+        (t * 2000.0).sin() * 1e-3
+    });
+    // Longer than what is measured at first, and loud only between those stretches.
+    place.wav("click.wav", 16_000, 1, 60.0, |_, t| {
+        if (30.15..30.25).contains(&t) {
+            (t * 2000.0).sin()
+        } else {
+            0.0
+        }
+    });
+    place.wav("gone.wav", 16_000, 1, 60.0, |_, _| 0.0);
+    for (file, warning) in [
+        (
+            "silent.wav",
+            Some("`silent.wav` is silent: the mouth will stay closed"),
+        ),
+        (
+            "quiet.wav",
+            Some("`quiet.wav` is nearly silent: its loudest 0.1 s has -63 dBFS"),
+        ),
+        ("click.wav", None),
+        ("gone.wav", Some("`gone.wav` is silent")),
+        ("speech.wav", None),
+    ] {
+        let args = [
+            "render",
+            file,
+            "-m",
+            "tiny",
+            "-b",
+            "bg",
+            "--contact-sheet",
+            "c.png",
+            "-f",
+        ];
+        let said = place.ok(&[&args[..], &["--report", "r.json"]].concat());
+        match warning {
+            Some(warning) => assert!(said.contains(warning), "{file}: {said}"),
+            None => assert!(!said.contains("silent"), "{file}: {said}"),
+        }
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(place.join("r.json")).unwrap()).unwrap();
+        let count = report["warnings"].as_array().unwrap().len();
+        assert_eq!(count, usize::from(warning.is_some()), "{file}: {report}");
+    }
+}
+
+#[test]
+fn mp3_and_opus_become_aac_for_players_that_lack_them() {
+    let place = Place::new();
+    tone(&place);
+    for (args, file) in [
+        (&["-c:a", "libmp3lame"][..], "a.mp3"),
+        (&["-c:a", "libopus"], "a.opus"),
+    ] {
+        ffmpeg(&place, &[&["-i", "tone.wav"], args, &[file]].concat());
+        let base = ["render", file, "-m", "tiny", "-b", "bg", "-f", "-v", "-o"];
+        for (output, said_to_be) in [
+            ("a.mp4", "audio encoded as aac".to_owned()),
+            ("a.mov", "audio encoded as aac".to_owned()),
+            ("a.mkv", format!("audio copied ({})", &file[2..])),
+        ] {
+            let said = place.ok(&[&base[..], &[output]].concat());
+            assert!(said.contains(&said_to_be), "{file} {output}: {said}");
+        }
     }
 }
 

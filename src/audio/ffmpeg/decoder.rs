@@ -1,12 +1,10 @@
 //! An audio track -> samples, with silence where its timestamps leave gaps.
 
-use std::path::Path;
-
 use anyhow::Result;
 use ff::{Packet, Rational, Rescale, codec, decoder, format, frame};
 use ffmpeg_next as ff;
 
-use super::demuxer::Demuxer;
+use super::demuxer::{Demuxer, Medium};
 use crate::audio::checks::{channel_count, check_format, quoted, unreadable};
 use crate::error::Fault;
 
@@ -17,81 +15,32 @@ const SILENCE_FRAMES: u64 = 4096;
 const MAX_START_OFFSET: f64 = 0.004;
 /// Seconds without packets that become silence. Shorter gaps are ignored: in some files the timestamps are off by more
 /// than a packet although the audio continues.
-const MIN_GAP: f64 = 0.1;
+pub(super) const MIN_GAP: f64 = 0.1;
 /// Longest gap, in seconds; a longer one means that the timestamps are wrong.
 const MAX_GAP: f64 = 3600.0;
 /// Damaged packets that are ignored at the end of a file: tags and incomplete frames look like this.
 const MAX_TRAILING_DAMAGE: usize = 2;
 /// Formats without a container: files joined end to end have tags between their frames.
 const CONCATENABLE: [&str; 2] = ["mp3", "aac"];
-/// Seconds by which the duration in the header may be wrong.
-const DURATION_TOLERANCE: f64 = 0.5;
-/// Containers whose header states the exact duration of the audio, not an estimate.
-const EXACT_DURATIONS: [&str; 2] = ["mov,mp4,m4a,3gp,3g2,mj2", "flac"];
-
-/// What is known about an audio track after it has been decoded.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::audio) struct Probe {
-    pub(in crate::audio) rate: u32,
-    pub(in crate::audio) channels: u16,
-    /// Samples per channel.
-    pub(in crate::audio) frames: u64,
-    /// Timestamp of the start, in the stream's time base.
-    pub(in crate::audio) origin: i64,
-    /// Whether the packets follow each other without gaps.
-    pub(in crate::audio) gapless: bool,
-}
-
-/// Decodes a file to its end, or for `limit` seconds, to find its length.
-pub(in crate::audio) fn probe(path: &Path, limit: Option<f64>) -> Result<Probe> {
-    let mut decoder = Decoder::open(path)?;
-    let max_frames = limit.map_or(u64::MAX, |s| {
-        (s * f64::from(decoder.rate)).ceil().max(1.0) as u64
-    });
-    let mut samples = Vec::new();
-    let mut frames = 0;
-    let mut ended = false;
-    while frames < max_frames && !ended {
-        samples.clear();
-        ended = !decoder.read(&mut samples)?;
-        frames += (samples.len() / usize::from(decoder.channels)) as u64;
-    }
-    let mut gapless = decoder.timing.gapless;
-    if ended {
-        decoder.check_length(frames)?;
-        let span = decoder.span().unwrap_or(frames);
-        // What an edit list cuts out would come back in a copy.
-        gapless &= span.abs_diff(frames) as f64 <= MIN_GAP * f64::from(decoder.rate);
-        frames = decoder.without_padding(frames, span);
-    }
-    Ok(Probe {
-        rate: decoder.rate,
-        channels: decoder.channels,
-        frames,
-        origin: decoder.origin.unwrap_or(0),
-        gapless,
-    })
-}
-
 /// How the packets follow each other in time.
-struct PacketTiming {
+pub(super) struct PacketTiming {
     /// Where the next packet should start.
     end: Option<i64>,
     /// Whether each packet started where the previous one ended.
-    gapless: bool,
+    pub(super) gapless: bool,
 }
 
 /// Decodes an audio track in pieces, at its own sample rate and with all channels.
 pub(in crate::audio) struct Decoder {
-    demuxer: Demuxer,
+    pub(super) demuxer: Demuxer,
     codec: decoder::Audio,
-    rate: u32,
-    channels: u16,
+    pub(super) rate: u32,
+    pub(super) channels: u16,
     frame: frame::Audio,
     packet: Packet,
-    timing: PacketTiming,
+    pub(super) timing: PacketTiming,
     /// Timestamp of the start, known from the first frame on.
-    origin: Option<i64>,
+    pub(super) origin: Option<i64>,
     /// Samples per channel that were decoded, including inserted silence.
     position: u64,
     /// Silence to insert before the frame, in samples per channel.
@@ -103,10 +52,17 @@ pub(in crate::audio) struct Decoder {
 }
 
 impl Decoder {
-    pub(in crate::audio) fn open(path: &Path) -> Result<Self> {
-        let demuxer = Demuxer::open(path)?;
+    pub(in crate::audio) fn open(medium: &Medium) -> Result<Self> {
+        let path = &medium.path;
+        let demuxer = Demuxer::open(medium)?;
         let parameters = demuxer.parameters()?;
-        let name = parameters.id().name();
+        let name = demuxer.codec_name();
+        // FFmpeg's error would be about a decoder for `none`.
+        if parameters.id() == codec::Id::None {
+            return Err(unreadable(path)
+                .because(format!("this FFmpeg has no decoder for {name}"))
+                .into());
+        }
         let mut context = codec::Context::from_parameters(parameters)?.decoder();
         context.set_packet_time_base(demuxer.time_base);
         let decoder = context.audio().map_err(|e| {
@@ -277,15 +233,21 @@ impl Decoder {
         u64::try_from(samples).unwrap_or(0)
     }
 
+    /// Where the speakers of the channels stand, as a mask, if the file says so.
+    pub(in crate::audio) fn speakers(&self) -> Option<u64> {
+        let layout = self.codec.channel_layout();
+        (!layout.is_empty()).then(|| layout.bits())
+    }
+
     /// Samples from the start to the end of the last packet, by their timestamps.
-    fn span(&self) -> Option<u64> {
+    pub(super) fn span(&self) -> Option<u64> {
         let (origin, end) = (self.origin?, self.timing.end?);
         Some(self.samples(end.saturating_sub(origin)))
     }
 
     /// The length without the samples that the encoder added to fill its last frame; containers mark them by a shorter
     /// last packet.
-    fn without_padding(&self, frames: u64, span: u64) -> u64 {
+    pub(super) fn without_padding(&self, frames: u64, span: u64) -> u64 {
         let exact = f64::from(self.demuxer.time_base) * f64::from(self.rate) < 1.5;
         let padding = frames.saturating_sub(span);
         if exact && padding < self.codec.frame_size().into() {
@@ -293,26 +255,6 @@ impl Decoder {
         } else {
             frames
         }
-    }
-
-    /// Fails if the header states a longer duration than was decoded.
-    fn check_length(&self, frames: u64) -> Result<()> {
-        let Some(stream) = self.demuxer.input.stream(self.demuxer.stream) else {
-            return Ok(());
-        };
-        let stated = stream.duration() as f64 * f64::from(self.demuxer.time_base);
-        let actual = frames as f64 / f64::from(self.rate);
-        if EXACT_DURATIONS.contains(&self.demuxer.input.format().name())
-            && stated > actual + DURATION_TOLERANCE
-        {
-            return Err(unreadable(&self.demuxer.path)
-                .because(format!(
-                    "its header says {stated:.2} s, but the file ends after {actual:.2} s"
-                ))
-                .hint("the file looks truncated; export or copy it again")
-                .into());
-        }
-        Ok(())
     }
 
     fn damage_fault(&self) -> Fault {

@@ -1,8 +1,7 @@
 //! A file -> the packets of its audio track.
 
-use std::fs::File;
-use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use ff::codec::Parameters;
@@ -11,10 +10,65 @@ use ff::format::stream::Disposition;
 use ff::{Dictionary, Packet, Rational, Rescale, format, media};
 use ffmpeg_next as ff;
 
+use super::tracks;
 use crate::audio::checks::unreadable;
-use crate::error::plain_io;
+use crate::audio::source::Section;
+use crate::audio::track::TrackInfo;
 
-/// A file and the best of its audio streams.
+/// The hint of errors about files without audio.
+const KINDS_HINT: &str =
+    "name an audio file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with an audio track";
+
+/// A file for FFmpeg.
+#[derive(Debug, Clone)]
+pub(in crate::audio) struct Medium {
+    /// The path that messages name.
+    pub(in crate::audio) path: PathBuf,
+    /// Its bytes.
+    pub(in crate::audio) section: Section,
+    /// Which of its audio tracks, from 0; the best one if none.
+    pub(in crate::audio) track: Option<usize>,
+    /// Whether a WAV header does not know how long the samples are.
+    pub(in crate::audio) is_endless: bool,
+}
+
+impl Medium {
+    /// Its audio tracks, and which of them FFmpeg prefers.
+    pub(in crate::audio) fn tracks(&self) -> Result<(Vec<TrackInfo>, usize)> {
+        let input = self.open()?;
+        let tracks = tracks::list(&input);
+        let best = tracks::preferred(&input, &tracks).ok_or_else(|| {
+            unreadable(&self.path)
+                .because("it has no audio track")
+                .hint(KINDS_HINT)
+        })?;
+        Ok((tracks, best))
+    }
+
+    fn open(&self) -> Result<Input> {
+        crate::ffmpeg::init()?;
+        // The name helps to tell formats apart. Playlists are not followed: the audio has to be in this file.
+        let name = self.path.file_name().map(OsStr::to_string_lossy);
+        let mut options = Dictionary::new();
+        options.set("protocol_whitelist", "none");
+        if self.is_endless {
+            options.set("ignore_length", "1");
+        }
+        let stream = StreamIo::from_read_seek(self.section.clone())?;
+        Ok(
+            format::input_from_stream(stream, name.as_deref(), Some(options)).map_err(|e| {
+                unreadable(&self.path)
+                    .because(match e {
+                        ff::Error::InvalidData => "FFmpeg finds no audio or video in it".into(),
+                        other => format!("FFmpeg cannot open it: {other}"),
+                    })
+                    .hint(KINDS_HINT)
+            })?,
+        )
+    }
+}
+
+/// A file and one of its audio streams.
 pub(super) struct Demuxer {
     pub(super) path: PathBuf,
     pub(super) input: Input,
@@ -24,42 +78,22 @@ pub(super) struct Demuxer {
 }
 
 impl Demuxer {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        crate::ffmpeg::init()?;
-        let io = |e| unreadable(path).because(plain_io(&e));
-        let mut file = File::open(path).map_err(io)?;
-        // The name helps to tell formats apart. Playlists are not followed: the audio has to be in this file.
-        let name = path.file_name().and_then(|name| name.to_str());
-        let mut options = Dictionary::new();
-        options.set("protocol_whitelist", "none");
-        if lacks_data_size(&mut file).map_err(io)? {
-            options.set("ignore_length", "1");
-        }
-        let mut input =
-            format::input_from_stream(StreamIo::from_read_seek(file)?, name, Some(options))
-                .map_err(|e| {
-                    unreadable(path)
-                        .because(match e {
-                            ff::Error::InvalidData => "FFmpeg finds no audio or video in it".into(),
-                            other => format!("FFmpeg cannot open it: {other}"),
-                        })
-                        .hint(
-                            "name an audio file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with an audio track",
-                        )
-                })?;
-        let Some((stream, time_base)) = input
-            .streams()
-            .best(media::Type::Audio)
-            .map(|stream| (stream.index(), stream.time_base()))
+    pub(super) fn open(medium: &Medium) -> Result<Self> {
+        let mut input = medium.open()?;
+        let tracks = tracks::list(&input);
+        let track = medium.track.filter(|track| *track < tracks.len());
+        let track = track.or_else(|| tracks::preferred(&input, &tracks));
+        let found = track.and_then(|track| tracks::streams(&input).nth(track));
+        let Some((stream, time_base)) = found.map(|stream| (stream.index(), stream.time_base()))
         else {
-            return Err(unreadable(path)
+            return Err(unreadable(&medium.path)
                 .because("it has no audio track")
-                .hint("name an audio file (WAV, MP3, M4A, FLAC, Ogg ..) or a video with an audio track")
+                .hint(KINDS_HINT)
                 .into());
         };
         discard_others(&mut input, stream);
         Ok(Self {
-            path: path.to_owned(),
+            path: medium.path.clone(),
             input,
             stream,
             time_base,
@@ -75,6 +109,12 @@ impl Demuxer {
         }
     }
 
+    /// What the audio's codec is called.
+    pub(super) fn codec_name(&self) -> String {
+        let stream = self.input.stream(self.stream);
+        stream.map_or_else(String::new, |stream| tracks::codec_name(&stream))
+    }
+
     /// Reads the next packet of the audio stream.
     pub(super) fn next(&mut self, packet: &mut Packet) -> Result<(), ff::Error> {
         loop {
@@ -87,15 +127,24 @@ impl Demuxer {
         }
     }
 
+    /// How long the file lasts with its video, in seconds; none if it has no video.
+    pub(super) fn video_end(&self) -> Option<f64> {
+        self.videos().next()?;
+        let end = self.input.duration();
+        (end > 0).then(|| end as f64 / f64::from(ff::ffi::AV_TIME_BASE))
+    }
+
+    fn videos(&self) -> impl Iterator<Item = ff::Stream<'_>> {
+        self.input.streams().filter(|stream| {
+            stream.parameters().medium() == media::Type::Video
+                && !stream.disposition().contains(Disposition::ATTACHED_PIC)
+        })
+    }
+
     /// When the video starts, if there is one.
     pub(super) fn video_start(&self) -> Option<i64> {
-        self.input
-            .streams()
-            .filter(|stream| {
-                stream.parameters().medium() == media::Type::Video
-                    && !stream.disposition().contains(Disposition::ATTACHED_PIC)
-                    && stream.start_time() != ff::ffi::AV_NOPTS_VALUE
-            })
+        self.videos()
+            .filter(|stream| stream.start_time() != ff::ffi::AV_NOPTS_VALUE)
             .map(|stream| {
                 stream
                     .start_time()
@@ -103,16 +152,6 @@ impl Demuxer {
             })
             .min()
     }
-}
-
-/// Whether a WAV file with 64-bit sizes (EBU Tech 3306) was left without them, so that its samples last until the file
-/// ends.
-fn lacks_data_size(file: &mut File) -> io::Result<bool> {
-    let mut head = Vec::new();
-    file.take(36).read_to_end(&mut head)?;
-    file.rewind()?;
-    let long = head.starts_with(b"RF64") || head.starts_with(b"BW64");
-    Ok(long && head.get(12..16) == Some(b"ds64") && head.get(28..36) == Some(&[0; 8]))
 }
 
 /// Makes FFmpeg skip all streams but one.

@@ -1,13 +1,11 @@
 //! The packets of an audio track, to be copied into a clip without decoding.
 
-use std::path::Path;
-
 use anyhow::Result;
 use ff::codec::Parameters;
 use ff::{Packet, Rational, Rescale};
 use ffmpeg_next as ff;
 
-use super::demuxer::Demuxer;
+use super::demuxer::{Demuxer, Medium};
 use crate::audio::checks::unreadable;
 
 /// Reads the packets of an audio track as the file stores them.
@@ -20,8 +18,13 @@ pub struct PacketReader {
 }
 
 impl PacketReader {
-    pub(in crate::audio) fn open(path: &Path, origin: i64, frames: u64, rate: u32) -> Result<Self> {
-        let demuxer = Demuxer::open(path)?;
+    pub(in crate::audio) fn open(
+        medium: &Medium,
+        origin: i64,
+        frames: u64,
+        rate: u32,
+    ) -> Result<Self> {
+        let demuxer = Demuxer::open(medium)?;
         Ok(Self {
             len: (frames as i64).rescale(Rational(1, rate as i32), demuxer.time_base),
             origin,

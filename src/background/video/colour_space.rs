@@ -9,6 +9,7 @@ use ffmpeg_next as ff;
 
 use super::colour_tags::ColourTags;
 use crate::error::Fault;
+use crate::image::Size;
 
 /// Frames of this height or more are BT.709 if they are not tagged, as in players.
 const HD_HEIGHT: u32 = 720;
@@ -20,6 +21,8 @@ struct SourceFormat {
     width: u32,
     height: u32,
     tags: ColourTags,
+    /// Size after the conversion.
+    scaled: Size,
 }
 
 /// Converts frames; the conversion is planned again when their format changes.
@@ -29,13 +32,14 @@ pub(super) struct RgbConverter {
 }
 
 impl RgbConverter {
-    /// Converts `decoded` to RGBA if its format can be transparent, else to RGB24.
-    pub(super) fn convert(&mut self, decoded: &frame::Video) -> Result<frame::Video> {
+    /// Converts `decoded` to RGBA if its format can be transparent, else to RGB24, and scales it to `size`.
+    pub(super) fn convert(&mut self, decoded: &frame::Video, size: Size) -> Result<frame::Video> {
         let source = SourceFormat {
             format: decoded.format(),
             width: decoded.width(),
             height: decoded.height(),
             tags: ColourTags::of_frame(decoded),
+            scaled: size,
         };
         let current = match self.current.take().filter(|(known, _)| *known == source) {
             Some(current) => current,
@@ -48,12 +52,13 @@ impl RgbConverter {
     }
 }
 
-/// Plans a conversion at the same size.
+/// Plans a conversion.
 fn new_scaler(source: SourceFormat) -> Result<scaling::Context> {
     let SourceFormat {
         format,
         width,
         height,
+        scaled,
         ..
     } = source;
     let components = format.descriptor().map_or(3, Descriptor::nb_components);
@@ -63,15 +68,22 @@ fn new_scaler(source: SourceFormat) -> Result<scaling::Context> {
     } else {
         Pixel::RGB24
     };
-    // Without full chroma interpolation, colours are copied from pixel to pixel and several levels off. Bicubic
-    // interpolation would take twice the time.
-    let flags =
-        scaling::Flags::BILINEAR | scaling::Flags::FULL_CHR_H_INT | scaling::Flags::ACCURATE_RND;
-    let mut scaler = scaling::Context::get(format, width, height, target, width, height, flags)
-        .map_err(|e| {
-            let name = format.descriptor().map_or("unknown", |d| d.name());
-            Fault::failed(format!("pixel format {name} cannot be converted")).because(e)
-        })?;
+    // Bicubic interpolation takes twice the time, and shows only where frames are scaled.
+    let interpolation = if scaled == (Size { width, height }) {
+        scaling::Flags::BILINEAR
+    } else {
+        scaling::Flags::BICUBIC
+    };
+    // Without full chroma interpolation, colours are copied from pixel to pixel and several levels off.
+    let flags = interpolation | scaling::Flags::FULL_CHR_H_INT | scaling::Flags::ACCURATE_RND;
+    let (to_width, to_height) = (scaled.width, scaled.height);
+    let mut scaler = scaling::Context::get(
+        format, width, height, target, to_width, to_height, flags,
+    )
+    .map_err(|e| {
+        let name = format.descriptor().map_or("unknown", |d| d.name());
+        Fault::failed(format!("pixel format {name} cannot be converted")).because(e)
+    })?;
     set_source_colours(&mut scaler, matrix(source)?, is_full_range(source));
     Ok(scaler)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::ptr::addr_of;
 
 use anyhow::Result;
 use ff::codec::Context;
@@ -10,12 +11,14 @@ use ff::format::context::Input;
 use ff::format::pixel::Descriptor;
 use ff::format::stream::{Disposition, Stream};
 use ff::media::Type;
-use ff::{Dictionary, color, format};
+use ff::{Dictionary, color};
 use ffmpeg_next as ff;
 
+use super::super::other_pictures::OtherFormat;
 use super::colour_tags::ColourTags;
 use super::display_matrix::{self, DisplayMatrix};
 use super::planes::PlaneLayout;
+use super::preparation::{FieldOrder, Preparation};
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;
 use crate::image::Size;
@@ -34,6 +37,13 @@ pub struct VideoFile {
     pub(super) display_matrix: DisplayMatrix,
     /// Layout of the planes, if they can be copied as they are.
     pub(super) layout: Option<PlaneLayout>,
+    /// Size of a stored frame.
+    pub(super) stored: Size,
+    pub(super) tags: ColourTags,
+    /// What is done to the frames.
+    pub(super) preparation: Preparation,
+    /// Order of the fields that the container states; None for progressive video.
+    pub(crate) field_order: Option<FieldOrder>,
     /// Size of an upright frame.
     pub size: Size,
     /// Mean frame rate.
@@ -56,6 +66,8 @@ pub struct VideoFile {
     pub transfer: Option<&'static str>,
     /// Width of a stored pixel divided by its height.
     pub pixel_aspect: f64,
+    /// Number of video streams, without covers.
+    pub(crate) streams: usize,
     /// Whether there is an audio track.
     pub has_audio: bool,
 }
@@ -92,6 +104,10 @@ impl VideoFile {
             start: known_time(stream.start_time()).unwrap_or(0),
             display_matrix,
             layout: PlaneLayout::of(decoder.format()),
+            stored,
+            tags,
+            preparation: Preparation::default(),
+            field_order: FieldOrder::from_number(field_order(&decoder)),
             size: display_matrix.display_size(stored),
             frame_rate: Some(f64::from(stream.avg_frame_rate())).filter(|r| r.is_normal()),
             seconds: seconds(&input, &stream),
@@ -102,9 +118,8 @@ impl VideoFile {
             range: tags.range.name(),
             matrix: tags.space.name(),
             transfer: tags.transfer.name(),
-            pixel_aspect: Some(f64::from(decoder.aspect_ratio()))
-                .filter(|a| a.is_normal())
-                .unwrap_or(1.0),
+            pixel_aspect: pixel_aspect(&stream, &decoder),
+            streams: video_streams(&input).count(),
             has_audio: input.streams().best(Type::Audio).is_some(),
         })
     }
@@ -167,30 +182,47 @@ pub(super) fn open_input(path: &Path) -> Result<Input> {
             .hint("record or export it again")
             .into());
     }
-    let Some(text) = path.to_str() else {
-        return Err(unreadable(path)
-            .because("FFmpeg only opens paths in UTF-8")
-            .hint("rename the folder or the file")
-            .into());
-    };
+    if let Some(heic) = OtherFormat::of_file(path).filter(|format| format.is_heic()) {
+        return Err(not_read(path, heic).into());
+    }
     let mut options = Dictionary::new();
     options.set("protocol_whitelist", "file");
-    // With an explicit protocol, a colon in the name does not start one.
-    Ok(
-        format::input_with_dictionary(&format!("file:{text}"), options).map_err(|e| {
-            unreadable(path)
-                .because(format!("FFmpeg cannot open it: {e}"))
-                .hint("name a video, or a folder of numbered JPEG or PNG frames")
-        })?,
-    )
+    Ok(ffmpeg::open::input(path, options).map_err(|e| unknown_format(path, e))?)
 }
 
-/// The best video stream; neither the cover of an audio file nor a text file that FFmpeg would draw.
-fn video_stream(input: &Input) -> Option<Stream<'_>> {
-    input.streams().best(Type::Video).filter(|stream| {
+fn unknown_format(path: &Path, error: ff::Error) -> Fault {
+    match OtherFormat::of_file(path) {
+        Some(format) => not_read(path, format),
+        None => unreadable(path)
+            .because(format!("FFmpeg cannot open it: {error}"))
+            .hint("name a video, or a folder of numbered JPEG or PNG frames"),
+    }
+}
+
+/// The error about a picture that FFmpeg does not read.
+fn not_read(path: &Path, format: OtherFormat) -> Fault {
+    unreadable(path)
+        .because(format!(
+            "it is a picture in {}, which is not read",
+            format.name
+        ))
+        .hint(format!("convert it: {}", format.command(path)))
+}
+
+/// The video streams; neither covers nor text files that FFmpeg would draw.
+fn video_streams(input: &Input) -> impl Iterator<Item = Stream<'_>> {
+    input.streams().filter(|stream| {
+        let parameters = stream.parameters();
         let cover = stream.disposition().contains(Disposition::ATTACHED_PIC);
-        !cover && stream.parameters().id() != ff::codec::Id::ANSI
+        parameters.medium() == Type::Video && !cover && parameters.id() != ff::codec::Id::ANSI
     })
+}
+
+/// The video stream that FFmpeg would choose, unless that is a cover; else the first one.
+pub(crate) fn video_stream(input: &Input) -> Option<Stream<'_>> {
+    let best = input.streams().best(Type::Video).map(|best| best.index());
+    let chosen = video_streams(input).find(|stream| Some(stream.index()) == best);
+    chosen.or_else(|| video_streams(input).next())
 }
 
 /// Opens the decoder of a stream.
@@ -234,6 +266,29 @@ fn seconds(input: &Input, stream: &Stream<'_>) -> Option<f64> {
     let of_stream = known_time(stream.duration()).map(|d| d as f64 * f64::from(stream.time_base()));
     let of_file = known_time(input.duration()).map(|d| d as f64 / f64::from(ff::ffi::AV_TIME_BASE));
     of_stream.or(of_file).filter(|&s| s > 0.0)
+}
+
+/// Width of a stored pixel divided by its height: the container's if it states one, else the codec's.
+fn pixel_aspect(stream: &Stream<'_>, decoder: &decoder::Video) -> f64 {
+    let stated = [stream_aspect(stream), decoder.aspect_ratio()];
+    let known = stated.into_iter().find(|a| a.0 > 0 && a.1 > 0);
+    known.map_or(1.0, f64::from)
+}
+
+#[expect(unsafe_code, reason = "the wrapper has no aspect ratio of a stream")]
+fn stream_aspect(stream: &Stream<'_>) -> ff::Rational {
+    // SAFETY: the stream is live, and the field is a pair of plain numbers.
+    unsafe { (*stream.as_ptr()).sample_aspect_ratio }.into()
+}
+
+#[expect(unsafe_code, reason = "the wrapper has no field order")]
+fn field_order(decoder: &decoder::Video) -> i32 {
+    // SAFETY: the context is live. The field is a C enum of the size of an `i32`, and any bits are a valid `i32`.
+    unsafe {
+        addr_of!((*decoder.as_ptr()).field_order)
+            .cast::<i32>()
+            .read()
+    }
 }
 
 /// A timestamp, unless it is unknown.

@@ -7,6 +7,8 @@ pub struct FrameTable {
     pub timestamps: Vec<f64>,
     /// Numbers of the frames at which decoding can start, ascending; the first frame is always one.
     pub key_frames: Vec<usize>,
+    /// Whether an interlaced frame was found while the file was decoded to list the frames.
+    pub interlaced: bool,
 }
 
 impl FrameTable {

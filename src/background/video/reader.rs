@@ -8,11 +8,16 @@ use ff::frame;
 use ffmpeg_next as ff;
 
 use super::colour_space::RgbConverter;
+use super::deinterlace::{Decoded, Deinterlacer};
 use super::file::{VideoFile, open_decoder, open_input, unreadable};
 use super::frame_table::FrameTable;
 use super::planes::PlanarPicture;
+use super::tone_map::ToneMapper;
 use crate::error::Fault;
 use crate::image::{Picture, Size};
+
+/// Frames at the start that show whether a video is interlaced, if its packets do not say so.
+const FRAMES_CHECKED: usize = 12;
 
 impl VideoFile {
     /// Reads the frames from the first one on.
@@ -39,6 +44,20 @@ impl VideoFile {
         }
         Ok(frame_table)
     }
+
+    /// Whether one of the first frames is interlaced.
+    pub(crate) fn starts_interlaced(&self) -> Result<bool> {
+        let mut reader = self.frames()?;
+        for _ in 0..FRAMES_CHECKED {
+            match reader.skip() {
+                Ok(Some(_)) if reader.is_interlaced() => return Ok(true),
+                Ok(Some(_)) => (),
+                // A damaged frame is an error when it is shown.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Decodes the frames of a [`VideoFile`] in the order in which they are shown.
@@ -48,7 +67,15 @@ pub struct VideoReader {
     decoder: decoder::Video,
     /// Time base of the stream, in seconds.
     time_base: f64,
-    decoded: frame::Video,
+    /// The frame that was decoded last, of which the caller knows.
+    current: Decoded,
+    /// The one before it, and the one after it or why there is none: if frames are deinterlaced.
+    previous: Option<Decoded>,
+    ahead: Option<Result<Option<Decoded>>>,
+    /// Frames decoded so far.
+    count: u64,
+    deinterlacer: Deinterlacer,
+    tone_mapper: ToneMapper,
     converter: RgbConverter,
     /// A converted frame that is not upright yet.
     stored: Vec<u8>,
@@ -69,7 +96,12 @@ impl VideoReader {
             input,
             decoder,
             time_base,
-            decoded: frame::Video::empty(),
+            current: Decoded::default(),
+            previous: None,
+            ahead: None,
+            count: 0,
+            deinterlacer: Deinterlacer::default(),
+            tone_mapper: ToneMapper::default(),
             converter: RgbConverter::default(),
             stored: Vec::new(),
             latest: None,
@@ -88,8 +120,22 @@ impl VideoReader {
 
     /// Decodes the next frame without converting it; [`VideoReader::picture`] converts it.
     pub fn skip(&mut self) -> Result<Option<f64>> {
+        let next = match self.ahead.take() {
+            Some(next) => next?,
+            None => self.decode()?,
+        };
+        let Some(next) = next else { return Ok(None) };
+        let time = next.time;
+        let last = std::mem::replace(&mut self.current, next);
+        // Keeping it takes one of the decoder's buffers.
+        self.previous = (self.file.preparation.deinterlace && last.number > 0).then_some(last);
+        Ok(Some(time))
+    }
+
+    fn decode(&mut self) -> Result<Option<Decoded>> {
+        let mut frame = frame::Video::empty();
         loop {
-            match self.decoder.receive_frame(&mut self.decoded) {
+            match self.decoder.receive_frame(&mut frame) {
                 Ok(()) => break,
                 Err(ff::Error::Eof) => return Ok(None),
                 Err(ff::Error::Other { errno }) if errno == ff::error::EAGAIN => {
@@ -98,10 +144,10 @@ impl VideoReader {
                 Err(e) => return Err(self.damaged(e.to_string()).into()),
             }
         }
-        if self.decoded.is_corrupt() || self.decoded.has_decode_errors() {
+        if frame.is_corrupt() || frame.has_decode_errors() {
             return Err(self.damaged("a frame is damaged").into());
         }
-        let time = match self.timestamp() {
+        let time = match timestamp(&frame) {
             Some(timestamp) => self.seconds(timestamp),
             // Raw streams have no timestamps.
             None => self.latest.map_or(0.0, |latest| {
@@ -109,12 +155,17 @@ impl VideoReader {
             }),
         };
         self.latest = Some(time);
-        Ok(self.latest)
+        self.count += 1;
+        Ok(Some(Decoded {
+            frame,
+            number: self.count,
+            time,
+        }))
     }
 
-    /// Timestamp of the frame that was decoded last, in the time base of the stream.
-    fn timestamp(&self) -> Option<i64> {
-        self.decoded.pts().or_else(|| self.decoded.timestamp())
+    /// Whether the frame that was decoded last is interlaced.
+    pub(super) fn is_interlaced(&self) -> bool {
+        self.file.parity(&self.current.frame).is_some()
     }
 
     fn seconds(&self, timestamp: i64) -> f64 {
@@ -123,23 +174,24 @@ impl VideoReader {
 
     /// Converts the frame that was decoded last to R G B, upright, with alpha if the video has it.
     pub fn picture(&mut self, into: &mut Picture) -> Result<()> {
+        let decoded = &self.current.frame;
         let stored = Size {
-            width: self.decoded.width(),
-            height: self.decoded.height(),
+            width: decoded.width(),
+            height: decoded.height(),
         };
         let display_matrix = self.file.display_matrix;
-        let size = display_matrix.display_size(stored);
-        if size != self.file.size {
-            let text = format!("its frame size changes from {} to {size}", self.file.size);
+        if stored != self.file.stored {
+            let [from, to] = [self.file.stored, stored].map(|s| display_matrix.display_size(s));
             return Err(unreadable(&self.file.path)
-                .because(text)
+                .because(format!("its frame size changes from {from} to {to}"))
                 .hint("encode it again with a single size")
                 .into());
         }
         let converted = self
-            .converter
-            .convert(&self.decoded)
+            .prepare()
             .map_err(|e| unreadable(&self.file.path).because(e))?;
+        let stored = self.file.preparation.square.unwrap_or(stored);
+        let size = display_matrix.display_size(stored);
         (into.width, into.height) = (size.width as usize, size.height as usize);
         let transparent = converted.format() == ff::format::Pixel::RGBA;
         let row = stored.width as usize * if transparent { 4 } else { 3 };
@@ -162,13 +214,44 @@ impl VideoReader {
         Ok(())
     }
 
+    /// The frame that was decoded last in R G B (A), deinterlaced, in colours of BT.709 and scaled as the file says.
+    fn prepare(&mut self) -> Result<frame::Video> {
+        let preparation = self.file.preparation;
+        let size = preparation.square.unwrap_or(self.file.stored);
+        let parity = self.file.parity(&self.current.frame);
+        let deinterlaced = match parity.filter(|_| preparation.deinterlace) {
+            Some(parity) => {
+                if self.ahead.is_none() {
+                    self.ahead = Some(self.decode());
+                }
+                // An error in the next frame is returned when it is its turn.
+                let next = self
+                    .ahead
+                    .as_ref()
+                    .and_then(|next| next.as_ref().ok()?.as_ref());
+                let previous = self.previous.as_ref();
+                Some(
+                    self.deinterlacer
+                        .run(previous, &self.current, next, parity)?,
+                )
+            }
+            None => None,
+        };
+        let frame = deinterlaced.as_ref().unwrap_or(&self.current.frame);
+        if preparation.to_bt709 {
+            let converted = self.tone_mapper.run(frame, self.file.tags)?;
+            return self.converter.convert(&converted, size);
+        }
+        self.converter.convert(frame, size)
+    }
+
     /// Copies the planes of the frame that was decoded last as they are stored.
     pub fn planes(&self, into: &mut PlanarPicture) -> Result<()> {
         let full_range = self.file.is_full_range();
         let copied = self
             .file
             .layout
-            .is_some_and(|layout| layout.copy(&self.decoded, full_range, into));
+            .is_some_and(|layout| layout.copy(&self.current.frame, full_range, into));
         if copied {
             return Ok(());
         }
@@ -188,6 +271,8 @@ impl VideoReader {
             .map_err(|e| unreadable(&self.file.path).because(format!("cannot seek in it: {e}")))?;
         self.decoder.flush();
         self.latest = None;
+        self.current = Decoded::default();
+        (self.previous, self.ahead) = (None, None);
         Ok(())
     }
 
@@ -255,8 +340,9 @@ impl VideoReader {
         let mut frame_table = FrameTable::default();
         let mut has_timestamps = true;
         while let Some(time) = self.skip()? {
-            has_timestamps &= self.timestamp().is_some();
-            frame_table.push(time, self.decoded.is_key());
+            has_timestamps &= timestamp(&self.current.frame).is_some();
+            frame_table.interlaced |= self.is_interlaced();
+            frame_table.push(time, self.current.frame.is_key());
         }
         if !has_timestamps {
             frame_table.key_frames.truncate(1);
@@ -270,6 +356,11 @@ impl VideoReader {
             .because(format!("it is damaged after {after:.2} s: {what}"))
             .hint("export or copy it again")
     }
+}
+
+/// Timestamp of a frame in the time base of the stream.
+fn timestamp(frame: &frame::Video) -> Option<i64> {
+    frame.pts().or_else(|| frame.timestamp())
 }
 
 /// Whether the container marks the packet's frame as decoded for others only, and not shown.

@@ -61,7 +61,7 @@ pub(in crate::cli) struct BatchArgs {
     pub(super) dry_run: bool,
     /// Write a JSON report of the run and each clip, also if it fails
     ///
-    /// docs/batch-report.schema.json describes it. An earlier report is replaced.
+    /// docs/batch-report.schema.json describes it. An earlier report is replaced. FILE may be a pipe, a device or - for stdout.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
 }

@@ -15,7 +15,7 @@ mod selection;
 mod summary;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -26,10 +26,10 @@ pub(super) use args::BatchArgs;
 use super::process;
 use super::ui::Ui;
 use crate::batch::contents::ContentDigests;
-use crate::batch::inputs;
 use crate::batch::job::Job;
 use crate::batch::planner::Planner;
 use crate::batch::shard::Shard;
+use crate::batch::{files, inputs};
 use crate::cancel::Cancel;
 use crate::plan::{OpenBackgrounds, Request};
 use crate::render::report;
@@ -59,15 +59,25 @@ pub(super) fn batch(
     cancel: &Cancel,
 ) -> Result<()> {
     let started = Instant::now();
-    if let Some(path) = &args.report {
-        report::check(path)?;
-    }
     let defaults = Request {
         force: args.force,
         ..args.settings.into_request(matches)
     };
     let config = process::configure(config, &defaults, ui)?;
     let jobs = inputs::collect(&args.inputs, &args.output, &defaults, config.as_ref())?;
+    let mut files = files::of(&jobs, &args.output)
+        .inputs("the input", args.inputs.iter().map(PathBuf::as_path))
+        .inputs(
+            "the configuration",
+            config.as_ref().map(|config| config.path.as_path()),
+        );
+    if let Some(path) = &args.report {
+        files = files.output("--report", &report::target(path));
+    }
+    files.check()?;
+    if let Some(path) = &args.report {
+        report::check(path)?;
+    }
     let shard = shard(args.shard, ui)?;
     let batch = Batch {
         jobs,

@@ -68,7 +68,7 @@ pub(super) fn run(batch: &Batch<'_>, started: Instant, report_path: Option<&Path
         summary::print(&report, batch.ui);
     }
     if let Some(path) = report_path {
-        match (report::write_json(&report, path), &result) {
+        match (report::write_json(&report, path, batch.cancel), &result) {
             (Err(error), Err(_)) => batch.ui.warn(&format!("{error:#}")),
             (written, _) => written?,
         }

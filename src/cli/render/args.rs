@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueHint};
 
+use crate::audio::track::TrackName;
 use crate::background::order::Order;
 use crate::encode::codec::Codec;
 #[cfg(feature = "credentials")]
@@ -37,12 +38,15 @@ Examples:
   lipsync render speech.wav --frames pngs --limit 2       the first two seconds as PNGs
   lipsync render talk.wav --part 0/4          the first quarter -> talk.part0-of-4.mp4
   lipsync render speech.wav -o - | ffplay -   fragmented MP4 through a pipe
+  espeak-ng --stdout hello | lipsync render - -o hello.mp4
+  lipsync render interview.mkv --audio-track 1            the second audio track
   lipsync render speech.wav --contact-sheet look.png      twelve frames in one picture
   lipsync render speech.wav --dry-run -v      the plan, and where each setting came from")]
 pub(in crate::cli) struct RenderArgs {
-    /// Speech: an audio file, or a video with an audio track [default: the bundled sample]
+    /// Speech: an audio file, or a video with an audio track; - for stdin [default: the bundled sample]
     ///
-    /// WAV, and every format that FFmpeg decodes: MP3, M4A, FLAC, Ogg, Opus and others.
+    /// WAV, and every format that FFmpeg decodes: MP3, M4A, FLAC, Ogg, Opus and others. Audio from a pipe is copied to a
+    /// temporary file first; with `-`, name the output.
     #[arg(value_hint = ValueHint::FilePath)]
     audio: Option<PathBuf>,
     /// Clip to write: .mp4, .mov, .mkv or .webm, or - for stdout [default: the audio's name with .mp4]
@@ -58,7 +62,7 @@ pub(in crate::cli) struct RenderArgs {
     frames: Option<PathBuf>,
     /// Write a PNG that shows twelve frames of the clip
     ///
-    /// Without --output and --frames, nothing else is rendered.
+    /// Without --output and --frames, nothing else is rendered. FILE may be a pipe, a device or - for stdout.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     contact_sheet: Option<PathBuf>,
     /// Render only the K-th of N parts of a long clip, counted from 0
@@ -79,7 +83,7 @@ pub(in crate::cli) struct RenderArgs {
     pub(super) dry_run: bool,
     /// Write a JSON report of the run, also if it fails
     ///
-    /// docs/report.schema.json describes it. An earlier report is replaced.
+    /// docs/report.schema.json describes it. An earlier report is replaced. FILE may be a pipe, a device or - for stdout.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) report: Option<PathBuf>,
 }
@@ -93,7 +97,7 @@ pub(in crate::cli) struct ClipArgs {
     /// audio_encoder.onnx; next to a generator's file, audio_encoder.onnx is expected too.
     #[arg(short, long, value_name = "ID|PATH", env = "LIPSYNC_MODEL", hide_env = true, value_hint = ValueHint::AnyPath)]
     model: Option<PathBuf>,
-    /// Presenter: a folder of numbered JPEG or PNG frames, a picture or a video [default: the model's]
+    /// Presenter: a folder of numbered pictures, a picture or a video [default: the model's]
     #[arg(short, long, value_name = "DIR|VIDEO", env = "LIPSYNC_BACKGROUND", hide_env = true, value_hint = ValueHint::AnyPath)]
     background: Option<PathBuf>,
     /// Crop rectangles: a JSON file or a folder of landmark files [default: in or next to the background]
@@ -117,6 +121,22 @@ pub(in crate::cli) struct ClipArgs {
     /// Render only the first SECONDS of the audio
     #[arg(long, value_name = "SECONDS", value_parser = request::seconds)]
     limit: Option<f64>,
+    /// Which of several audio tracks: its number, from 0, or its language [default: the one that holds speech]
+    ///
+    /// A language is a code of two or three letters, such as `en` or `eng`. A warning says which track was chosen.
+    #[arg(
+        long,
+        value_name = "N|LANG",
+        env = "LIPSYNC_AUDIO_TRACK",
+        hide_env = true
+    )]
+    audio_track: Option<TrackName>,
+    /// Render what is there of an audio file that ends before its header says
+    ///
+    /// Without it, such a file is an error. Audio from a pipe, and WAV files with a size that stands for an unknown one, are
+    /// always read to their end.
+    #[arg(long, env = "LIPSYNC_ALLOW_TRUNCATED", hide_env = true, value_parser = FalseyValueParser::new())]
+    allow_truncated: bool,
     /// Leave out the mark that the clip is AI-generated
     #[arg(long, env = "LIPSYNC_NO_MARK", hide_env = true, value_parser = FalseyValueParser::new())]
     no_mark: bool,
@@ -215,7 +235,8 @@ pub(in crate::cli) struct ClipArgs {
     preset: Option<String>,
     /// Encode the audio at this bitrate in kbit/s, such as 128 or 128k [default: copy it, else 192]
     ///
-    /// By default, the audio is copied without encoding if the clip can hold it, and encoded at 192 kbit/s otherwise.
+    /// By default, the audio is copied without encoding if players play it from such a file, and encoded at 192 kbit/s
+    /// otherwise: as AAC, in .webm as Opus.
     #[arg(
         long,
         value_name = "N",
@@ -282,6 +303,8 @@ impl ClipArgs {
             paste: origins.setting("paste", self.paste),
             silence: origins.setting("silence", self.silence),
             limit: self.limit,
+            audio_track: origins.setting("audio_track", self.audio_track),
+            allow_truncated: origins.setting("allow_truncated", Some(self.allow_truncated)),
             device: origins.setting("device", self.device),
             precision: origins.setting("precision", self.precision),
             batch: origins.setting("batch", self.batch),

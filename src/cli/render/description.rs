@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
+use crate::encode::clip::{ClipAudio, ClipFormat};
 use crate::plan::Plan;
 
 /// One line each for the audio, model, background, output, computation and runtime. `device` runs the networks on `batch`
@@ -33,11 +34,19 @@ fn audio(plan: &Plan) -> String {
         1 => "mono".to_owned(),
         n => format!("{n} channels"),
     };
+    let track = audio.tracks.get(audio.track);
+    let track = track.filter(|_| audio.tracks.len() > 1);
+    let track = track.map(|track| format!(", track {track} of {}", audio.tracks.len()));
+    let joined = match audio.joined() {
+        1 => String::new(),
+        n => format!(", joined from {n} files"),
+    };
     format!(
-        "`{}`: {:.2} s, {} Hz, {channels}",
+        "`{}`: {:.2} s, {} Hz, {channels}{}{joined}",
         audio.path().display(),
         audio.seconds(),
         audio.rate,
+        track.unwrap_or_default(),
     )
 }
 
@@ -99,11 +108,26 @@ fn encoding(plan: &Plan) -> String {
     let crf = video.crf.map(|crf| format!(", crf {crf}"));
     let preset = video.preset.as_ref().map(|preset| format!(", {preset}"));
     format!(
-        ", {}{}{}",
+        ", {}{}{}, {}",
         video.encoder.name,
         crf.unwrap_or_default(),
-        preset.unwrap_or_default()
+        preset.unwrap_or_default(),
+        sound(plan, format)
     )
+}
+
+/// How the audio is written.
+fn sound(plan: &Plan, format: &ClipFormat) -> String {
+    let part = plan.range.part.is_some();
+    // An audio file that cannot be read any more is an error soon enough.
+    match format.sound(&plan.sound, part) {
+        Ok(ClipAudio {
+            codec,
+            copied: true,
+        }) => format!("audio copied ({codec})"),
+        Ok(ClipAudio { codec, .. }) => format!("audio encoded as {codec}"),
+        Err(_) => "audio".into(),
+    }
 }
 
 /// The value as it is written on the command line.

@@ -84,7 +84,7 @@ impl Job {
         )?;
         drop(progress);
         report.set_rendered(&rendered);
-        rendered.publish()?;
+        rendered.publish(cancel)?;
         self.print_summary(started, frames, ui);
         Ok(())
     }

@@ -3,10 +3,12 @@
 //! - `args.rs`: the options, and the request that they make
 //! - `job.rs`: a plan with its networks: rendered, or printed with `--dry-run`
 //! - `description.rs`: a plan in words
+//! - `stream.rs`: audio that comes through a pipe
 
 mod args;
 mod description;
 mod job;
+mod stream;
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,6 +22,7 @@ use super::process;
 use super::ui::Ui;
 use crate::cancel::Cancel;
 use crate::error::ErrorReport;
+use crate::output::RunFiles;
 use crate::plan::{Plan, Request};
 use crate::render::report::{self, RenderReport};
 use job::Job;
@@ -34,12 +37,18 @@ pub(super) fn render(
 ) -> Result<()> {
     let started = Instant::now();
     let (dry_run, report_path) = (args.dry_run, args.report.clone());
+    let mut request = args.into_request(matches);
     if let Some(path) = &report_path {
+        with_report(request.files(), path).check()?;
         report::check(path)?;
     }
     let mut report = RenderReport::default();
-    let request = args.into_request(matches);
-    let plan = plan(request, config, ui, &mut report);
+    let copied = stream::copy(&mut request, cancel);
+    let plan = copied.and_then(|()| plan(request, config, ui, &mut report));
+    if let (Ok(plan), Some(path)) = (&plan, &report_path) {
+        // Also with the files that were not named. There is no place for a report on this mistake.
+        with_report(plan.files(), path).check()?;
+    }
     let result = plan.and_then(|plan| {
         let job = Job::load(plan, ui, &mut report)?;
         if dry_run {
@@ -51,12 +60,16 @@ pub(super) fn render(
         let error = result.as_ref().err().map(ErrorReport::of);
         report.warnings = ui.warnings();
         report.set_end(started.elapsed().as_secs_f64(), error.as_ref());
-        match (report.write(&path), &result) {
+        match (report.write(&path, cancel), &result) {
             (Err(error), Err(_)) => ui.warn(&format!("{error:#}")),
             (written, _) => written?,
         }
     }
     result
+}
+
+fn with_report(files: RunFiles, report: &Path) -> RunFiles {
+    files.output("--report", &report::target(report))
 }
 
 /// Decides and checks everything except the networks.

@@ -5,6 +5,7 @@ use std::path::Path;
 use saphyr_parser::Marker;
 
 use crate::error::Fault;
+use crate::files::{self, SizeLimit};
 
 /// Most characters of a word in a message.
 pub(super) const MAX_WORD_CHARS: usize = 60;
@@ -34,7 +35,7 @@ impl<T> Located<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(super) line: usize,
-    column: usize,
+    pub(super) column: usize,
 }
 
 impl Position {
@@ -58,10 +59,19 @@ impl From<Marker> for Position {
 pub(crate) struct FileKind {
     /// What messages call it: `config`.
     pub(crate) name: &'static str,
-    /// Larger files are refused.
-    pub(crate) max_bytes: u64,
+    /// How large it may be.
+    pub(crate) limit: SizeLimit,
     /// Makes the error for a faulty file from its message: wrong usage, or bad input.
     pub(crate) fault: fn(String) -> Fault,
+}
+
+impl FileKind {
+    /// Reads the text of the file at `path`.
+    pub(crate) fn text_of(&self, path: &Path) -> Result<String, Fault> {
+        files::read_text(path, self.limit, || {
+            (self.fault)(format!("cannot read {} `{}`", self.name, path.display()))
+        })
+    }
 }
 
 /// The text of a file, or one line of it.

@@ -1,13 +1,12 @@
 //! The one reader of YAML files: `lipsync.yaml`, `model.yaml`, jobs files, and jobs as JSON lines.
 //!
 //! ```text
-//! file --text--> String --parser events--> tree::Node --section::Section--> typed values, each with its line
+//! file --crate::files--> String --parser events--> tree::Node --section::Section--> typed values, each with its line
 //! ```
 //!
 //! | file | what it does |
 //! | --- | --- |
 //! | `document` | a text and its file; errors with line, column and the line itself |
-//! | `text` | reads a file up to a size limit; UTF-8, with or without a byte-order mark |
 //! | `tree` | builds nodes that know their line and column from the events of `saphyr-parser` |
 //! | `section` | mappings whose keys are all known; reports the nearest key, the expected type and the value found |
 //!
@@ -18,7 +17,6 @@
 
 mod document;
 mod section;
-mod text;
 mod tree;
 
 pub(crate) use document::{Document, FileKind, Located, Position, shortened};

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Number;
 
 use super::document::{Document, Position, shortened};
+use crate::error::Fault;
 
 /// Most sequences and mappings inside each other; the schemas need 3.
 const MAX_DEPTH: usize = 32;
@@ -76,16 +77,44 @@ impl Document<'_> {
         let mut parser = Parser::new_from_str(self.text);
         let mut builder = Builder::default();
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|e| {
-                self.fault((*e.marker()).into(), &format!("invalid YAML: {}", e.info()))
-                    .hint("indent with spaces, and quote values that contain special characters")
-            })?;
+            let (event, span) = event.map_err(|e| self.invalid((*e.marker()).into(), e.info()))?;
             let position = span.start.into();
             builder
                 .take(event, position)
                 .map_err(|problem| self.fault(position, problem))?;
         }
         Ok(builder.root.filter(|root| !root.is_null()))
+    }
+}
+
+impl Document<'_> {
+    /// The error for text that is not YAML: `info` at `position`. Windows paths in double quotes and tabs get a hint of
+    /// their own.
+    fn invalid(&self, position: Position, info: &str) -> Fault {
+        let line = |number: usize| self.text.lines().nth(number - 1).unwrap_or_default();
+        let mut rest = line(position.line).chars().skip(position.column - 1);
+        if rest.next() == Some('"') && rest.any(|c| c == '\\') {
+            return self
+                .fault(
+                    position,
+                    "invalid YAML: in double quotes, a backslash begins an escape sequence",
+                )
+                .hint(r"write a path in single quotes ('C:\Users\me'), or with / ('C:/Users/me')");
+        }
+        // The parser may stop at the value before the tab.
+        let lines = [position.line, position.line + 1];
+        let with_tab = lines
+            .into_iter()
+            .find(|number| line(*number).contains('\t'));
+        let fault = |position| self.fault(position, &format!("invalid YAML: {info}"));
+        match with_tab {
+            Some(number) => {
+                let before = line(number).chars().take_while(|c| *c != '\t').count();
+                fault(Position::new(number, before + 1)).hint("replace the tab by spaces")
+            }
+            None => fault(position)
+                .hint("indent with spaces, and quote values that contain special characters"),
+        }
     }
 }
 

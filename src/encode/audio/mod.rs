@@ -37,8 +37,7 @@ impl AudioTrack {
         bits: Option<usize>,
     ) -> Result<Self> {
         if bits.is_none()
-            && let Some(packets) = audio.packets()?
-            && container.holds_audio(packets.parameters()?.id(), audio.rate)
+            && let Some((_, packets)) = container.copyable(audio)?
         {
             let copied = CopiedAudio::add(output, packets)?;
             return Ok(Self::Copied(Box::new(copied)));
@@ -197,8 +196,8 @@ mod tests {
             ("in.wav", Mov, "pcm_s16le"),
             ("in.wav", Mkv, "pcm_s16le"),
             ("in.wav", WebM, "opus"),
-            ("in.mp3", Mp4, "mp3"),
-            ("in.mp3", Mov, "mp3"),
+            ("in.mp3", Mp4, "aac"),
+            ("in.mp3", Mov, "aac"),
             ("in.mp3", Mkv, "mp3"),
             ("in.mp3", WebM, "opus"),
             ("low.mp3", Mp4, "aac"),
@@ -214,7 +213,7 @@ mod tests {
             ("in.ogg", WebM, "opus"),
             ("in.webm", Mkv, "vorbis"),
             ("in.webm", WebM, "vorbis"),
-            ("in.opus", Mp4, "opus"),
+            ("in.opus", Mp4, "aac"),
             ("in.opus", Mov, "aac"),
             ("in.opus", Mkv, "opus"),
             ("in.opus", WebM, "opus"),

@@ -1,6 +1,5 @@
 //! One rendered part of a clip.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,6 +10,7 @@ use ffmpeg_next as ff;
 
 use crate::encode::part_tag::PartTag;
 use crate::error::{Fault, plain_io};
+use crate::files;
 
 /// A rendered part of a clip.
 pub(crate) struct PartFile {
@@ -28,7 +28,7 @@ impl PartFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         crate::ffmpeg::init()?;
         let unreadable = || Fault::failed(format!("cannot read `{}`", path.display()));
-        let file = File::open(path).map_err(|e| unreadable().because(plain_io(&e)))?;
+        let file = files::open(path).map_err(|e| unreadable().because(plain_io(&e)))?;
         let mut options = Dictionary::new();
         options.set("protocol_whitelist", "none");
         let input = format::input_from_stream(

@@ -8,7 +8,7 @@ use ffmpeg_next as ff;
 use crate::encode::codec::PixelFormat;
 use crate::encode::container::Container;
 use crate::encode::spec::ClipSpec;
-use crate::error::Fault;
+use crate::error::{Fault, exhausted};
 use crate::image::Size;
 use crate::image::yuv420;
 
@@ -56,6 +56,10 @@ impl EncoderSetup {
         let ClipSpec { size, fps, .. } = self.spec;
         let name = self.spec.format.video.encoder.name;
         let message = format!("cannot start the video encoder {name} for {size} at {fps} fps");
+        // Encoders only say that they failed.
+        if let Some(lack) = exhausted() {
+            return Fault::machine(message).because(lack);
+        }
         Fault::machine(message)
             .because(error)
             .hint("choose another one with --codec")

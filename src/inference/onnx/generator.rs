@@ -18,6 +18,7 @@ use super::sub_model::SubModel;
 use crate::audio::window::WINDOW_LEN;
 use crate::face::{self, INPUT_LEN, OUTPUT_LEN};
 use crate::inference::generator::{Face, Generator};
+use crate::inference::threads;
 
 impl Loader<'_> {
     /// Starts `count` generators, with what they share.
@@ -70,10 +71,11 @@ impl Loader<'_> {
     ) -> Result<RunningGenerators> {
         let joint = SubModel::read(&parts.joint)?;
         let (features, joints) = thread::scope(|scope| {
-            let start = || scope.spawn(|| joint.start(self));
+            let start = || threads::start(scope, || joint.start(self));
             let joints: Vec<_> = (0..count).map(|_| start()).collect();
             let features = FeatureCache::new(parts, self);
-            let joints: Result<Vec<Session>> = joints.into_iter().map(join).collect();
+            let joints: Result<Vec<Session>> =
+                joints.into_iter().map(|thread| join(thread?)).collect();
             Ok::<_, anyhow::Error>((features?, joints?))
         })?;
         let features = Arc::new(Mutex::new(features));

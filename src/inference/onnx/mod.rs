@@ -18,7 +18,8 @@
 //!
 //! `runtime` is the library itself, and `arena` its memory. `device` says where networks should run and where they do;
 //! `cuda` and `cuda_unavailable` find out whether a GPU can be used, `assignment` what runs on it. `baseline` runs a
-//! generator without all of this, to measure against; `probe` runs any network.
+//! generator without all of this, to measure against; `probe` runs any network. `face_networks` find faces and their
+//! landmarks.
 
 mod arena;
 mod assignment;
@@ -27,6 +28,7 @@ mod baseline;
 pub(crate) mod cuda;
 mod cuda_unavailable;
 mod device;
+mod face_networks;
 mod feature_cache;
 mod finite;
 mod generator;
@@ -58,6 +60,7 @@ pub(crate) use cuda_unavailable::CudaUnavailable;
 pub(crate) use device::Gpu;
 pub use device::Hardware;
 pub(crate) use device::{Device, Placement};
+pub(crate) use face_networks::OnnxFaceNetworks;
 pub use feature_cache::FeatureLimits;
 pub(crate) use generator::OnnxGenerator;
 pub use networks::Networks;

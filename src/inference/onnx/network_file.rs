@@ -6,11 +6,11 @@ use anyhow::Result;
 use prost::Message as _;
 
 use crate::error::{Fault, plain_io};
+use crate::files::misnamed;
 use crate::inference::external;
 use crate::inference::graph::outline::{Outline, ValueOutline};
 use crate::inference::graph::proto::Model;
 use crate::inference::graph::widen::{is_half, to_single_precision};
-use crate::misnamed;
 
 /// The largest message that protobuf reads, and with it ONNX Runtime.
 const MAX_BYTES: usize = i32::MAX as usize;

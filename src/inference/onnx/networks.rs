@@ -23,7 +23,7 @@ use crate::image::Picture;
 use crate::inference::generator::{Face, Generator as _};
 use crate::inference::halving::{BatchHalving, BatchLimit, is_out_of_memory};
 use crate::inference::precision::Tuning;
-use crate::inference::threads::{GENERATORS_PER_GPU, ThreadBudget, release_memory};
+use crate::inference::threads::{self, GENERATORS_PER_GPU, ThreadBudget, release_memory};
 
 /// The audio encoder gets this fraction (1/8) of the GPU memory that the networks may use.
 const ENCODER_SHARE: usize = 8;
@@ -142,9 +142,9 @@ impl Networks {
                 painted.or_else(|e| if e.is::<NotFinite>() { Ok(()) } else { Err(e) })
             };
             let threads: Vec<_> = (self.generators.iter_mut())
-                .map(|generator| scope.spawn(move || paint(generator)))
+                .map(|generator| threads::start(scope, move || paint(generator)))
                 .collect();
-            threads.into_iter().map(join).collect()
+            threads.into_iter().map(|thread| join(thread?)).collect()
         });
         for (index, result) in results.into_iter().enumerate() {
             match result {
@@ -167,9 +167,9 @@ fn load_encoder(
     generator: &Path,
 ) -> Result<(Network, Placement, Vec<u8>)> {
     let (bytes, started) = thread::scope(|scope| {
-        let bytes = scope.spawn(|| NetworkFile::read(generator, GENERATOR.name));
+        let bytes = threads::start(scope, || NetworkFile::read(generator, GENERATOR.name));
         let started = loader.load(audio_encoder, &AUDIO_ENCODER);
-        (join(bytes), started)
+        (bytes.map_err(Into::into).and_then(join), started)
     });
     let (encoder, placement) = started?;
     Ok((encoder, placement, bytes?.bytes))

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 
-use super::super::decibels;
 use crate::audio::AudioFile;
 use crate::cancel::Cancel;
 
@@ -22,8 +21,6 @@ pub(super) struct Levels {
     sum: f64,
     /// Sum of squares of each channel.
     squares: Vec<f64>,
-    /// Sum of squares of the mono mix.
-    mixed: f64,
     /// Samples at full scale.
     pub(super) clipped: u64,
     /// Starts of clipped runs, in seconds.
@@ -78,7 +75,6 @@ impl Levels {
         }
         self.count += 1;
         self.sum += sum;
-        self.mixed += (sum / frame.len() as f64).powi(2);
     }
 
     /// Samples of all channels.
@@ -94,15 +90,6 @@ impl Levels {
     /// Root mean square of all samples.
     pub(super) fn rms(&self) -> f64 {
         (self.squares.iter().sum::<f64>() / self.values()).sqrt()
-    }
-
-    /// How much quieter the mono mix is than the channels, in dB.
-    pub(super) fn mix_loss(&self) -> f64 {
-        let mixed = (self.mixed / self.count.max(1) as f64).sqrt();
-        if self.rms() < 1e-5 || self.squares.contains(&0.0) {
-            return 0.0;
-        }
-        decibels(self.rms()) - decibels(mixed)
     }
 
     /// The channels, from 0, that are silent while another one is not.

@@ -15,8 +15,10 @@ use serde::Serialize;
 
 use super::media::MediaInfo;
 use super::{decibels, rounded};
-use crate::audio::AudioFile;
+use crate::audio::selection::open_speech;
+use crate::audio::track::TrackInfo;
 use crate::audio::voice_activity::VoiceActivity;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::cancel::Cancel;
 use crate::timeline::FrameRate;
 use levels::Levels;
@@ -37,6 +39,12 @@ pub(crate) struct AudioInfo {
     pub rate_hz: u32,
     /// Number of channels.
     pub channels: u16,
+    /// How many files were joined into it; 1 for most.
+    pub joined_files: usize,
+    /// The audio tracks.
+    pub tracks: Vec<TrackInfo>,
+    /// Which of them all this is about.
+    pub track: usize,
     /// Duration in seconds.
     pub seconds: f64,
     /// Frames of a clip with this audio at 25 frames per second.
@@ -72,7 +80,14 @@ impl AudioInfo {
         warnings: &mut Vec<String>,
         cancel: &Cancel,
     ) -> Result<Self> {
-        let audio = AudioFile::open(path, None)?;
+        let options = ReadOptions {
+            cut_off: Truncated::Allowed,
+            ..ReadOptions::default()
+        };
+        let audio = open_speech(&AudioSource::file(path), None, options)?;
+        warnings.extend(audio.warnings.iter().cloned());
+        let several = audio.tracks.get(audio.track);
+        let several = several.filter(|_| audio.tracks.len() > 1);
         let (codec, bits) = media.audio.map_or(("unknown".to_owned(), None), |stream| {
             (stream.codec, stream.bits)
         });
@@ -83,10 +98,13 @@ impl AudioInfo {
         let speech_end = activity.speech.last().map_or(0.0, |r| r.end);
         let info = Self {
             container: media.container,
-            codec,
+            codec: several.map_or(codec, |track| track.codec.clone()),
             bits,
             rate_hz: audio.rate,
             channels: audio.channels,
+            joined_files: audio.joined(),
+            tracks: audio.tracks.clone(),
+            track: audio.track,
             seconds: rounded(seconds),
             frames_at_25_fps: FrameRate::TRAINED.frames_covering(audio.frames, audio.rate),
             peak_dbfs: decibels(levels.peak),

@@ -12,8 +12,6 @@ const QUIET_DBFS: f64 = -40.0;
 const NOISY_DB: f64 = 15.0;
 /// A mean sample farther from 0 is a DC offset.
 const DC_OFFSET: f64 = 0.01;
-/// A mono mix quieter than the channels by more than this means that they cancel each other, in dB.
-const CANCELLED_DB: f64 = 6.0;
 /// Audio that the generator looks at for one frame, in seconds.
 const WINDOW_SECONDS: f64 = 0.64;
 
@@ -35,7 +33,7 @@ impl AudioInfo {
                 listed(pauses.map(|[start, end]| format!("{start:.2}-{end:.2}")))
             ),
         };
-        vec![
+        let mut rows = vec![
             (
                 "format",
                 format!(
@@ -46,6 +44,18 @@ impl AudioInfo {
             ),
             ("sample rate", format!("{} Hz", self.rate_hz)),
             ("channels", self.channels.to_string()),
+        ];
+        if self.tracks.len() > 1 {
+            let others = self.tracks.iter().map(ToString::to_string);
+            rows.push((
+                "tracks",
+                format!("{}: {}", self.tracks.len(), listed(others)),
+            ));
+        }
+        if self.joined_files > 1 {
+            rows.push(("joined", format!("from {} files", self.joined_files)));
+        }
+        rows.extend([
             (
                 "duration",
                 format!(
@@ -77,7 +87,8 @@ impl AudioInfo {
                 ),
             ),
             ("pauses", pauses),
-        ]
+        ]);
+        rows
     }
 
     pub(super) fn add_warnings(&self, levels: &Levels, warnings: &mut Vec<String>) {
@@ -133,15 +144,9 @@ impl AudioInfo {
     }
 
     fn add_channel_warnings(&self, levels: &Levels, warnings: &mut Vec<String>) {
-        let loss = levels.mix_loss();
-        if loss > CANCELLED_DB {
-            warnings.push(format!(
-                "the channels cancel each other: the mono mix that the networks get is {loss:.0} dB quieter"
-            ));
-        }
         for channel in levels.silent_channels() {
             warnings.push(format!(
-                "channel {} of {} is silent: the networks get the mean of all channels",
+                "channel {} of {} is silent",
                 channel + 1,
                 self.channels
             ));

@@ -4,10 +4,10 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use anyhow::Result;
-use image::RgbImage;
 
 use crate::background::crop_rects::RawRect;
-use crate::image::Size;
+use crate::background::load_picture;
+use crate::image::{Picture, Size};
 
 /// Columns and rows of the brightness grid.
 const GRID: usize = 24;
@@ -27,13 +27,10 @@ pub(super) struct FrameStats {
 impl FrameStats {
     /// Decodes a picture; `rect` is its crop rectangle.
     pub(super) fn of(path: &Path, rect: Option<RawRect>) -> Result<Self> {
-        let picture = image::open(path)?.into_rgb8();
-        let size = Size {
-            width: picture.width(),
-            height: picture.height(),
-        };
+        let picture = load_picture(path)?;
+        let size = picture.size();
         let mut hasher = DefaultHasher::new();
-        hasher.write(picture.as_raw());
+        hasher.write(&picture.pixels);
         let luma = Luma::of(&picture);
         Ok(Self {
             size,
@@ -58,15 +55,15 @@ struct Luma {
 }
 
 impl Luma {
-    fn of(picture: &RgbImage) -> Self {
-        let brightness = |p: &image::Rgb<u8>| {
-            let [r, g, b] = p.0.map(f32::from);
+    fn of(picture: &Picture) -> Self {
+        let brightness = |p: &[u8]| {
+            let [r, g, b] = [p[0], p[1], p[2]].map(f32::from);
             0.299 * r + 0.587 * g + 0.114 * b
         };
         Self {
-            width: picture.width() as usize,
-            height: picture.height() as usize,
-            values: picture.pixels().map(brightness).collect(),
+            width: picture.width,
+            height: picture.height,
+            values: picture.pixels.chunks_exact(3).map(brightness).collect(),
         }
     }
 
@@ -121,7 +118,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::imageops;
+    use image::{RgbImage, imageops};
 
     fn stats(picture: &RgbImage, name: &str) -> FrameStats {
         let dir = tempfile::tempdir().unwrap();

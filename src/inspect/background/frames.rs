@@ -10,7 +10,7 @@ use super::super::KINDS_HINT;
 use super::frame_stats::FrameStats;
 use crate::background::crop_rects::{CropRects, RawRect};
 use crate::background::folder::{frame_number, list_pictures};
-use crate::background::inside;
+use crate::background::{FolderContents, inside};
 use crate::error::Fault;
 use crate::image::Rect;
 
@@ -76,11 +76,15 @@ fn list(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
         folder = inner;
     }
     if !pictures.iter().any(|picture| frame_number(picture).is_ok()) {
-        let why = "the folder has neither .onnx files nor numbered JPEG or PNG pictures";
+        let contents = FolderContents::of(&folder);
+        let why = format!(
+            "the folder has neither .onnx files nor numbered pictures: {}",
+            contents.words
+        );
         return Err(
             Fault::failed(format!("cannot inspect `{}`", path.display()))
                 .because(why)
-                .hint(KINDS_HINT)
+                .hint(contents.hint.unwrap_or_else(|| KINDS_HINT.into()))
                 .into(),
         );
     }

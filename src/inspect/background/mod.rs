@@ -196,10 +196,12 @@ fn formats(frames: &[Frame]) -> BTreeMap<String, usize> {
     let mut formats = BTreeMap::new();
     for frame in frames {
         let extension = frame.path.extension().unwrap_or_default();
-        let format = if extension.eq_ignore_ascii_case("png") {
-            "PNG"
-        } else {
-            "JPEG"
+        let format = match extension.to_ascii_lowercase().to_str() {
+            Some("png") => "PNG",
+            Some("webp") => "WebP",
+            Some("bmp") => "BMP",
+            Some("tif" | "tiff") => "TIFF",
+            _ => "JPEG",
         };
         *formats.entry(format.to_owned()).or_default() += 1;
     }

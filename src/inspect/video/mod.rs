@@ -12,11 +12,12 @@ use image::RgbImage;
 use serde::Serialize;
 
 use super::media::MediaInfo;
-use crate::audio::AudioFile;
+use crate::audio::selection::open_speech;
+use crate::audio::{AudioFile, AudioSource, ReadOptions, Truncated};
 use crate::background::video::VideoFile;
 use crate::cancel::Cancel;
 use crate::image::{Picture, Rect};
-use crate::sync::{self, Loudness, Motion, RenderInputs, Sync, View};
+use crate::sync::{self, Loudness, Motion, RenderInputs, Sync, View, rounded};
 
 /// The facts about a video.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,10 @@ pub(crate) struct VideoInfo {
     pub media: MediaInfo,
     /// Number of decoded frames.
     pub frames: usize,
+    /// Whether frames are interlaced.
+    pub interlaced: bool,
+    /// Width of a stored pixel divided by its height: 1 for square pixels.
+    pub pixel_aspect: f64,
     /// The tag that says that it is AI-generated; none if there is none.
     pub mark: Option<String>,
     /// Lag between mouth and audio; none without audio or without motion.
@@ -51,6 +56,7 @@ impl VideoInfo {
         cancel: &Cancel,
     ) -> Result<Self> {
         let file = VideoFile::open(path)?;
+        let interlaced = file.starts_interlaced()?;
         let view = View::of(path, file.size, making, warnings, cancel)?;
         let audio = match &media.audio {
             Some(_) => open_audio(path, warnings),
@@ -67,6 +73,8 @@ impl VideoInfo {
             .and_then(|loudness| Sync::of(&motion, loudness));
         let info = Self {
             frames: motion.times.len(),
+            interlaced,
+            pixel_aspect: rounded(file.pixel_aspect),
             mark: media.ai_mark().map(str::to_owned),
             sync,
             file,
@@ -76,6 +84,8 @@ impl VideoInfo {
             media,
         };
         info.add_warnings(&motion, warnings);
+        warnings.extend(info.file.clone().prepare(interlaced));
+        warnings.extend(info.file.other_streams());
         Ok(info)
     }
 
@@ -106,8 +116,15 @@ impl VideoInfo {
 
 /// Opens the audio track; a failure becomes a warning.
 fn open_audio(path: &Path, warnings: &mut Vec<String>) -> Option<AudioFile> {
-    match AudioFile::open(path, None) {
-        Ok(audio) => Some(audio),
+    let options = ReadOptions {
+        cut_off: Truncated::Allowed,
+        ..ReadOptions::default()
+    };
+    match open_speech(&AudioSource::file(path), None, options) {
+        Ok(audio) => {
+            warnings.extend(audio.warnings.iter().cloned());
+            Some(audio)
+        }
         Err(error) => {
             warnings.push(format!("the audio track cannot be read: {error:#}"));
             None

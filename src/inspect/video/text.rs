@@ -25,13 +25,15 @@ impl VideoInfo {
             rows.push((
                 "video",
                 format!(
-                    "{}, {}x{}, {} fps, {}, {}",
+                    "{}, {}x{}{}, {} fps, {}, {}{}",
                     video.codec,
                     video.width,
                     video.height,
+                    self.aspect_words(),
                     video.fps,
                     video.pix_fmt,
-                    counted(self.frames, "frame")
+                    counted(self.frames, "frame"),
+                    self.interlaced_words()
                 ),
             ));
             rows.push(("colour", colour_words(video)));
@@ -55,6 +57,22 @@ impl VideoInfo {
             ),
         ]);
         rows
+    }
+
+    fn aspect_words(&self) -> String {
+        if self.file.has_oblong_pixels() {
+            format!(" with pixels of {:.3}:1", self.pixel_aspect)
+        } else {
+            String::new()
+        }
+    }
+
+    fn interlaced_words(&self) -> String {
+        match (self.interlaced, self.file.field_order) {
+            (true, Some(order)) => format!(", interlaced, {}", order.name()),
+            (true, None) => ", interlaced".into(),
+            (false, _) => String::new(),
+        }
     }
 
     pub(super) fn add_warnings(&self, motion: &Motion, warnings: &mut Vec<String>) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 
-use crate::error::{ErrorReport, Exit, Fault};
+use crate::error::{ErrorReport, Exit, Fault, no_thread};
 
 /// Why a stage ended early. If several stages fail, [`root_cause`] chooses the error to return.
 pub(super) enum StageError {
@@ -95,10 +95,11 @@ pub(super) fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: &'static str,
     stage: impl FnOnce(&mut StageTimer) -> StageResult + Send + 'scope,
-) -> std::io::Result<ScopedJoinHandle<'scope, Result<StageTime, StageError>>> {
+) -> Result<ScopedJoinHandle<'scope, Result<StageTime, StageError>>, Fault> {
     thread::Builder::new()
         .name(name.into())
         .spawn_scoped(scope, move || guarded(name, stage))
+        .map_err(|e| no_thread(&e))
 }
 
 /// Runs a stage. A panic becomes an error that names the stage.

@@ -1,5 +1,6 @@
 //! Many clips: inputs, outputs, failures, and the messages about them.
 
+mod entries;
 mod failures;
 mod inputs;
 mod resources;

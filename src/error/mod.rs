@@ -1,7 +1,10 @@
 //! Errors for users, and exit codes for scripts.
 
+mod limits;
+
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 
 /// Exit codes. The numbers are part of the command line's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,21 @@ impl Fault {
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// Puts `to` in the place of the name `from`, in message and hint.
+    #[must_use]
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.message = self.message.replace(from, to);
+        self.hint = self.hint.map(|hint| hint.replace(from, to));
+        self
+    }
+
+    /// Adds that the value in the message is that of a variable.
+    #[must_use]
+    pub(crate) fn of_variable(mut self, name: &str) -> Self {
+        self.message = format!("{} (from {name})", self.message);
         self
     }
 
@@ -175,11 +193,24 @@ impl ErrorReport {
             }
         }
         let fault = error.chain().find_map(|e| e.downcast_ref::<Fault>());
-        Self {
+        let mut report = Self {
             message,
             causes,
             hint: fault.and_then(|f| f.hint.clone()),
             exit: fault.map_or(Exit::Failed, Fault::exit),
+        };
+        report.name_limit();
+        report
+    }
+
+    /// Adds the limit of the system that is behind the error, if it is one.
+    fn name_limit(&mut self) {
+        let mut texts = vec![self.message.clone()];
+        texts.extend_from_slice(&self.causes);
+        if let Some(limit) = limits::behind(&texts) {
+            self.causes.push(limit.cause);
+            self.hint = Some(limit.hint.into());
+            self.exit = Exit::Machine;
         }
     }
 
@@ -203,6 +234,16 @@ impl ErrorReport {
     }
 }
 
+/// The error for a thread that cannot be started.
+pub(crate) fn no_thread(error: &std::io::Error) -> Fault {
+    Fault::machine(limits::NO_THREAD).because(plain_io(error))
+}
+
+/// What this process can get no more of, threads or memory, for libraries that do not say why they fail.
+pub(crate) fn exhausted() -> Option<&'static str> {
+    limits::exhausted()
+}
+
 /// The operating system's message, without Rust's `(os error 2)`.
 pub fn plain_io(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -210,6 +251,11 @@ pub fn plain_io(error: &std::io::Error) -> String {
         Some(end) => text[..end].to_lowercase(),
         None => text,
     }
+}
+
+/// A path, quoted for a shell: for commands in hints.
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
