@@ -31,6 +31,11 @@ pub(crate) const DB_PER_UNIT: f64 = 100.0 / 8.0;
 /// One mel frame: 80 bands from low to high, -4..4.
 pub(crate) type MelFrame = [f32; BANDS];
 
+/// When the mel frame `frame` is, in seconds of audio.
+pub(super) fn seconds_of(frame: u64) -> f64 {
+    frame as f64 * HOP as f64 / f64::from(SPEECH_RATE)
+}
+
 /// Mel frames of `samples` samples at 16 kHz.
 pub fn frame_count(samples: u64) -> u64 {
     1 + samples / HOP as u64

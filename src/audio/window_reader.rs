@@ -9,6 +9,7 @@ use super::file::AudioFile;
 use super::mel::{self, MelSpectrogram, SPEECH_RATE};
 use super::reader::AudioReader;
 use super::window::{BlockGroup, EMBEDDING_LEN, MIN_SPEECH_SAMPLES, MelQueue, WindowLayout};
+use crate::error::NotFinite;
 use crate::timeline::{FrameIndex, FrameRate};
 
 /// Most blocks per run of the audio encoder.
@@ -106,8 +107,11 @@ impl<'a> WindowReader<'a> {
                 }
             }
             self.encoded.resize(starts.len() * EMBEDDING_LEN, 0.0);
-            self.encoder
-                .encode(starts.len(), &self.blocks, &mut self.encoded)?;
+            let encoded = (self.encoder).encode(starts.len(), &self.blocks, &mut self.encoded);
+            encoded.map_err(|e| {
+                let seconds = |item: usize| mel::seconds_of(starts[item.min(starts.len() - 1)]);
+                NotFinite::place(e, |item| format!("for the audio at {:.2} s", seconds(item)))
+            })?;
             let embeddings = self.encoded.chunks_exact(EMBEDDING_LEN);
             for (start, encoded) in starts.iter().zip(embeddings) {
                 let mut embedding = self.spare.pop().unwrap_or_default();

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::job::Job;
 use super::path_json::PathJson;
+use crate::inference::external::files_of_network;
 use crate::output::fingerprint::Fingerprint;
 use crate::plan::Plan;
 use crate::timeline::BackgroundIndex;
@@ -27,7 +28,11 @@ impl ContentDigests {
         let model = &plan.model;
         let mut files = vec![Fingerprint::of_file(plan.sound.path())?];
         for network in [&model.generator, &model.audio_encoder] {
-            files.push(self.cached(network, || Fingerprint::of_network(network))?);
+            let digest = || {
+                let files = files_of_network(network)?;
+                Fingerprint::of_files(files.iter().map(PathBuf::as_path))
+            };
+            files.push(self.cached(network, digest)?);
         }
         let pictures = || Fingerprint::of_files(plan.backgrounds.files());
         files.push(self.cached(&plan.background, pictures)?);

@@ -114,6 +114,59 @@ impl Error for Fault {
     }
 }
 
+/// A network gave a value that is not finite. As the error of a batch, it says for which item; [`NotFinite::place`] says
+/// where in the clip that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotFinite {
+    /// The network's file.
+    pub(crate) network: String,
+    /// The first such item of the batch.
+    pub(crate) item: usize,
+    /// `NaN` or `infinity`.
+    pub(crate) value: &'static str,
+}
+
+impl NotFinite {
+    /// The item at `index` of a batch gave `value`; the network's file is added by [`NotFinite::of_network`].
+    pub(crate) fn new(item: usize, value: f32) -> Self {
+        Self {
+            network: String::new(),
+            item,
+            value: if value.is_nan() { "NaN" } else { "infinity" },
+        }
+    }
+
+    /// The same, with the path of the network, and `items` of the batch before it.
+    pub(crate) fn of_network(&self, path: &std::path::Path, items: usize) -> Self {
+        Self {
+            network: path.display().to_string(),
+            item: self.item + items,
+            value: self.value,
+        }
+    }
+
+    /// `error`; if it is this one, with the place in the clip that `place` names for the item.
+    pub(crate) fn place(
+        error: anyhow::Error,
+        place: impl FnOnce(usize) -> String,
+    ) -> anyhow::Error {
+        match error.downcast::<Self>() {
+            Ok(found) => Fault::failed(format!("{found} {}", place(found.item)))
+                .hint("try --precision exact; if that fails too, the network is damaged or overflows in half precision: export it again in float32")
+                .into(),
+            Err(other) => other,
+        }
+    }
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "network `{}` gives {}", self.network, self.value)
+    }
+}
+
+impl Error for NotFinite {}
+
 /// The parts of an error, ready to print.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorReport {

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
+pub(crate) mod misnamed;
+
 use crate::error::{Fault, plain_io};
 
 /// How large a file of some kind may be.

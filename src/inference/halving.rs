@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::generator::{Face, Generator};
 use crate::audio::window::WINDOW_LEN;
+use crate::error::NotFinite;
 use crate::face::OUTPUT_LEN;
 
 /// Memory ran out; holds the message of whatever ran out of it. As the cause of an error, it makes [`BatchHalving`] retry.
@@ -82,7 +83,12 @@ impl<G: Generator> Generator for BatchHalving<G> {
                 Err(error) if end - start > 1 && is_out_of_memory(&error) => {
                     self.limit.lower((end - start).div_ceil(2));
                 }
-                Err(error) => return Err(error),
+                Err(mut error) => {
+                    if let Some(found) = error.downcast_mut::<NotFinite>() {
+                        found.item += start;
+                    }
+                    return Err(error);
+                }
             }
         }
         Ok(())

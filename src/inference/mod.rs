@@ -13,6 +13,7 @@
 //!
 //! - [`onnx`] runs networks on ONNX Runtime: devices, sessions, caches.
 //! - [`graph`] rewrites a generator's graph; [`kernel`] computes the fused blocks that result.
+//! - [`external`] finds weights outside a network's file.
 //! - `generator` declares what a generator is; the audio encoder is declared in [`crate::audio`].
 //! - [`precision`] names the precisions, and holds the calibration samples and the result of the rewriting.
 //! - [`halving`] halves the batch where memory runs out.
@@ -20,6 +21,7 @@
 //! - [`threads`] shares out the cores.
 //! - `stub` stands in for networks in tests.
 
+pub(crate) mod external;
 mod generator;
 pub(crate) mod graph;
 pub(crate) mod halving;

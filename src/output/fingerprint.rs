@@ -63,23 +63,6 @@ impl Fingerprint {
         }
         Ok(Self(all.digest128()))
     }
-
-    /// Of a network's file and of the files next to it whose names begin with its own: they hold external weights.
-    pub(crate) fn of_network(path: &Path) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let entries = fs::read_dir(folder).map_err(|e| unreadable(folder, &e))?;
-        let mut files: Vec<PathBuf> = entries
-            .flatten()
-            .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(name))
-            .map(|entry| entry.path())
-            .collect();
-        files.sort();
-        Self::of_files(files.iter().map(PathBuf::as_path))
-    }
 }
 
 impl fmt::Display for Fingerprint {
@@ -128,15 +111,5 @@ mod tests {
         assert_ne!(of(&[&ab, &c]), of(&[&a, &bc]));
         assert_ne!(of(&[&ab, &c]), of(&[&c, &ab]));
         assert!(Fingerprint::of_file(&dir.path().join("none")).is_err());
-    }
-
-    #[test]
-    fn external_weights_of_a_network_count() {
-        let dir = tempfile::tempdir().unwrap();
-        let network = dir.path().join("g.onnx");
-        std::fs::write(&network, "graph").unwrap();
-        let alone = Fingerprint::of_network(&network).unwrap();
-        std::fs::write(dir.path().join("g.onnx.data"), "weights").unwrap();
-        assert_ne!(Fingerprint::of_network(&network).unwrap(), alone);
     }
 }

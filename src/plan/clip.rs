@@ -1,6 +1,7 @@
 //! A plan as the encoder and the caches need it: the clip's format, its settings by name, and the tag of a part.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use super::Plan;
 use super::setting::name_of;
 use crate::encode::clip::{ClipFormat, ClipSpec};
 use crate::encode::part_tag::{AudioTag, PartTag};
+use crate::inference::external::files_of_network;
 use crate::output::fingerprint::Fingerprint;
 use crate::timeline::BackgroundIndex;
 
@@ -97,12 +99,11 @@ impl Plan {
         let rects: Vec<String> = (0..self.backgrounds.count())
             .map(|index| self.backgrounds.rect(BackgroundIndex(index)).to_string())
             .collect();
+        let network =
+            |path| Fingerprint::of_files(files_of_network(path)?.iter().map(PathBuf::as_path));
         let files = [
-            ("generator", Fingerprint::of_network(&model.generator)?),
-            (
-                "audio encoder",
-                Fingerprint::of_network(&model.audio_encoder)?,
-            ),
+            ("generator", network(&model.generator)?),
+            ("audio encoder", network(&model.audio_encoder)?),
             (
                 "background",
                 Fingerprint::of_files(self.backgrounds.files())?,

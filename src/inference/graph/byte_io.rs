@@ -14,6 +14,9 @@ pub(crate) const CROPS: &str = "crops.bytes";
 /// The name of the output that gives pictures.
 pub(crate) const PICTURES: &str = "pictures.bytes";
 
+/// The name of the output that tells whether pictures were finite, `[N, 3, 1, 1]`: bytes cannot hold NaN and infinities.
+pub(crate) const FINITE: &str = "pictures.finite";
+
 /// The first version of the standard's operators in which `Slice` and `Clip` take their parameters as inputs.
 const MIN_OPSET: i64 = 11;
 
@@ -36,7 +39,13 @@ pub(crate) fn use_bytes(model: &mut Model, picture: &str) -> Result<()> {
     let crop = [CROP as i64, CROP as i64, 3];
     let inner = [3, INNER as i64, INNER as i64];
     graph.inputs.push(byte_tensor(&input, CROPS, &crop)?);
-    graph.outputs = vec![byte_tensor(&output, PICTURES, &inner)?];
+    graph.outputs = vec![
+        byte_tensor(&output, PICTURES, &inner)?,
+        with_batch(
+            &output,
+            ValueInfo::tensor(FINITE, data_type::FLOAT, &[3, 1, 1]),
+        )?,
+    ];
     prepend_preparation(graph, picture);
     append_conversion(graph, &output.name);
     Ok(())
@@ -44,16 +53,20 @@ pub(crate) fn use_bytes(model: &mut Model, picture: &str) -> Result<()> {
 
 /// A tensor of bytes with the batch of `like`.
 fn byte_tensor(like: &ValueInfo, name: &str, shape: &[i64]) -> Result<ValueInfo> {
-    let mut bytes = ValueInfo::tensor(name, data_type::UINT8, shape);
+    with_batch(like, ValueInfo::tensor(name, data_type::UINT8, shape))
+}
+
+/// `info` with the batch of `like`.
+fn with_batch(like: &ValueInfo, mut info: ValueInfo) -> Result<ValueInfo> {
     let batch = like
         .tensor_type()
         .and_then(|tensor| tensor.shape.as_ref()?.dims.first());
     let batch = batch.context("a tensor without a batch")?.clone();
-    let tensor = bytes.value_type.as_mut().and_then(|t| t.tensor.as_mut());
+    let tensor = info.value_type.as_mut().and_then(|t| t.tensor.as_mut());
     if let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_mut()) {
         shape.dims.insert(0, batch);
     }
-    Ok(bytes)
+    Ok(info)
 }
 
 /// As [`crate::face::network_input`] does it: the inner picture, B G R, divided by 255, whole and masked.
@@ -94,13 +107,16 @@ fn mask(name: &str) -> Tensor {
     Tensor::of_floats(name, &[1, 1, INNER as i64, INNER as i64], &values)
 }
 
-/// Turns `output`, 0..1, into levels: clamped, then truncated.
+/// Turns `output`, 0..1, into levels: clamped, then truncated. Times zero, it stays what it is if it is not finite, and so
+/// does the mean of each plane.
 fn append_conversion(graph: &mut Graph, output: &str) {
     graph
         .initializers
         .push(Tensor::of_floats("bytes.zero", &[], &[0.0]));
     let to_bytes = Attribute::of_int("to", i64::from(data_type::UINT8));
     graph.nodes.extend([
+        Node::new("Mul", &[output, "bytes.zero"], "bytes.zeros"),
+        Node::new("GlobalAveragePool", &["bytes.zeros"], FINITE),
         Node::new("Mul", &[output, "bytes.levels"], "bytes.scaled"),
         Node::new(
             "Clip",

@@ -13,8 +13,9 @@
 //! - [`quantize`] computes large blocks in eight bits.
 //! - [`byte_io`] uses bytes for input and output, so that less is copied to and from a GPU.
 //! - [`half`] computes in half precision, on a GPU: the file as a whole, for batches of any size.
+//! - [`widen`] computes in single precision: what is exported in half precision is rewritten before anything else.
 //!
-//! [`proto`] declares the ONNX messages, [`edit`] reads and changes them.
+//! [`proto`] declares the ONNX messages, [`edit`] reads and changes them. [`outline`] reads a file without its weights.
 //!
 //! Nothing here knows a particular network: each step looks for a pattern and leaves alone what does not fit. Nor is any of
 //! it trusted: `onnx::tuner` runs every result against the network it came from, and drops what differs.
@@ -24,10 +25,12 @@ pub(crate) mod edit;
 pub(crate) mod fold;
 pub(crate) mod fuse;
 pub(crate) mod half;
+pub(crate) mod outline;
 pub(crate) mod proto;
 pub(crate) mod quantize;
 pub(crate) mod reorder;
 pub(crate) mod split;
+pub(crate) mod widen;
 
 #[cfg(test)]
 mod tests;

@@ -95,7 +95,7 @@ impl Vector for Avx512 {
         fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
         fn sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
         fn fma(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
-        fn relu(v: __m512) -> __m512 { _mm512_max_ps(v, _mm512_setzero_ps()) }
+        fn relu(v: __m512) -> __m512 { _mm512_max_ps(_mm512_setzero_ps(), v) }
         fn left_of(_: *const f32, before: __m512, v: __m512) -> __m512 {
             let (v, before) = (_mm512_castps_si512(v), _mm512_castps_si512(before));
             _mm512_castsi512_ps(_mm512_alignr_epi32::<15>(v, before))
@@ -136,7 +136,7 @@ impl Vector for Avx2 {
         fn add(a: __m256, b: __m256) -> __m256 { _mm256_add_ps(a, b) }
         fn sub(a: __m256, b: __m256) -> __m256 { _mm256_sub_ps(a, b) }
         fn fma(a: __m256, b: __m256, c: __m256) -> __m256 { _mm256_fmadd_ps(a, b, c) }
-        fn relu(v: __m256) -> __m256 { _mm256_max_ps(v, _mm256_setzero_ps()) }
+        fn relu(v: __m256) -> __m256 { _mm256_max_ps(_mm256_setzero_ps(), v) }
         // Loads of half a cache line seldom cross two lines, and shuffles across halves are slow.
         fn left_of(at: *const f32, _: __m256, _: __m256) -> __m256 { Self::load(at.sub(1)) }
         fn right_of(at: *const f32, _: __m256, _: __m256) -> __m256 { Self::load(at.add(1)) }
@@ -201,7 +201,7 @@ impl Vector for Portable {
     }
 
     unsafe fn relu(v: Values) -> Values {
-        v.map(|value| value.max(0.0))
+        v.map(|value| if value < 0.0 { 0.0 } else { value })
     }
 
     unsafe fn permute(v: Values, from: Self::Indices) -> Values {

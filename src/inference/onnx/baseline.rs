@@ -7,8 +7,9 @@ use ort::ep::{CUDA, ExecutionProvider as _};
 use ort::session::Session;
 
 use super::device::Placement;
-use super::loader::{WEIGHTS_FOLDER, first_line};
 use super::network::{InputValues, Network};
+use super::network_file::NetworkFile;
+use super::ort_message::sentence_of;
 use super::roles::GENERATOR;
 use super::runtime::Runtime;
 use crate::error::Fault;
@@ -20,11 +21,8 @@ impl BaselineGenerator {
     /// Loads the network at `path` on the device of `placement`.
     pub fn load(runtime: &Runtime, path: &Path, placement: &Placement) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot load generator `{}`", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| fault().because(e))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut builder = Session::builder(&runtime.environment)?
-            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())
-            .map_err(ort::Error::<()>::from)?;
+        let file = NetworkFile::read(path, GENERATOR.name)?;
+        let mut builder = Session::builder(&runtime.environment)?;
         let gpu = placement.gpus.first().copied();
         if let Some(gpu) = gpu {
             CUDA::default()
@@ -32,8 +30,8 @@ impl BaselineGenerator {
                 .register(&mut builder)?;
         }
         let session = builder
-            .commit_from_memory(&bytes)
-            .map_err(|e| fault().because(first_line(&e)))?;
+            .commit_from_memory(&file.bytes)
+            .map_err(|e| fault().because(sentence_of(&e)))?;
         Ok(Self(Network::new(path, &GENERATOR, session, gpu)?))
     }
 

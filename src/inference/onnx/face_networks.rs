@@ -7,9 +7,11 @@ use ort::session::Session;
 use ort::value::TensorRef;
 
 use super::device::Hardware;
-use super::loader::{Arena, Loader, first_line};
+use super::loader::{Arena, Loader};
+use super::network_file::NetworkFile;
+use super::ort_message::sentence_of;
 use super::runtime::Runtime;
-use crate::error::{Fault, plain_io};
+use crate::error::Fault;
 use crate::face::{DETECTOR_SIDE, FaceNetworks, LANDMARK_SIDE};
 
 /// The networks of a folder with `detector.onnx` and `landmarks.onnx`. Each picture is one run; one thread each.
@@ -36,14 +38,14 @@ impl OnnxFaceNetworks {
 impl FaceNetwork {
     fn load(runtime: &Runtime, path: PathBuf) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot load face network `{}`", path.display()));
-        let bytes = std::fs::read(&path).map_err(|e| fault().because(plain_io(&e)))?;
+        let file = NetworkFile::read(&path, "face network")?;
         let loader = Loader {
             runtime,
             hardware: Hardware::cpu(1),
             threads: 1,
             arena: Arena::Shared,
         };
-        let (session, _) = loader.session(&path, &bytes, fault)?;
+        let (session, _) = loader.session(&file.bytes, fault)?;
         Ok(Self { path, session })
     }
 
@@ -56,8 +58,8 @@ impl FaceNetwork {
     ) -> Result<()> {
         let fault = || Fault::failed(format!("cannot run face network `{}`", self.path.display()));
         let input = TensorRef::from_array_view(([1, 3, side, side], picture))?;
-        let values =
-            (self.session.run(ort::inputs![input])).map_err(|e| fault().because(first_line(&e)))?;
+        let values = (self.session.run(ort::inputs![input]))
+            .map_err(|e| fault().because(sentence_of(&e)))?;
         for (name, into) in outputs {
             let value = values
                 .get(*name)

@@ -11,6 +11,7 @@ use ort::value::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::finite;
 use super::loader::Loader;
 use super::parts::GeneratorParts;
 use super::sub_model::SubModel;
@@ -50,6 +51,15 @@ impl Feature {
                 copied::<u8>(&self.tensor)?
             },
         })
+    }
+
+    /// Fails if it holds a value that is not finite.
+    fn check(&self) -> Result<()> {
+        match self.tensor.try_extract_tensor::<f32>() {
+            Ok((_, values)) => finite::check(values, values.len()),
+            // Bytes.
+            Err(_) => Ok(()),
+        }
     }
 
     pub(super) fn input(&self) -> (&str, SessionInputValue<'_>) {
@@ -193,6 +203,8 @@ impl FeatureCache {
             None => {
                 let cheap_names = self.cheap_image.as_ref().map_or(Vec::new(), output_names);
                 let all = run(&mut self.image, &self.picture, input.of(crop))?;
+                // Once per background: the joint part may turn them into bytes, which would hide them.
+                all.iter().try_for_each(Feature::check)?;
                 let is_cheap = |feature: &Feature| cheap_names.contains(&feature.name);
                 let (cheap, costly): (Vec<_>, Vec<_>) = all.into_iter().partition(is_cheap);
                 let (costly, cheap) = (Arc::new(costly), Arc::new(cheap));

@@ -128,9 +128,11 @@ impl Generator for OnnxGenerator {
             Backend::Split(path, split) => {
                 let windows = audio.chunks_exact(WINDOW_LEN);
                 let pictures = output.chunks_exact_mut(OUTPUT_LEN);
-                for ((face, window), picture) in faces.iter().zip(windows).zip(pictures) {
+                for (n, ((face, window), picture)) in
+                    faces.iter().zip(windows).zip(pictures).enumerate()
+                {
                     let painted = split.paint(face.crop, window, picture);
-                    painted.map_err(|e| network_fault(path, &e))?;
+                    painted.map_err(|e| network_fault(path, n, &e))?;
                 }
                 Ok(())
             }

@@ -1,6 +1,5 @@
 //! A generator's file while it is rewritten: turns graphs into sessions that can be tried.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use prost::Message as _;
 
 use super::feature_cache::FeatureCache;
-use super::loader::{Loader, commit};
+use super::loader::Loader;
 use super::parts::{GeneratorParts, InputNames};
 use super::split_generator::SplitGenerator;
 use super::sub_model::SubModel;
@@ -22,8 +21,6 @@ use crate::inference::kernel::InstructionSet;
 /// A generator's file and how its sessions are started.
 pub(super) struct GeneratorFile<'a> {
     pub(super) loader: &'a Loader<'a>,
-    /// For weights outside the file.
-    pub(super) path: &'a Path,
     pub(super) inputs: InputNames,
 }
 
@@ -37,8 +34,8 @@ impl GeneratorFile<'_> {
         let bytes = model.with_graph(graph).encode_to_vec();
         let start = || {
             let builder = self.loader.builder()?;
-            let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
-            commit(builder, self.path, &bytes)
+            let mut builder = builder.with_optimization_level(GraphOptimizationLevel::Disable)?;
+            builder.commit_from_memory(&bytes)
         };
         Ok(start()?)
     }

@@ -78,7 +78,7 @@ impl Loader<'_> {
         );
         let [picture, _] = whole.input_names();
         drop(whole);
-        let mut folded = self.folded(path, model, &[])?;
+        let mut folded = self.folded(model, &[])?;
         use_bytes(&mut folded, &picture)?;
         let with_bytes = folded.encode_to_vec();
         let (mut network, _) = self.network(path, &BYTE_GENERATOR, &with_bytes)?;
@@ -107,14 +107,14 @@ impl Loader<'_> {
             .samples
             .context("there are no samples to measure it on")?;
         let samples = take_samples(encoder)?;
-        let half = self.half(path, bytes)?;
+        let half = self.half(bytes)?;
         let psnr = self.psnr(path, [bytes, &half], &samples)?;
         Ok((half, psnr))
     }
 
     /// The network in half precision.
-    fn half(&self, path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut model = self.folded(path, bytes, &[])?;
+    fn half(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut model = self.folded(bytes, &[])?;
         to_half_precision(&mut model)?;
         Ok(model.encode_to_vec())
     }
@@ -236,7 +236,7 @@ mod tests {
         for path in NETWORKS {
             let path = Path::new(path);
             let bytes = std::fs::read(path).unwrap();
-            let half = loader.half(path, &bytes).unwrap();
+            let half = loader.half(&bytes).unwrap();
             loader.with_bytes(path, &half).unwrap();
             let psnr = loader.psnr(path, [&bytes, &half], &samples).unwrap();
             assert!(

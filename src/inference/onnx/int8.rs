@@ -115,7 +115,7 @@ impl Calibration<'_> {
         let joint_inputs = split.joint.graph()?.input_names();
         let mut joint = file.observing_session(&split.joint, &inner)?;
         let image = split.image.encode_to_vec();
-        let mut image = file.loader.start(file.path, &image, None)?;
+        let mut image = file.loader.start(&image, None)?;
         let mut statistics = Statistics::default();
         let mut input = vec![0.0; INPUT_LEN];
         for (crop, window) in samples {

@@ -7,19 +7,20 @@ use anyhow::Result;
 use ort::ep::CPU;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use prost::Message as _;
 
 use super::assignment::{self, Assignment};
 use super::cuda;
 use super::cuda_unavailable::CudaUnavailable;
 use super::device::{Device, Gpu, Hardware, Placement};
 use super::network::Network;
+use super::network_file::NetworkFile;
+use super::ort_message::explain_load_error;
 use super::roles::NetworkRole;
 use super::runtime::Runtime;
 use crate::error::Fault;
+use crate::inference::graph::outline::Outline;
 use crate::inference::graph::proto::Model;
-
-/// ONNX Runtime's key for the folder of weights outside the file (onnxruntime_session_options_config_keys.h).
-pub(super) const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// How networks are loaded. Where there are several GPUs, on the first.
 #[derive(Clone, Copy)]
@@ -43,7 +44,7 @@ pub(super) enum Arena {
 impl Loader<'_> {
     /// The network of the file at `path`.
     pub(super) fn load(&self, path: &Path, role: &NetworkRole) -> Result<(Network, Placement)> {
-        self.network(path, role, &read(path, role)?)
+        self.network(path, role, &NetworkFile::read(path, role.name)?.bytes)
     }
 
     /// The network of the file at `path`, which holds `bytes`.
@@ -53,7 +54,7 @@ impl Loader<'_> {
         role: &NetworkRole,
         bytes: &[u8],
     ) -> Result<(Network, Placement)> {
-        let (session, placement) = self.session(path, bytes, || {
+        let (session, placement) = self.session(bytes, || {
             Fault::failed(format!("cannot load {} `{}`", role.name, path.display()))
         })?;
         let gpu = placement.gpus.first().copied();
@@ -61,28 +62,24 @@ impl Loader<'_> {
         Ok((network, placement))
     }
 
-    /// A session of the file at `path`, which holds `bytes`, and where it runs.
+    /// A session of the network `bytes`, and where it runs.
     pub(super) fn session(
         &self,
-        path: &Path,
         bytes: &[u8],
         fault: impl Fn() -> Fault,
     ) -> Result<(Session, Placement)> {
         let file_fault = |error: &ort::Error| {
-            let cause = first_line(error);
-            let hint = if cause.contains("External data") {
-                "a network's weights are read from its own file or folder, and from nowhere else; export it as one file"
-            } else {
-                "the file is not an ONNX network, or is damaged; export or copy it again"
-            };
+            let outline = Outline::decode(bytes).unwrap_or_default();
+            let (opset, ir_version) = (outline.opset(), outline.ir_version);
+            let (cause, hint) = explain_load_error(&error.to_string(), opset, ir_version);
             fault().because(cause).hint(hint)
         };
-        let on_cpu = || self.start(path, bytes, None).map_err(|e| file_fault(&e));
+        let on_cpu = || self.start(bytes, None).map_err(|e| file_fault(&e));
         let Some(&gpu) = self.hardware.wanted_gpus().first() else {
             return Ok((on_cpu()?, Placement::cpu(None)));
         };
         let started = self.runtime.load_cuda().and_then(|()| {
-            let session = self.start(path, bytes, Some(gpu));
+            let session = self.start(bytes, Some(gpu));
             session.map_err(|e| CudaUnavailable::of(&e.to_string(), cuda::can_load))
         });
         match started {
@@ -110,19 +107,14 @@ impl Loader<'_> {
         }
     }
 
-    /// A session of the file at `path`, which holds `bytes`, on `gpu` or the CPU.
-    pub(super) fn start(
-        &self,
-        path: &Path,
-        bytes: &[u8],
-        gpu: Option<Gpu>,
-    ) -> ort::Result<Session> {
+    /// A session of the network `bytes` on `gpu` or the CPU.
+    pub(super) fn start(&self, bytes: &[u8], gpu: Option<Gpu>) -> ort::Result<Session> {
         let mut builder = self.builder()?;
         if let Some(gpu) = gpu {
             builder = builder.with_config_entry(assignment::RECORD, "1")?;
             cuda::register(&mut builder, gpu, self.hardware.gpu_bytes)?;
         }
-        commit(builder, path, bytes)
+        builder.commit_from_memory(bytes)
     }
 
     pub(super) fn builder(&self) -> ort::Result<SessionBuilder> {
@@ -140,9 +132,8 @@ impl Loader<'_> {
         })
     }
 
-    /// The network of the file at `path`, which holds `bytes`, as ONNX Runtime writes it with constants folded. Each of
-    /// `symbols` stands for a size of 1.
-    pub(super) fn folded(&self, path: &Path, bytes: &[u8], symbols: &[String]) -> Result<Model> {
+    /// The network `bytes` as ONNX Runtime writes it with constants folded. Each of `symbols` stands for a size of 1.
+    pub(super) fn folded(&self, bytes: &[u8], symbols: &[String]) -> Result<Model> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("folded.onnx");
         let write = || {
@@ -152,7 +143,7 @@ impl Loader<'_> {
             for symbol in symbols {
                 builder = builder.with_dimension_override(symbol, 1)?;
             }
-            commit(builder, path, bytes)
+            builder.commit_from_memory(bytes)
         };
         write()?;
         let mut model = Model::parse(&std::fs::read(&file)?)?;
@@ -166,33 +157,4 @@ impl Loader<'_> {
 pub(super) fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     let panicked = |_| Err(Fault::failed("a network's thread panicked").into());
     thread.join().unwrap_or_else(panicked)
-}
-
-/// The bytes of a network's file.
-pub(super) fn read(path: &Path, role: &NetworkRole) -> Result<Vec<u8>> {
-    Ok(std::fs::read(path).map_err(|e| {
-        Fault::failed(format!("cannot read {} `{}`", role.name, path.display()))
-            .because(crate::error::plain_io(&e))
-    })?)
-}
-
-/// Starts the session of the file at `path`, which holds `bytes`.
-pub(super) fn commit(builder: SessionBuilder, path: &Path, bytes: &[u8]) -> ort::Result<Session> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // Weights outside the file are read from its own folder and from nowhere else; without this they would be read from
-    // the working directory.
-    let session = builder
-        .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
-        .commit_from_memory(bytes)?;
-    Ok(session)
-}
-
-/// ONNX Runtime's messages have many lines, with source paths of its own build; the first says what is wrong.
-pub(super) fn first_line<T>(error: &ort::Error<T>) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.trim().trim_end_matches('.').to_owned()
 }

@@ -2,7 +2,8 @@
 //!
 //! A generator's file becomes running generators in these steps:
 //!
-//! 1. `loader` reads the file and starts a session, on the CPU or a GPU. `network` checks that it takes and gives what its
+//! 1. `network_file` reads the file, with weights that are in others. `loader` starts a session, on the CPU or a GPU; what
+//!    ONNX Runtime says about it is put into words by `ort_message`. `network` checks that it takes and gives what its
 //!    role (`roles`) asks for, and runs batches.
 //! 2. `prepare` looks up the generator's `parts` on disk (`parts_cache`). If they are not there, `tuner` rewrites the file
 //!    (`generator_file`) with [`crate::inference::graph`] and verifies the result against the file's own output
@@ -12,6 +13,8 @@
 //!    computed once and cached (`feature_cache`); `sub_model` and `operators` connect fused blocks with
 //!    [`crate::inference::kernel`].
 //! 4. `networks` holds both networks of a model, the generators and the `audio_encoder`.
+//!
+//! `finite` notices values that are not finite.
 //!
 //! `runtime` is the library itself, and `arena` its memory. `device` says where networks should run and where they do;
 //! `cuda` and `cuda_unavailable` find out whether a GPU can be used, `assignment` what runs on it. `baseline` runs a
@@ -27,14 +30,17 @@ mod cuda_unavailable;
 mod device;
 mod face_networks;
 mod feature_cache;
+mod finite;
 mod generator;
 mod generator_file;
 mod gpu;
 mod int8;
 mod loader;
 mod network;
+mod network_file;
 mod networks;
 mod operators;
+mod ort_message;
 mod parts;
 mod parts_cache;
 mod prepare;

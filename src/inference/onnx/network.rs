@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::{Outlet, PrimitiveTensorElementType, Tensor, TensorElementType, ValueType};
+use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
 use super::cuda_unavailable::is_out_of_memory;
 use super::device::Gpu;
+use super::finite::{self, OutputValue};
+use super::ort_message::sentence;
 use super::roles::{NetworkRole, TensorSpec};
-use crate::error::Fault;
+use crate::error::{Fault, NotFinite};
 use crate::inference::halving::OutOfMemory;
 
 /// The values of one input, for all items of a batch.
@@ -27,6 +29,8 @@ pub(super) struct Network {
     session: Session,
     inputs: Vec<NetworkTensor>,
     output: NetworkTensor,
+    /// An output that is not finite where the other one would not be, if bytes could tell.
+    witness: Option<NetworkTensor>,
     /// The batch size, if the file fixes it.
     fixed_batch: Option<usize>,
     gpu: Option<Gpu>,
@@ -103,7 +107,9 @@ impl Network {
         let found: Option<Vec<NetworkTensor>> = (role.inputs.iter())
             .map(|spec| take_matching(&mut free, spec))
             .collect();
-        let output = take_matching(&mut session.outputs().iter().collect(), &role.output);
+        let mut given: Vec<&Outlet> = session.outputs().iter().collect();
+        let output = take_matching(&mut given, &role.output);
+        let witness = (role.witness.as_ref()).and_then(|spec| take_matching(&mut given, spec));
         let (Some(inputs), Some(output), true) = (found, output, free.is_empty()) else {
             return Err(Fault::failed(format!(
                 "`{}` cannot serve as {}",
@@ -128,6 +134,7 @@ impl Network {
             session,
             inputs,
             output,
+            witness,
             fixed_batch,
             gpu,
             bound: None,
@@ -145,7 +152,7 @@ impl Network {
 
     /// Runs `count` items. If the file fixes the batch size, they run in chunks of it, the last one padded with zeros. On a
     /// GPU every batch is padded to the largest so far: for another shape, kernels would be chosen or compiled again.
-    pub(super) fn run<T: PrimitiveTensorElementType + Copy>(
+    pub(super) fn run<T: OutputValue>(
         &mut self,
         count: usize,
         inputs: &[InputValues<'_>],
@@ -156,12 +163,12 @@ impl Network {
         let batch = self.fixed_batch.unwrap_or(padded);
         for start in (0..count).step_by(batch) {
             self.run_chunk(batch, start..count.min(start + batch), inputs, output)
-                .map_err(|e| network_fault(&self.path, &e))?;
+                .map_err(|e| network_fault(&self.path, start, &e))?;
         }
         Ok(())
     }
 
-    fn run_chunk<T: PrimitiveTensorElementType + Copy>(
+    fn run_chunk<T: OutputValue>(
         &mut self,
         batch: usize,
         items: Range<usize>,
@@ -183,7 +190,11 @@ impl Network {
         let outputs = self.session.run_binding(&bound.binding)?;
         let (_, values) = outputs[self.output.name.as_str()].try_extract_tensor::<T>()?;
         let target = &mut output[items.start * self.output.len()..items.end * self.output.len()];
-        target.copy_from_slice(&values[..target.len()]);
+        T::copy(&values[..target.len()], target, self.output.len())?;
+        if let Some(witness) = &self.witness {
+            let (_, values) = outputs[witness.name.as_str()].try_extract_tensor::<f32>()?;
+            finite::check(&values[..items.len() * witness.len()], witness.len())?;
+        }
         drop(outputs);
         self.bound = Some(bound);
         Ok(())
@@ -196,6 +207,11 @@ impl Network {
         match self.output.allocate(batch, &output_memory)? {
             TensorMemory::Floats(tensor) => binding.bind_output(&self.output.name, tensor)?,
             TensorMemory::Bytes(tensor) => binding.bind_output(&self.output.name, tensor)?,
+        }
+        if let Some(witness) = &self.witness
+            && let TensorMemory::Floats(tensor) = witness.allocate(batch, &output_memory)?
+        {
+            binding.bind_output(&witness.name, tensor)?;
         }
         Ok(BoundBatch {
             batch,
@@ -219,18 +235,22 @@ impl Network {
     }
 }
 
-/// The message for an error of the network of the file at `path`.
-pub(super) fn network_fault(path: &Path, error: &anyhow::Error) -> Fault {
+/// The error for `error` of the network of the file at `path`, after `items` of a batch.
+pub(super) fn network_fault(path: &Path, items: usize, error: &anyhow::Error) -> anyhow::Error {
+    if let Some(found) = error.downcast_ref::<NotFinite>() {
+        return found.of_network(path, items).into();
+    }
     let message = format!("network `{}` failed", path.display());
     let text = error.to_string();
-    let cause = text.lines().next().unwrap_or_default().trim().to_owned();
-    if is_out_of_memory(&text) {
+    let cause = sentence(&text);
+    let fault = if is_out_of_memory(&text) {
         Fault::machine(message)
             .because(OutOfMemory(cause))
             .hint("there is not enough memory: close other programs that use it")
     } else {
         Fault::failed(message).because(cause)
-    }
+    };
+    fault.into()
 }
 
 /// Takes an outlet that fits `spec` out of those still free: the one of the usual name, else the first.

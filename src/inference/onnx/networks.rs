@@ -10,12 +10,14 @@ use super::audio_encoder::OnnxAudioEncoder;
 use super::device::{Device, Hardware, Placement};
 use super::feature_cache::{FeatureCache, FeatureLimits};
 use super::generator::{OnnxGenerator, RunningGenerators};
-use super::loader::{Arena, Loader, join, read};
+use super::loader::{Arena, Loader, join};
 use super::network::Network;
+use super::network_file::NetworkFile;
 use super::prepare::TuneOptions;
 use super::roles::{AUDIO_ENCODER, GENERATOR};
 use super::runtime::Runtime;
 use crate::audio::window::WINDOW_LEN;
+use crate::error::NotFinite;
 use crate::face::{CROP, OUTPUT_LEN};
 use crate::image::Picture;
 use crate::inference::generator::{Face, Generator as _};
@@ -135,7 +137,9 @@ impl Networks {
         let results: Vec<Result<()>> = thread::scope(|scope| {
             let paint = |generator: &mut BatchHalving<OnnxGenerator>| {
                 let mut output = vec![0.0; batch * OUTPUT_LEN];
-                generator.generate(&black, &audio, &mut output)
+                let painted = generator.generate(&black, &audio, &mut output);
+                // The first frame of a clip that it happens in will say so.
+                painted.or_else(|e| if e.is::<NotFinite>() { Ok(()) } else { Err(e) })
             };
             let threads: Vec<_> = (self.generators.iter_mut())
                 .map(|generator| threads::start(scope, move || paint(generator)))
@@ -163,12 +167,12 @@ fn load_encoder(
     generator: &Path,
 ) -> Result<(Network, Placement, Vec<u8>)> {
     let (bytes, started) = thread::scope(|scope| {
-        let bytes = threads::start(scope, || read(generator, &GENERATOR));
+        let bytes = threads::start(scope, || NetworkFile::read(generator, GENERATOR.name));
         let started = loader.load(audio_encoder, &AUDIO_ENCODER);
         (bytes.map_err(Into::into).and_then(join), started)
     });
     let (encoder, placement) = started?;
-    Ok((encoder, placement, bytes?))
+    Ok((encoder, placement, bytes?.bytes))
 }
 
 /// A handle on the features that generators cache, through which their memory is limited while the generators work.

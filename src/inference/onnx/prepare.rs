@@ -110,7 +110,6 @@ impl Loader<'_> {
         let [picture, audio] = whole.input_names();
         let file = GeneratorFile {
             loader: &loader,
-            path,
             inputs: InputNames { picture, audio },
         };
         Ok(Tuner { file }.tune(whole, bytes, precision, samples))

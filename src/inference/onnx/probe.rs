@@ -9,11 +9,14 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use serde::Serialize;
 
 use super::device::Hardware;
-use super::loader::{Arena, Loader, first_line};
+use super::loader::{Arena, Loader};
 use super::network::{describe_role, take_matching};
+use super::network_file::NetworkFile;
+use super::ort_message::sentence_of;
 use super::roles::{AUDIO_ENCODER, GENERATOR, NetworkRole};
 use super::runtime::Runtime;
-use crate::error::{Fault, plain_io};
+use crate::error::Fault;
+use crate::inference::graph::proto::data_type;
 
 /// A tensor that a network takes or gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,14 +53,15 @@ impl Probe {
     /// Loads the network at `path`.
     pub fn load(runtime: &Runtime, path: &Path, threads: usize) -> Result<Self> {
         let fault = || Fault::failed(format!("cannot load network `{}`", path.display()));
-        let bytes = std::fs::read(path).map_err(|e| fault().because(plain_io(&e)))?;
+        let file = NetworkFile::read(path, "network")?;
         let loader = Loader {
             runtime,
             hardware: Hardware::cpu(threads),
             threads,
             arena: Arena::System,
         };
-        let (session, _) = loader.session(path, &bytes, fault)?;
+        let (session, _) = loader.session(&file.bytes, fault)?;
+        let info = |outlet: &Outlet| info(outlet, &file.halves);
         Ok(Self {
             inputs: session.inputs().iter().map(info).collect(),
             outputs: session.outputs().iter().map(info).collect(),
@@ -106,7 +110,7 @@ impl Probe {
             let started = Instant::now();
             self.session
                 .run(values)
-                .map_err(|e| Fault::failed(first_line(&e)))?;
+                .map_err(|e| Fault::failed(sentence_of(&e)))?;
             time = started.elapsed();
         }
         Ok(time)
@@ -120,9 +124,18 @@ pub(crate) fn expected(role: &str) -> String {
     wanted.map(|role| describe_role(&role)).collect()
 }
 
-fn info(outlet: &Outlet) -> TensorInfo {
+/// What the file says of an input or output; `halves` are those that were widened.
+fn info(outlet: &Outlet, halves: &[(String, i32)]) -> TensorInfo {
+    let half = halves.iter().find(|(name, _)| name == outlet.name());
     let (dtype, shape) = match outlet.dtype() {
-        ValueType::Tensor { ty, shape, .. } => (dtype_name(*ty), shape.to_vec()),
+        ValueType::Tensor { ty, shape, .. } => {
+            let dtype = match half {
+                Some((_, data_type::BFLOAT16)) => "bfloat16".into(),
+                Some(_) => "float16".into(),
+                None => dtype_name(*ty),
+            };
+            (dtype, shape.to_vec())
+        }
         other => (other.to_string(), Vec::new()),
     };
     TensorInfo {

@@ -42,6 +42,8 @@ pub(super) struct NetworkRole {
     pub(super) name: &'static str,
     pub(super) inputs: &'static [TensorSpec<'static>],
     pub(super) output: TensorSpec<'static>,
+    /// See [`byte_io::FINITE`].
+    pub(super) witness: Option<TensorSpec<'static>>,
 }
 
 pub(super) const AUDIO_ENCODER: NetworkRole = NetworkRole {
@@ -51,6 +53,7 @@ pub(super) const AUDIO_ENCODER: NetworkRole = NetworkRole {
         &[1, BANDS as i64, BLOCK_FRAMES as i64],
     )],
     output: TensorSpec::floats("emb", &[EMBEDDING_LEN as i64]),
+    witness: None,
 };
 
 pub(super) const GENERATOR: NetworkRole = NetworkRole {
@@ -60,6 +63,7 @@ pub(super) const GENERATOR: NetworkRole = NetworkRole {
         WINDOWS,
     ],
     output: TensorSpec::floats("output", &[3, INNER as i64, INNER as i64]),
+    witness: None,
 };
 
 /// A generator that takes and gives bytes ([`byte_io`]).
@@ -70,6 +74,7 @@ pub(super) const BYTE_GENERATOR: NetworkRole = NetworkRole {
         WINDOWS,
     ],
     output: TensorSpec::bytes(byte_io::PICTURES, &[3, INNER as i64, INNER as i64]),
+    witness: Some(TensorSpec::floats(byte_io::FINITE, &[3, 1, 1])),
 };
 
 const WINDOWS: TensorSpec<'_> = TensorSpec::floats("audio", &[32, 16, 16]);

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ort::session::Session;
 use ort::value::TensorRef;
 
 use super::feature_cache::{Feature, FeatureCache, LazyInput, picture_value};
+use super::finite::OutputValue as _;
 use super::parts::InputNames;
 use crate::audio::window::WINDOW_LEN;
 use crate::face::OUTPUT_LEN;
@@ -61,7 +62,11 @@ impl SplitGenerator {
         }
         let outputs = self.joint.run(inputs)?;
         let (_, values) = outputs[0].try_extract_tensor::<f32>()?;
-        output.copy_from_slice(values);
-        Ok(())
+        ensure!(
+            values.len() == output.len(),
+            "it paints {} values",
+            values.len()
+        );
+        f32::copy(values, output, OUTPUT_LEN)
     }
 }

@@ -1,13 +1,12 @@
 //! A part of a generator, ready to start as many sessions as needed.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use ort::session::Session;
 use prost::Message as _;
 
-use super::loader::{Loader, commit};
+use super::loader::Loader;
 use super::operators::{self, Blocks};
 use crate::inference::graph::proto::Model;
 use crate::inference::graph::{fuse, quantize};
@@ -41,11 +40,11 @@ impl SubModel {
     /// A session of it, without ONNX Runtime's memory plans: they take twice the memory and save no time.
     pub(super) fn start(&self, loader: &Loader<'_>) -> Result<Session> {
         let start = || {
-            let builder = loader
+            let mut builder = loader
                 .builder()?
                 .with_memory_pattern(false)?
                 .with_operators(operators::domain(&self.blocks)?)?;
-            commit(builder, Path::new(""), &self.model)
+            builder.commit_from_memory(&self.model)
         };
         Ok(first_alone(start)?)
     }

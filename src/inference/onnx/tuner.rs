@@ -143,7 +143,7 @@ impl Tuner<'_> {
     fn split(&self, bytes: &[u8]) -> Result<Option<(SplitGraph, Shapes)>> {
         let symbols = Model::parse(bytes)?.graph()?.batch_symbols();
         let file = &self.file;
-        let mut model = file.loader.folded(file.path, bytes, &symbols)?;
+        let mut model = file.loader.folded(bytes, &symbols)?;
         remove_empty_pads(&mut model)?;
         let shapes = self.shapes(&model)?;
         let split = split(&model, &file.inputs.picture, &file.inputs.audio, &shapes)?;

@@ -1,10 +1,10 @@
 //! What ONNX Runtime does not report about an ONNX file: the exporter, the opset, the number and type of the weights.
-//!
-//! Only the fields of onnx.proto that hold these are decoded; all others are skipped, so that no weights are copied.
 
 use std::collections::BTreeMap;
 
-use prost::Message;
+use prost::Message as _;
+
+use crate::inference::graph::outline::Outline;
 
 /// Facts from an ONNX file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,96 +22,36 @@ pub(super) struct Metadata {
 impl Metadata {
     /// Decodes the bytes of a file; empty if they are not an ONNX model.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let model = Model::decode(bytes).unwrap_or_default();
+        let model = Outline::decode(bytes).unwrap_or_default();
+        let opset = model.opset();
         let producer = [model.producer_name, model.producer_version];
         let producer = producer.map(|text| String::from_utf8_lossy(&text).into_owned());
-        let opset = model.opsets.iter().rfind(|opset| opset.is_default());
         let graph = model.graph.unwrap_or_default();
         let mut weights = BTreeMap::new();
         for tensor in &graph.initializers {
-            *weights.entry(tensor.dtype()).or_default() += tensor.len();
+            *weights.entry(dtype(tensor.data_type)).or_default() += tensor.len();
         }
         Self {
             producer: producer.join(" ").trim().to_owned(),
-            opset: opset.map_or(0, |opset| opset.version),
+            opset: u64::try_from(opset).unwrap_or_default(),
             nodes: graph.nodes.len(),
             weights,
         }
     }
 }
 
-/// ModelProto. Text is decoded as bytes: files with invalid UTF-8 are read too.
-#[derive(Clone, PartialEq, Message)]
-struct Model {
-    #[prost(bytes = "vec", tag = "2")]
-    producer_name: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    producer_version: Vec<u8>,
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
-    #[prost(message, repeated, tag = "8")]
-    opsets: Vec<Opset>,
-}
-
-/// OperatorSetIdProto.
-#[derive(Clone, PartialEq, Message)]
-struct Opset {
-    #[prost(bytes = "vec", tag = "1")]
-    domain: Vec<u8>,
-    #[prost(uint64, tag = "2")]
-    version: u64,
-}
-
-impl Opset {
-    /// Whether it is that of the standard operators.
-    fn is_default(&self) -> bool {
-        self.domain.is_empty() || self.domain == b"ai.onnx"
-    }
-}
-
-/// GraphProto.
-#[derive(Clone, PartialEq, Message)]
-struct Graph {
-    #[prost(message, repeated, tag = "1")]
-    nodes: Vec<Node>,
-    #[prost(message, repeated, tag = "5")]
-    initializers: Vec<Initializer>,
-}
-
-/// NodeProto: only counted.
-#[derive(Clone, Copy, PartialEq, Message)]
-struct Node {}
-
-/// TensorProto, without its values.
-#[derive(Clone, PartialEq, Message)]
-struct Initializer {
-    #[prost(uint64, repeated, tag = "1")]
-    dims: Vec<u64>,
-    #[prost(uint64, tag = "2")]
-    data_type: u64,
-}
-
-impl Initializer {
-    /// NumPy's name of TensorProto.DataType.
-    fn dtype(&self) -> &'static str {
-        match self.data_type {
-            1 => "float32",
-            2 => "uint8",
-            3 => "int8",
-            6 => "int32",
-            7 => "int64",
-            10 => "float16",
-            11 => "float64",
-            16 => "bfloat16",
-            _ => "other",
-        }
-    }
-
-    /// Number of values.
-    fn len(&self) -> u64 {
-        self.dims
-            .iter()
-            .fold(1, |len, dim| len.saturating_mul(*dim))
+/// NumPy's name of TensorProto.DataType.
+fn dtype(data_type: i32) -> &'static str {
+    match data_type {
+        1 => "float32",
+        2 => "uint8",
+        3 => "int8",
+        6 => "int32",
+        7 => "int64",
+        10 => "float16",
+        11 => "float64",
+        16 => "bfloat16",
+        _ => "other",
     }
 }
 

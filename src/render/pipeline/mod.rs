@@ -32,6 +32,7 @@ use crate::background::{Background, BackgroundCache, FrameFormats};
 use crate::cancel::Cancel;
 use crate::encode::FrameSink;
 use crate::encode::composed::ComposedFrame;
+use crate::error::NotFinite;
 use crate::face::{OUTPUT_LEN, Paster};
 use crate::image::Picture;
 use crate::image::pool::{Pool, Pooled, reuse_memory};
@@ -93,7 +94,15 @@ pub fn run(
         {
             let batches = clip.batches().skip(turn).step_by(count);
             threads.push(spawn(scope, "infer", move |timer| {
-                infer(batches, generator, &windows_in, &prepared, &out, timer)
+                infer(
+                    clip,
+                    batches,
+                    generator,
+                    &windows_in,
+                    &prepared,
+                    &out,
+                    timer,
+                )
             })?);
         }
         threads.push(spawn(scope, "composite", move |timer| {
@@ -165,6 +174,7 @@ fn prepare(
 
 /// Windows and face crops -> mouths.
 fn infer(
+    clip: Clip<'_>,
     batches: impl Iterator<Item = Pooled<Vec<ScheduledFrame>>>,
     generator: &mut impl Generator,
     windows_in: &Receiver<AudioWindows>,
@@ -186,7 +196,8 @@ fn infer(
         let mut output = pool.take();
         output.resize(faces.len() * OUTPUT_LEN, 0.0);
         if !faces.is_empty() {
-            generator.generate(&faces, &windows, &mut output)?;
+            let generated = generator.generate(&faces, &windows, &mut output);
+            generated.map_err(|e| NotFinite::place(e, |item| place_of(clip, &batch, item)))?;
         }
         timer.frames += faces.len() as u64;
         spare = reuse_memory(faces);
@@ -199,6 +210,16 @@ fn infer(
         )?;
     }
     Ok(())
+}
+
+/// Where in the clip the `item`th of the frames in `batch` is that need the generator.
+fn place_of(clip: Clip<'_>, batch: &[ScheduledFrame], item: usize) -> String {
+    let mut generated = batch.iter().filter(|frame| frame.needs_generator());
+    let frame = generated
+        .nth(item)
+        .map_or(FrameIndex(0), |frame| frame.frame);
+    let seconds = clip.fps.seconds(frame);
+    format!("in frame {} ({seconds:.2} s)", frame.0)
 }
 
 /// Mouths and backgrounds -> frames.

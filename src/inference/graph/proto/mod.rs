@@ -260,4 +260,10 @@ pub(crate) mod data_type {
     pub(crate) const INT8: i32 = 3;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const FLOAT16: i32 = 10;
+    pub(crate) const BFLOAT16: i32 = 16;
+}
+
+/// `TensorProto.DataLocation`.
+pub(crate) mod data_location {
+    pub(crate) const EXTERNAL: i32 = 1;
 }
