@@ -14,6 +14,7 @@ use image::{
 use super::colour_profile;
 use super::other_pictures::OtherFormat;
 use crate::error::{Fault, plain_io, quoted};
+use crate::files::misnamed;
 use crate::image::{Picture, Size};
 
 /// File extensions of pictures, lower case.
@@ -146,9 +147,10 @@ fn unreadable(path: &Path, what: &str, error: ImageError) -> Fault {
         ImageError::Unsupported(kind) if is_another_format(&kind.format_hint()) => {
             another_format(path, what)
         }
-        damage => fault(path, what)
-            .because(damage)
-            .hint("the picture is damaged; export it again"),
+        damage => {
+            let fault = fault(path, what).because(damage);
+            misnamed::explain(fault.hint("the picture is damaged; export it again"), path)
+        }
     }
 }
 
@@ -167,14 +169,15 @@ fn is_another_format(hint: &ImageFormatHint) -> bool {
 
 fn another_format(path: &Path, what: &str) -> Fault {
     let fault = fault(path, what);
-    match OtherFormat::of_file(path) {
-        Some(format) => fault
+    if let Some(format) = OtherFormat::of_file(path) {
+        return fault
             .because(format!("it is {}, whatever its name says", format.name))
-            .hint(format!("convert it: {}", format.command(path))),
-        None => fault
-            .because("it is not JPEG, PNG, WebP, BMP or TIFF")
-            .hint("convert it to JPEG or PNG, or remove it if it is not a picture"),
+            .hint(format!("convert it: {}", format.command(path)));
     }
+    let fault = fault
+        .because("it is not JPEG, PNG, WebP, BMP or TIFF")
+        .hint("convert it to JPEG or PNG, or remove it if it is not a picture");
+    misnamed::explain(fault, path)
 }
 
 #[cfg(test)]

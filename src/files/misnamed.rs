@@ -63,7 +63,7 @@ impl Misnamed {
     }
 
     /// The same, of the first and the last bytes.
-    fn of_bytes(head: &[u8], tail: &[u8]) -> Option<Self> {
+    pub(super) fn of_bytes(head: &[u8], tail: &[u8]) -> Option<Self> {
         let starts = |magic: &[u8]| head.starts_with(magic);
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
@@ -145,6 +145,11 @@ impl Misnamed {
         }
     }
 
+    /// `fault` about the file at `path`, with what the file is as the cause, and what to do as the hint.
+    pub(super) fn explain(self, fault: Fault, path: &Path) -> Fault {
+        fault.because(self.cause()).hint(self.hint(path))
+    }
+
     /// How to get the right file.
     fn hint(self, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -174,7 +179,7 @@ impl Misnamed {
 /// as the cause and what to do as the hint.
 pub(crate) fn explain(fault: Fault, path: &Path) -> Fault {
     match Misnamed::of(path) {
-        Some(kind) => fault.because(kind.cause()).hint(kind.hint(path)),
+        Some(kind) => kind.explain(fault, path),
         None => fault,
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 pub(crate) mod misnamed;
 
 use crate::error::{Fault, plain_io};
+use misnamed::Misnamed;
 
 /// How large a file of some kind may be.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,11 @@ pub(crate) fn read_text(
     limit: SizeLimit,
     fault: impl Fn() -> Fault,
 ) -> Result<String, Fault> {
-    as_text(read(path, limit, &fault)?, fault)
+    let bytes = read(path, limit, &fault)?;
+    match Misnamed::of_bytes(&bytes, &bytes) {
+        Some(kind @ (Misnamed::LfsPointer | Misnamed::WebPage)) => Err(kind.explain(fault(), path)),
+        _ => as_text(bytes, fault),
+    }
 }
 
 /// Reads the text of `source` to its end; `fault` begins the error.

@@ -11,6 +11,7 @@ use super::KINDS_HINT;
 use crate::background::video::video_stream;
 use crate::error::Fault;
 use crate::ffmpeg;
+use crate::files::misnamed;
 use crate::sync::rounded;
 
 /// A container and its first video and audio stream.
@@ -87,9 +88,10 @@ impl MediaInfo {
         // XMP is where programs say that a picture is synthetic.
         options.set("export_xmp", "1");
         let input = ffmpeg::open::input(path, options).map_err(|e| {
-            fault()
+            let fault = fault()
                 .because(format!("FFmpeg cannot open it: {e}"))
-                .hint(KINDS_HINT)
+                .hint(KINDS_HINT);
+            misnamed::explain(fault, path)
         })?;
         let video = video_stream(&input);
         let audio = audio_stream(&input);

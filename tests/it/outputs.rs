@@ -130,6 +130,10 @@ fn no_two_outputs_are_one_file_and_no_output_is_an_input() {
             same,
         ),
         (
+            "render speech.wav -m tiny -b bg -f --report speech.wav",
+            "--report would overwrite the audio file `speech.wav`",
+        ),
+        (
             "inspect speech.wav --png speech.wav -f",
             "--png would overwrite the inspected file",
         ),
@@ -413,4 +417,25 @@ fn signals_that_were_ignored_stay_ignored() {
             "{trap} ignored, {signal:?} sent"
         );
     }
+}
+
+#[test]
+#[ignore = "needs the right to mount a file system"]
+fn folders_that_cannot_be_renamed() {
+    let place = Place::new();
+    fs::create_dir(place.join("fs")).unwrap();
+    // Only the shell and its children see the mounts. `old` lies in the lower layer of an overlay, `disk` is a mount point.
+    let script = "unshare -m sh -c 'mount -t tmpfs none fs && cd fs || exit 77
+        mkdir -p low/old up work m && echo old > low/old/000099.png
+        mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work m || exit 77
+        mkdir m/disk && mount -t tmpfs none m/disk && cd ..
+        \"$@\" --frames fs/m/old && \"$@\" --frames fs/m/disk && \"$@\" --frames fs/m/disk || exit 1
+        ls -A fs/m fs/m/old fs/m/disk | wc -w' sh \"$@\" || exit $?";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh", LIPSYNC]);
+    shell.args(render(&place, &["-f"]).get_args());
+    let output = watched(shell.current_dir(&place.path));
+    assert!(output.status.success(), "{}", the_error(&output));
+    // Three headings, two folders, and five frames in each of both.
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "15");
 }

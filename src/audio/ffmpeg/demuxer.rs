@@ -14,6 +14,7 @@ use super::tracks;
 use crate::audio::checks::unreadable;
 use crate::audio::source::Section;
 use crate::audio::track::TrackInfo;
+use crate::files::misnamed;
 
 /// The hint of errors about files without audio.
 const KINDS_HINT: &str =
@@ -57,12 +58,13 @@ impl Medium {
         let stream = StreamIo::from_read_seek(self.section.clone())?;
         Ok(
             format::input_from_stream(stream, name.as_deref(), Some(options)).map_err(|e| {
-                unreadable(&self.path)
+                let fault = unreadable(&self.path)
                     .because(match e {
                         ff::Error::InvalidData => "FFmpeg finds no audio or video in it".into(),
                         other => format!("FFmpeg cannot open it: {other}"),
                     })
-                    .hint(KINDS_HINT)
+                    .hint(KINDS_HINT);
+                misnamed::explain(fault, &self.path)
             })?,
         )
     }

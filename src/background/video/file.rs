@@ -21,6 +21,7 @@ use super::planes::PlaneLayout;
 use super::preparation::{FieldOrder, Preparation};
 use crate::error::{Fault, plain_io};
 use crate::ffmpeg;
+use crate::files::misnamed;
 use crate::image::Size;
 
 /// Threads per decoder. More need memory, and are seldom faster than the stages that follow.
@@ -191,12 +192,13 @@ pub(super) fn open_input(path: &Path) -> Result<Input> {
 }
 
 fn unknown_format(path: &Path, error: ff::Error) -> Fault {
-    match OtherFormat::of_file(path) {
-        Some(format) => not_read(path, format),
-        None => unreadable(path)
-            .because(format!("FFmpeg cannot open it: {error}"))
-            .hint("name a video, or a folder of numbered JPEG or PNG frames"),
+    if let Some(format) = OtherFormat::of_file(path) {
+        return not_read(path, format);
     }
+    let fault = unreadable(path)
+        .because(format!("FFmpeg cannot open it: {error}"))
+        .hint("name a video, or a folder of numbered JPEG or PNG frames");
+    misnamed::explain(fault, path)
 }
 
 /// The error about a picture that FFmpeg does not read.

@@ -104,7 +104,9 @@ fn folders(runtime: &Path) -> Vec<PathBuf> {
     };
     let mut folders = vec![here.join("cuda"), here.to_owned()];
     // site-packages/onnxruntime/capi/libonnxruntime.so and site-packages/nvidia/cudnn/lib.
-    if let Some(packages) = here.ancestors().nth(2) {
+    if here.ends_with("onnxruntime/capi")
+        && let Some(packages) = here.ancestors().nth(2)
+    {
         let nvidia = fs::read_dir(packages.join("nvidia")).into_iter().flatten();
         let mut wheels: Vec<PathBuf> = nvidia.flatten().map(|e| e.path().join("lib")).collect();
         wheels.sort();

@@ -8,6 +8,7 @@ use prost::Message as _;
 use super::audio_encoder::OnnxAudioEncoder;
 use super::loader::Loader;
 use super::network::InputValues;
+use super::ort_message::reason;
 use super::prepare::{PreparedGenerator, TuneOptions};
 use super::reference::{
     MIN_PSNR_DB, Reference, mean_squared_levels, psnr_db, rounded_db, run_whole,
@@ -49,7 +50,7 @@ impl Loader<'_> {
                         );
                         (bytes, Tuning::none(&why))
                     }
-                    Err(error) => (bytes, Tuning::none(&format!("fp16: {error:#}"))),
+                    Err(error) => (bytes, Tuning::none(&format!("fp16: {}", reason(&error)))),
                 }
             }
         };
@@ -61,7 +62,7 @@ impl Loader<'_> {
                 (prepared, tuning)
             }
             Err(error) => {
-                tuning.dropped.push(format!("{what}: {error:#}"));
+                tuning.dropped.push(format!("{what}: {}", reason(&error)));
                 (PreparedGenerator::Whole(path.to_owned(), model), tuning)
             }
         }

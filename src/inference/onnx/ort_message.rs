@@ -5,6 +5,11 @@ pub(super) fn sentence_of<T>(error: &ort::Error<T>) -> String {
     sentence(&error.to_string())
 }
 
+/// Why something failed, for a report.
+pub(super) fn reason(error: &anyhow::Error) -> String {
+    sentence(&format!("{error:#}"))
+}
+
 /// The same, of the message itself: its first line, without what only its programmers understand.
 pub(super) fn sentence(message: &str) -> String {
     let mut text = String::new();
@@ -168,8 +173,8 @@ mod tests {
                 "Protobuf parsing failed",
             ),
             (
-                "Error in cfg.h:3 and a.cc:x stays",
-                "Error in cfg.h:3 and a.cc:x stays",
+                "Error in cfg.h:x and a.cc:x stays",
+                "Error in cfg.h:x and a.cc:x stays",
             ),
             ("", "ONNX Runtime gives no reason"),
         ] {

@@ -14,6 +14,7 @@ use super::runtime::Runtime;
 use super::tuner::Tuner;
 use crate::inference::kernel::{InstructionSet, int8};
 use crate::inference::precision::{CalibrationSamples, Precision, Tuning};
+use crate::output::fingerprint::Fingerprint;
 
 /// Takes samples of a presenter; the audio encoder computes the embeddings of the speech.
 pub(crate) type Sampler<'a> = &'a dyn Fn(&mut OnnxAudioEncoder) -> Result<CalibrationSamples>;
@@ -48,6 +49,17 @@ pub(super) enum PreparedGenerator {
     Bytes(PathBuf, Vec<u8>),
 }
 
+/// What identifies this build of lipsync: its version, and a digest of the executable. What one build has rewritten and
+/// verified, another one rewrites and verifies again.
+fn this_build() -> String {
+    let executable = std::env::current_exe();
+    let digest = executable
+        .ok()
+        .and_then(|path| Fingerprint::of_file(&path).ok());
+    let digest = digest.map_or_else(String::new, |digest| digest.to_string());
+    format!("{} {digest}", env!("CARGO_PKG_VERSION"))
+}
+
 impl Loader<'_> {
     /// Checks the file at `path`, which holds `bytes`, and rewrites it as `tune` asks.
     pub(super) fn prepare(
@@ -64,6 +76,7 @@ impl Loader<'_> {
         let cache = tune.cache.map(|folder| PartsCache(folder.join("networks")));
         let key = CacheKey::new(&[
             &bytes,
+            this_build().as_bytes(),
             Runtime::version(&self.runtime.path).as_bytes(),
             format!("{:?}", tune.precision).as_bytes(),
             &samples.digest(),

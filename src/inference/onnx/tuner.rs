@@ -7,6 +7,7 @@ use ort::value::{TensorElementType, ValueType};
 use super::generator_file::{GeneratorFile, fuse_parts};
 use super::int8::Calibration;
 use super::network::Network;
+use super::ort_message::reason;
 use super::parts::GeneratorParts;
 use super::reference::{Reference, rounded_db};
 use crate::inference::graph::edit::Shapes;
@@ -42,7 +43,7 @@ impl Tuner<'_> {
         drop(whole);
         let reference = match reference {
             Ok(reference) => reference,
-            Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
+            Err(error) => return (None, Tuning::none(&reason(&error))),
         };
         let (split, shapes) = match self.split(bytes) {
             Ok(Some(found)) => found,
@@ -50,7 +51,7 @@ impl Tuner<'_> {
                 let why = "no part of it depends on the picture alone";
                 return (None, Tuning::none(why));
             }
-            Err(error) => return (None, Tuning::none(&format!("{error:#}"))),
+            Err(error) => return (None, Tuning::none(&reason(&error))),
         };
         let mut tuning = Tuning::exact();
         let mut parts = self.exact_parts(&split, &shapes, &reference, &mut tuning);
@@ -72,7 +73,7 @@ impl Tuner<'_> {
                         .rewritings
                         .push(format!("{} blocks in int8", int8.blocks));
                 }
-                Err(error) => tuning.dropped.push(format!("int8: {error:#}")),
+                Err(error) => tuning.dropped.push(format!("int8: {}", reason(&error))),
             }
         }
         (parts, tuning)
@@ -132,7 +133,7 @@ impl Tuner<'_> {
                 None
             }
             Err(error) => {
-                tuning.dropped.push(format!("{what}: {error:#}"));
+                tuning.dropped.push(format!("{what}: {}", reason(&error)));
                 None
             }
         }
