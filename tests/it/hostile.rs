@@ -407,7 +407,7 @@ fn field(number: u64) -> u64 {
 
 /// Moves the weights `name` of a network out of its file: returns the file, which looks for them at `location`, and the
 /// weights (onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.external_data).
-fn without_weights(network: &[u8], name: &str, location: &str) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn without_weights(network: &[u8], name: &str, location: &str) -> (Vec<u8>, Vec<u8>) {
     let mut model = Message::read(network);
     let mut taken = Vec::new();
     for (_, content) in model.0.iter_mut().filter(|(key, _)| *key == field(7)) {
@@ -435,6 +435,24 @@ fn without_weights(network: &[u8], name: &str, location: &str) -> (Vec<u8>, Vec<
     }
     assert!(!taken.is_empty());
     (model.write(), taken)
+}
+
+/// The network with other values for the weights `name`.
+pub(crate) fn with_weights(network: &[u8], name: &str, values: &[u8]) -> Vec<u8> {
+    let mut model = Message::read(network);
+    for (_, content) in model.0.iter_mut().filter(|(key, _)| *key == field(7)) {
+        let mut graph = Message::read(content);
+        for (_, content) in graph.0.iter_mut().filter(|(key, _)| *key == field(5)) {
+            let mut tensor = Message::read(content);
+            if tensor.0.contains(&(field(8), name.into())) {
+                tensor.0.retain(|(key, _)| *key != field(9));
+                tensor.0.push((field(9), values.to_vec()));
+                *content = tensor.write();
+            }
+        }
+        *content = graph.write();
+    }
+    model.write()
 }
 
 #[test]
@@ -469,8 +487,8 @@ fn weights_outside_the_networks_file() {
         let said = refused(&place, "talk.wav", "tiny", "small");
         assert!(
             said.contains("cannot load audio encoder `tiny/audio_encoder.onnx`")
-                && said.contains("External data")
-                && said.contains("a network's weights are read from its own file or folder"),
+                && (said.contains("outside its folder")
+                    || said.contains("cannot read its weights")),
             "{location}: {said}"
         );
     }

@@ -24,6 +24,7 @@ mod golden;
 mod hostile;
 mod inspect;
 mod joined_sounds;
+mod networks;
 mod outputs;
 mod parts;
 mod picture_kinds;

@@ -32,7 +32,7 @@ impl NetworkFile {
         let bytes = std::fs::read(path).map_err(|e| fault("read").because(plain_io(&e)))?;
         let unusable = |why: String| {
             let fault = fault("load").because(why);
-            let hint = "the file is not an ONNX network, or is damaged; export or copy it again";
+            let hint = "export or copy it again";
             misnamed::explain(fault.hint(hint), path)
         };
         let outline = Outline::decode(bytes.as_slice());
