@@ -121,7 +121,7 @@ fn values_that_are_no_numbers_end_the_render() {
         (
             "generator",
             "weights",
-            "network `tiny/generator.onnx` gives NaN for frame 0",
+            "network `tiny/generator.onnx` gives NaN in frame 0 (0.00 s)",
         ),
     ] {
         let place = Place::new();
