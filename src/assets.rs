@@ -88,7 +88,8 @@ fn is_home(folder: &Path) -> bool {
     folder.join("models").is_dir() && folder.join("backgrounds").is_dir()
 }
 
-/// Where the parts of an installation are, as seen from its executable.
+/// Where the parts of an installation are, as seen from its executable. If the system does not say where that is (without
+/// /proc), nowhere: a relative path would lead into the working directory.
 #[derive(Debug)]
 struct Installation {
     /// The executable's folder.
@@ -125,6 +126,7 @@ impl Installation {
             .into_iter()
             .chain(installed)
             .chain(project.map(Path::to_owned))
+            .filter(|folder| folder.is_absolute())
             .collect()
     }
 
@@ -138,6 +140,7 @@ impl Installation {
             .into_iter()
             .chain(installed)
             .chain(built)
+            .filter(|folder| folder.is_absolute())
             .collect()
     }
 }
@@ -172,6 +175,8 @@ mod tests {
             unpacked.library_folders(),
             ["/tmp/unpacked", "/tmp/unpacked/lib"].map(PathBuf::from)
         );
+        let unknown = Installation::of(Path::new(""));
+        assert!(unknown.library_folders().is_empty() && unknown.homes().is_empty());
         for folder in unpacked.homes() {
             assert!(folder.starts_with("/tmp/unpacked"), "{}", folder.display());
         }

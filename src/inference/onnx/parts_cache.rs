@@ -11,7 +11,7 @@ use super::parts::{GeneratorParts, InputNames};
 use crate::inference::precision::Tuning;
 
 /// Raised whenever the same file would be rewritten differently, or an entry stored differently.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// How many entries are kept; those of the full-width generator take 60 MB each.
 const MAX_ENTRIES: usize = 8;
 const INDEX: &str = "parts.json";
@@ -39,6 +39,8 @@ impl CacheKey {
 /// An entry's index file.
 #[derive(Serialize, Deserialize)]
 struct Index {
+    /// The key under which it was stored: an entry moved to another key's place is not used.
+    key: String,
     tuning: Tuning,
     /// None if the network stays whole.
     parts: Option<PartsIndex>,
@@ -61,6 +63,9 @@ impl PartsCache {
     pub(super) fn get(&self, key: &CacheKey) -> Option<CachedParts> {
         let folder = self.0.join(&key.0);
         let index: Index = serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()?;
+        if index.key != key.0 {
+            return None;
+        }
         let Some(parts) = index.parts else {
             return Some((None, index.tuning));
         };
@@ -95,6 +100,7 @@ impl PartsCache {
             }
         }
         let index = Index {
+            key: key.0.clone(),
             tuning: tuning.clone(),
             parts: parts.as_ref().map(|parts| PartsIndex {
                 inputs: parts.inputs.clone(),
@@ -159,7 +165,16 @@ mod tests {
         assert_eq!((parts.image, parts.joint), (vec![1], vec![2, 3]));
         assert_eq!(parts.cheap_image, Some(vec![9]));
         assert_eq!(tuning, Tuning::none("a test"));
-        assert!(cache.get(&CacheKey::new(&[b"another"])).is_none());
+        let other = CacheKey::new(&[b"another"]);
+        assert!(cache.get(&other).is_none());
+        // An entry in the place of another one is not used.
+        cache.put(&other, &entry()).unwrap();
+        fs::copy(
+            cache.0.join(&key.0).join(INDEX),
+            cache.0.join(&other.0).join(INDEX),
+        )
+        .unwrap();
+        assert!(cache.get(&other).is_none());
         fs::write(cache.0.join(&key.0).join("joint.onnx"), b"x").unwrap();
         assert!(cache.get(&key).is_none());
         cache.put(&key, &entry()).unwrap();
